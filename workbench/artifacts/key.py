@@ -1,0 +1,102 @@
+"""Canonical JSON -> key, and digests of the files a recipe reads.
+
+A key is known before anything runs: SHA-256 over the canonical JSON of a stage's name, version, recipe section,
+input keys and source digests. What can't be made canonical JSON is an error, never a random key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ArtifactError, DataError
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; ArtifactError for anything that has no single JSON form."""
+    _check(value, "")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def key_of(ingredients: Mapping[str, Any]) -> str:
+    """64 hexadecimal digits that name an artifact made from these ingredients."""
+    return hashlib.sha256(canonical(ingredients).encode()).hexdigest()
+
+
+def _check(value: Any, path: str) -> None:
+    if value is None or isinstance(value, (bool, int, str)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ArtifactError(f"key ingredient {path}: {value} has no canonical JSON; use a finite number")
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            _check(inner, f"{path}.{i}")
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise ArtifactError(f"key ingredient {path}: the key {name!r} is no text")
+            _check(inner, f"{path}.{name}")
+    else:
+        raise ArtifactError(f"key ingredient {path}: {type(value).__name__} has no canonical JSON")
+
+
+class Digests:
+    """SHA-256 of files and folders, remembered by (path, size, change times) so that a plan reads no byte twice."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        try:
+            self._known = json.loads(memory.read_text())
+        except (OSError, ValueError):
+            pass  # nothing remembered: the digests are computed again
+
+    def of(self, path: Path, skip: Path | None = None) -> str:
+        """Digest of a file's bytes, or of a folder's file names and bytes (hidden folders and `skip` left out).
+
+        Raises DataError when the path does not exist.
+        """
+        if path.is_dir():
+            total = hashlib.sha256()
+            for name, file in _walk(path, skip):
+                total.update(f"{name}\0{self._file(file)}\n".encode("utf-8", "surrogateescape"))
+            return total.hexdigest()
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; correct the path in the recipe")
+        return self._file(path)
+
+    def save(self) -> None:
+        """Remember the digests for the next plan."""
+        if self._changed:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            aside = self._memory.with_suffix(f".{os.getpid()}")
+            aside.write_text(json.dumps(self._known))
+            aside.replace(self._memory)
+            self._changed = False
+
+    def _file(self, path: Path) -> str:
+        stat = path.stat()
+        seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        known = self._known.get(str(path))
+        if known and known[:-1] == seen:
+            return str(known[-1])
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._known[str(path)] = [*seen, digest]
+        self._changed = True
+        return digest
+
+
+def _walk(folder: Path, skip: Path | None) -> list[tuple[str, Path]]:
+    found = []
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(here, f) != skip)
+        found += [(os.path.relpath(os.path.join(here, f), folder), Path(here, f)) for f in files]
+    return sorted((name, path) for name, path in found if path.is_file())

@@ -1,0 +1,37 @@
+"""The one shape of a stage: a name, a hand-written version, what goes into its key, and a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.artifacts.store import Artifact
+    from workbench.recipe.schema import Runtime
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a running stage gets. It writes into `folder` only, which may hold what a killed run left behind."""
+
+    folder: Path
+    inputs: Mapping[str, Artifact]
+    runtime: Runtime
+    console: Console
+    log: Path  # a file for what differs from run to run (times); no part of the artifact
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A box of the house. `run` returns the summary kept in the manifest: small, JSON, no times."""
+
+    name: str
+    version: int  # raise it whenever the bytes written change for the same ingredients
+    section: Mapping[str, Any]  # its recipe sections by path, defaults written out, no file paths
+    run: Callable[[Work], Mapping[str, Any]]
+    needs: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)  # recipe key of a file -> digest of its content

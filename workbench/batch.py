@@ -1,0 +1,41 @@
+"""The contract between the data and the model.
+
+Legend of shape letters, used in names all over the code (`tokens_BL` is a tensor of shape (B, L)):
+
+    B  listings in a batch          L  text positions: [CLS] text [SEP], padded
+    P  image tokens (patch grid)    S  the whole sequence, S = L + P
+    C  colour channels (3)          H  height in pixels       W  width in pixels
+    D  width of the transformer     V  vocabulary             M  masked text positions of a batch
+    N  rows of the catalog
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of listings as the model reads it; all tensors on one device.
+
+    A listing without a usable picture has `has_image_B` False, zeros for pixels and its image positions hidden
+    from attention; one whose text was dropped has `has_text_B` False and keeps [CLS] and [SEP] only.
+    """
+
+    rows_B: Tensor  # int64, the row of each listing in the catalog
+    tokens_BL: Tensor  # int64, true token ids: masking is applied by the model
+    text_real_BL: Tensor  # bool, False on padding
+    text_masked_BL: Tensor  # bool, True where the model sees [MASK] and must say the token
+    pixels_BCHW: Tensor  # uint8
+    image_masked_BP: Tensor  # bool, True where the model sees [MASK] in place of the patch
+    has_image_B: Tensor  # bool
+    has_text_B: Tensor  # bool
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})

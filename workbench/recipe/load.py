@@ -1,0 +1,294 @@
+"""YAML -> Recipe: `extends`, `--set a.b=c`, `${ENV}`, YAML 1.2 scalars, and errors that name file, line and key.
+
+PyYAML follows YAML 1.1, where `1e-4` is text, `no` is False and `12:30` is 750; so only its parser is used here and
+scalars are resolved by the core schema of YAML 1.2 (section 10.3.2).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from workbench.errors import RecipeError
+from workbench.recipe.schema import Recipe
+
+KeyPath = tuple[str | int, ...]
+
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a key was written: a line of a file, or a `--set`."""
+
+    where: str
+    folder: Path  # relative paths in the value are relative to it
+
+
+@dataclass
+class _Source:
+    """A tree of plain values and the origin of every key in it."""
+
+    tree: dict[str, Any]
+    origins: dict[KeyPath, Origin]
+
+
+def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, lay the `--set` values over it, and check every key.
+
+    Raises RecipeError naming file, line and key of everything wrong at once.
+    """
+    source = _read(path.absolute(), seen=())
+    for text in sets:
+        _merge(source, _parse_set(text))
+    top = Origin(str(path), path.absolute().parent)
+    source.tree.setdefault("name", path.stem)
+    return _validate(source, top)
+
+
+def recipe_from_tree(tree: dict[str, Any], folder: Path, sets: Sequence[str] = ()) -> Recipe:
+    """A recipe from plain values (the one guessed for a bare feed); relative paths are relative to `folder`."""
+    source = _Source(tree, {})
+    for text in sets:
+        _merge(source, _parse_set(text))
+    return _validate(source, Origin("the guessed recipe", folder.absolute()))
+
+
+def parse_scalar(text: str) -> None | bool | int | float | str:
+    """A plain scalar by the core schema of YAML 1.2 (section 10.3.2)."""
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+        return text[0] in "tT"
+    if _INT.fullmatch(text):
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if re.fullmatch(r"[-+]?\.(inf|Inf|INF)", text):
+        return float(text.replace(".", ""))
+    if text in (".nan", ".NaN", ".NAN"):
+        return float("nan")
+    return text
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> _Source:
+    if path in seen:
+        raise RecipeError(f"{path}: extends itself by way of {' -> '.join(p.name for p in (*seen, path))}")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: can't be read ({error.strerror}); give the path of a recipe file") from None
+    own = _parse(text, str(path), path.parent)
+    parent = own.tree.pop("extends", None)
+    if parent is None:
+        return own
+    if not isinstance(parent, str):
+        raise RecipeError(f"{_where(own, ('extends',))}: extends is {parent!r}; expected the path of one recipe file")
+    base = _read((path.parent / parent).resolve(), (*seen, path))
+    _merge(base, own)
+    return base
+
+
+def _parse(text: str, name: str, folder: Path) -> _Source:
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        raise RecipeError(f"{place}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {error}") from None
+    source = _Source({}, {})
+    if root is None:
+        return source
+    if not isinstance(root, yaml.MappingNode):
+        raise RecipeError(f"{name}, line 1: expected keys such as `catalog:`, found a {root.id}")
+    source.tree = _construct(root, (), source.origins, name, folder)
+    return source
+
+
+def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], name: str, folder: Path) -> Any:
+    where = f"{name}, line {node.start_mark.line + 1}" if node.start_mark else name
+    origins.setdefault(path, Origin(where, folder))
+    if isinstance(node, yaml.MappingNode):
+        tree: dict[str, Any] = {}
+        for key_node, value in node.value:
+            key_where = f"{name}, line {key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise RecipeError(f"{key_where}: a key must be a word, found a {key_node.id}")
+            key = key_node.value
+            if key in tree:
+                raise RecipeError(f"{key_where}: {_dotted((*path, key))} is given twice; keep one of them")
+            origins[(*path, key)] = Origin(key_where, folder)
+            tree[key] = _construct(value, (*path, key), origins, name, folder)
+        return tree
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(child, (*path, i), origins, name, folder) for i, child in enumerate(node.value)]
+    text = _ENV.sub(lambda m: _environment(m[1], where, path), node.value)
+    return text if node.style else parse_scalar(text)
+
+
+def _environment(variable: str, where: str, path: KeyPath) -> str:
+    try:
+        return os.environ[variable]
+    except KeyError:
+        raise RecipeError(
+            f"{where}: {_dotted(path)} uses ${{{variable}}}, and the environment variable {variable} is not set; "
+            f"set it, for example: export {variable}=..."
+        ) from None
+
+
+def _parse_set(text: str) -> _Source:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text}: expected a.b=value, for example --set pretrain.epochs=3")
+    source = _parse(f"value: {value}" if value.strip() else "value:", f"--set {text}", Path.cwd())
+    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in key.strip().split("."))
+    tree: Any = source.tree.get("value")
+    for part in reversed(path):
+        tree = {part: tree}
+    origin = Origin(f"--set {text}", Path.cwd())
+    inner = {(*path, *old[1:]): origin for old in source.origins if old[:1] == ("value",)}
+    return _Source(tree, inner | {path[:i]: origin for i in range(1, len(path) + 1)})
+
+
+def _merge(base: _Source, over: _Source) -> None:
+    """Lay `over` on `base`, in place: sections merge key by key, lists and values are replaced whole."""
+    base.tree = _overlay(base.tree, over.tree, ())
+    base.origins.update(over.origins)
+
+
+def _overlay(old: Any, new: Any, path: KeyPath) -> Any:
+    if isinstance(old, list) and isinstance(new, dict) and new and all(isinstance(k, int) for k in new):
+        for index in new:  # --set catalog.feeds.0.path=...
+            if index >= len(old):
+                raise RecipeError(f"--set {_dotted((*path, index))}: the list has {len(old)} entries, counted from 0")
+        return [_overlay(value, new[i], (*path, i)) if i in new else value for i, value in enumerate(old)]
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    if "policy" in new and new["policy"] != old.get("policy"):
+        return new  # another masking policy has other keys: nothing of the old one applies
+    return old | {key: _overlay(old.get(key), value, (*path, key)) for key, value in new.items()}
+
+
+def _validate(source: _Source, top: Origin) -> Recipe:
+    _resolve_paths(Recipe, source.tree, (), source.origins, top)
+    try:
+        return Recipe.model_validate_json(json.dumps(source.tree, allow_nan=True), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        # A list with a bad entry is also reported as too short: only the innermost error helps.
+        inner = [d for d in details if not any(o["loc"] != d["loc"] and o["loc"][: len(d["loc"])] == d["loc"] for o in details)]
+        lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
+        raise RecipeError("\n".join(lines)) from None
+
+
+def _explain(detail: Any, source: _Source, top: Origin) -> str:
+    path, model = _locate(detail["loc"], source.tree)
+    where = _where(source, path) or top.where
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        known = sorted(model.model_fields) if model else []
+        near = difflib.get_close_matches(str(path[-1]).lower(), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(known)}"
+        return f"{where}: unknown key {_dotted(path)}; {hint}"
+    if kind == "missing":
+        return f"{where}: {_dotted(path)} is missing; add it (docs/recipe.md tells what it means)"
+    found = "" if isinstance(detail["input"], dict) else f", found {detail['input']!r}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: {_dotted(path)}: {message[:1].lower()}{message[1:]}{found}"
+
+
+def _locate(loc: Sequence[str | int], tree: Any) -> tuple[KeyPath, type[BaseModel] | None]:
+    """The recipe path of a pydantic location (which also names branches of unions), and the section it lies in."""
+    path: list[str | int] = []
+    section: type[BaseModel] | None = Recipe
+    models: list[type[BaseModel]] = [Recipe]
+    for i, part in enumerate(loc):
+        inside = isinstance(tree, dict) and part in tree or isinstance(tree, list) and isinstance(part, int)
+        if not inside and i < len(loc) - 1:
+            tagged = [m for m in models if _policy(m) == part or m.__name__ == part]
+            models = tagged or models
+            continue
+        path.append(part)
+        section = next((m for m in models if i < len(loc) - 1 and part in m.model_fields), models[0] if models else None)
+        if i < len(loc) - 1:
+            tree = tree[part]
+            if not isinstance(part, int):
+                field = section.model_fields.get(str(part)) if section else None
+                models = list(_models(field.annotation)) if field else []
+    return tuple(path), section
+
+
+def _policy(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("policy")
+    return get_args(field.annotation)[0] if field else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every section type inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def _resolve_paths(
+    model: type[BaseModel], tree: Any, path: KeyPath, origins: dict[KeyPath, Origin], top: Origin
+) -> None:
+    """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it."""
+    if not isinstance(tree, dict):
+        return
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if _is_path(annotation):
+            value = tree.get(name, str(field.default) if isinstance(field.default, Path) else None)
+            if isinstance(value, str):
+                folder = origins.get((*path, name), top).folder
+                tree[name] = os.path.normpath(folder / os.path.expanduser(value))
+            continue
+        inner = list(_models(annotation))
+        if not inner:
+            continue
+        value = tree.get(name)
+        if value is None and name not in tree and not field.is_required() and len(inner) == 1:
+            if any(_is_path(f.annotation) and f.default is not None for f in inner[0].model_fields.values()):
+                value = tree[name] = {}
+        if isinstance(value, list):
+            for i, child in enumerate(value):
+                _resolve_paths(inner[0], child, (*path, name, i), origins, top)
+        elif isinstance(value, dict) and len(inner) == 1:
+            _resolve_paths(inner[0], value, (*path, name), origins, top)
+
+
+def _is_path(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return any(_is_path(a) for a in get_args(annotation))
+    return annotation is Path
+
+
+def _where(source: _Source, path: KeyPath) -> str:
+    """Origin of the key, or of the nearest section around it."""
+    for end in range(len(path), 0, -1):
+        if path[:end] in source.origins:
+            return source.origins[path[:end]].where
+    return ""
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in path)

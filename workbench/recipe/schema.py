@@ -1,0 +1,274 @@
+"""Every knob of mlim: frozen, strict types, each field with its unit and meaning.
+
+`docs/recipe.md` is generated from this file. Defaults are for a catalog of some thousand listings on one GPU; the
+paper's values are in `recipes/paper.yaml`. Fields of type `Path` are resolved against the folder of the file that
+names them (or the working directory, for `--set`) when a recipe is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Section):
+    """Which header word of a feed plays which role. Several feeds may use other words for the same attribute."""
+
+    id: str = Field(description="column of the listing's id; kept as text, leading zeros included")
+    title: str = Field(description="column of the title")
+    text: dict[str, str] = Field({}, description="text attributes the model reads: attribute name -> column")
+    labels: dict[str, str] = Field({}, description="labels for tasks, never read by the model: label name -> column")
+    group: str | None = Field(
+        None, description="column of the product group: listings of one group never cross the split; default: the id"
+    )
+    picture: str | None = Field(None, description="column that names the picture inside `pictures`")
+
+
+class Feed(Section):
+    """One feed file: CSV, TSV, JSON lines or Parquet."""
+
+    path: Path = Field(description="the feed file")
+    pictures: Path | None = Field(
+        None, description="folder, .zip or .tar that holds its pictures, read in place; default: the feed's folder"
+    )
+    columns: Columns | None = Field(None, description="roles of the columns; guessed from the header when absent")
+
+
+class Split(Section):
+    """Shares of the product groups in each part; a group goes to one part by a hash of its name and the seed."""
+
+    train: Share = 0.65
+    valid: Share = 0.10
+    test: Share = 0.25
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Split:
+        total = self.train + self.valid + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + valid + test is {total:g}; the three shares must sum to 1")
+        return self
+
+
+class Catalog(Section):
+    """The feeds and how listings are split."""
+
+    feeds: tuple[Feed, ...] = Field(min_length=1, description="the feed files, read in this order")
+    split: Split = Split()
+
+
+class Images(Section):
+    """How pictures are decoded once and stored."""
+
+    side: Annotated[int, Field(ge=8, le=2048)] = Field(
+        256, description="pixels: pictures are fitted into a square of this side, padded with `background`"
+    )
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = Field(
+        "#ffffff", description="colour under transparent pixels and around pictures that are not square"
+    )
+    encoding: Literal["auto", "jpeg", "png"] = Field(
+        "auto", description="auto: lossless PNG up to a side of 96 px, else JPEG"
+    )
+    quality: Annotated[int, Field(ge=50, le=100)] = Field(95, description="JPEG quality, without chroma subsampling")
+    max_pixels: Count = Field(100_000_000, description="pixels: a larger picture is refused from its header")
+    shard_pictures: Count = Field(4096, description="pictures in one shard file")
+
+
+class Tokens(Section):
+    """The tokenizer and the length of texts."""
+
+    tokenizer: Path | None = Field(
+        None, description="a local Hugging Face tokenizer folder; absent: byte-level BPE trained on the catalog"
+    )
+    vocabulary: Count = Field(8000, description="size of the trained vocabulary, special tokens included")
+    lowercase: bool = Field(True, description="lower-case texts before training and encoding")
+    max_length: Annotated[int, Field(ge=4, le=512)] = Field(
+        64, description="text positions of a listing, [CLS], [SEP] and field markers included; longer is cut"
+    )
+
+
+class Mam(Section):
+    """Modality-aware masking: each sample is in one of three modes (paper, section on MAM)."""
+
+    policy: Literal["mam"] = "mam"
+    modes: tuple[Share, Share, Share] = Field(
+        (1 / 3, 1 / 3, 1 / 3), description="probability of heavy image, heavy text, light"
+    )
+    heavy_image: Share = Field(0.8, description="share of image tokens masked in mode heavy image (text kept)")
+    heavy_text: Share = Field(0.8, description="share of text tokens masked in mode heavy text (image kept)")
+    light: Share = Field(0.15, description="share masked of both modalities in mode light")
+
+    @model_validator(mode="after")
+    def _modes_sum_to_one(self) -> Mam:
+        if abs(sum(self.modes) - 1) > 1e-6:
+            raise ValueError(f"the three mode probabilities sum to {sum(self.modes):g}; they must sum to 1")
+        return self
+
+
+class Uniform(Section):
+    """The same shares for every sample."""
+
+    policy: Literal["uniform"]
+    text: Share = Field(0.15, description="share of text tokens masked")
+    image: Share = Field(0.15, description="share of image tokens masked")
+
+
+class NoMasking(Section):
+    """Nothing is masked: the model only redraws the picture."""
+
+    policy: Literal["none"]
+
+
+Masking = Annotated[Mam | Uniform | NoMasking, Field(discriminator="policy")]
+
+
+class Augment(Section):
+    """Random changes of a training picture, drawn from (seed, epoch, row)."""
+
+    crop_area: tuple[Share, Share] = Field((0.6, 1.0), description="least and greatest share of the area kept")
+    crop_ratio: Annotated[float, Field(ge=1)] = Field(4 / 3, description="greatest width:height (and height:width)")
+    flip: Share = Field(0.5, description="probability of a horizontal flip")
+    brightness: Strength = Field(0.1, description="factor drawn from 1 - x to 1 + x")
+    contrast: Strength = Field(0.1, description="factor drawn from 1 - x to 1 + x")
+    saturation: Strength = Field(0.1, description="factor drawn from 1 - x to 1 + x")
+
+
+class Model(Section):
+    """Sizes of the MLIM model."""
+
+    size: Literal["tiny", "small", "base", "large"] = Field("small", description="width, layers and heads by name")
+    image_side: Annotated[int, Field(ge=8)] = Field(96, description="pixels: side of the picture the model reads")
+    patch: Literal[2, 4, 8, 16, 32, 64] = Field(16, description="pixels: side of the square behind one image token")
+    dropout: Share = Field(0.1, description="dropout in the transformer")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="type of matrix products in training (autocast)")
+    bert: Path | None = Field(None, description="local folder of published BERT weights to start from")
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Model:
+        if self.image_side % self.patch:
+            low = self.image_side // self.patch * self.patch
+            near = " or ".join(str(s) for s in (low, low + self.patch) if s)
+            raise ValueError(f"image_side {self.image_side} is no multiple of patch {self.patch}; nearest: {near}")
+        return self
+
+
+class Optim(Section):
+    """AdamW with warmup and a cosine to zero."""
+
+    lr: Annotated[float, Field(gt=0)] = Field(5e-4, description="highest learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="on matrices; not on norms and biases")
+    warmup: Share = Field(0.05, description="share of the steps over which the rate rises from 0")
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="greatest global gradient norm")
+    batch_size: Count = Field(256, description="effective batch: listings (or pairs) behind one optimizer step")
+    micro_batch: Count | None = Field(None, description="listings (or pairs) in memory at once; default: batch_size")
+
+
+class Pretrain(Section):
+    """Pre-training: loss = mlm * MLM + recon * RECON."""
+
+    epochs: Count = 40
+    optim: Optim = Optim()
+    masking: Masking = Mam()
+    augment: Augment = Augment()
+    mlm: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of MLM")
+    recon: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of RECON")
+    seed: int = 0
+    validate_every: Count = Field(5, description="epochs between validations on fixed masks")
+    checkpoint_every: Count = Field(200, description="optimizer steps between checkpoints")
+    log_every: Count = Field(20, description="optimizer steps between lines of metrics.jsonl")
+
+
+class ModalityDropout(Section):
+    """MDO: in fine-tuning a listing randomly loses its text, or its image, or neither."""
+
+    text: Share = Field(0.15, description="probability of losing the text")
+    image: Share = Field(0.15, description="probability of losing the image")
+
+    @model_validator(mode="after")
+    def _one_stays(self) -> ModalityDropout:
+        if self.text + self.image > 1:
+            raise ValueError(f"text + image is {self.text + self.image:g}; at most 1, since one of them stays")
+        return self
+
+
+class Arm(Section):
+    """How a network is tuned for a task; chosen for each arm on validation groups, see docs/log.md."""
+
+    epochs: Count = 20
+    optim: Optim = Optim(lr=3e-4, batch_size=64)
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="each layer's rate is the next higher layer's times this; 1: one rate for all"
+    )
+
+
+class Task(Section):
+    """What every fine-tuning has."""
+
+    pretrained: Arm = Field(Arm(), description="the pre-trained network")
+    scratch: Arm | None = Field(Arm(), description="the same network without pre-training; null: not run")
+    mdo: ModalityDropout = ModalityDropout()
+    augment: Augment = Augment()
+    label_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (1.0,), min_length=1, description="shares of the training labels to learn from, each reported"
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run each; the report gives the mean")
+
+
+class Match(Task):
+    """Are two listings the same product? Pairs from a file: left, right, match (1 or 0)."""
+
+    pairs: Path = Field(description="CSV with the columns left, right (listing ids) and match (1 or 0)")
+    precision: Share = Field(0.9, description="wanted precision: the report gives the threshold that reaches it")
+
+
+class Classify(Task):
+    """Which class is a listing in?"""
+
+    label: str = Field(description="name of a label in `columns.labels`")
+
+
+class Finetune(Section):
+    match: Match | None = None
+    classify: Classify | None = None
+
+
+class Report(Section):
+    """What the report shows."""
+
+    title: str = Field("mlim report", description="headline")
+    examples: Annotated[int, Field(ge=1, le=48)] = Field(8, description="listings shown in each gallery")
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval")
+    probe_draws: Count = Field(4, description="fixed masks drawn for each held-out listing in the probes")
+
+
+class Runtime(Section):
+    """Where and how to run. Nothing here enters a cache key or changes what is computed."""
+
+    cache: Path = Field(Path(".mlim"), description="folder of the artifacts")
+    reports: Path = Field(Path("reports"), description="folder for reports: <reports>/<recipe name>/report.html")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
+
+
+class Recipe(Section):
+    """A whole recipe; see recipes/quickstart.yaml."""
+
+    name: str = Field("", description="names the report's folder; default: the recipe's file name")
+    catalog: Catalog
+    images: Images = Images()
+    tokens: Tokens = Tokens()
+    model: Model = Model()
+    pretrain: Pretrain = Pretrain()
+    finetune: Finetune = Finetune()
+    report: Report = Report()
+    runtime: Runtime = Runtime()
