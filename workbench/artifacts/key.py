@@ -10,11 +10,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ArtifactError, DataError
+from workbench.errors import ArtifactError
 
 
 def canonical(value: Any) -> str:
@@ -53,23 +54,19 @@ class Digests:
         self._memory = memory
         self._known: dict[str, list[Any]] = {}
         self._changed = False
-        try:
+        with suppress(OSError, ValueError):  # nothing remembered: the digests are computed again
             self._known = json.loads(memory.read_text())
-        except (OSError, ValueError):
-            pass  # nothing remembered: the digests are computed again
 
-    def of(self, path: Path, skip: Path | None = None) -> str:
-        """Digest of a file's bytes, or of a folder's file names and bytes (hidden folders and `skip` left out).
+    def of(self, path: Path, skip: Callable[[Path], bool] | None = None) -> str:
+        """Digest of a file's bytes, or of a folder's file names and bytes; hidden ones and `skip` are left out.
 
-        Raises DataError when the path does not exist.
+        Raises OSError when the path can't be read.
         """
         if path.is_dir():
             total = hashlib.sha256()
             for name, file in _walk(path, skip):
                 total.update(f"{name}\0{self._file(file)}\n".encode("utf-8", "surrogateescape"))
             return total.hexdigest()
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder; correct the path in the recipe")
         return self._file(path)
 
     def save(self) -> None:
@@ -94,9 +91,11 @@ class Digests:
         return digest
 
 
-def _walk(folder: Path, skip: Path | None) -> list[tuple[str, Path]]:
-    found = []
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(here, f) != skip)
-        found += [(os.path.relpath(os.path.join(here, f), folder), Path(here, f)) for f in files]
-    return sorted((name, path) for name, path in found if path.is_file())
+def _walk(folder: Path, skip: Callable[[Path], bool] | None) -> list[tuple[str, Path]]:
+    """Name below `folder` (with forward slashes) and path of each file, sorted by name."""
+    files: list[tuple[str, Path]] = []
+    for here, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".") and not (skip and skip(Path(here, f)))]
+        paths = (Path(here, n) for n in names if not n.startswith("."))
+        files += [(p.relative_to(folder).as_posix(), p) for p in paths if p.is_file() and not (skip and skip(p))]
+    return sorted(files)

@@ -1,8 +1,8 @@
 """The cache: each artifact a read-only folder, complete by construction.
 
-    <cache>/<stage>-<key16>.lock      held (flock) while it is made, freed by the kernel when the process dies
-    <cache>/<stage>-<key16>.partial/  work in progress, continued after a kill
-    <cache>/<stage>-<key16>/          complete: manifest.json was written last, everything was fsynced, then renamed
+<cache>/<stage>-<key16>.lock      held (flock) while it is made, freed by the kernel when the process dies
+<cache>/<stage>-<key16>.partial/  work in progress, continued after a kill
+<cache>/<stage>-<key16>/          complete: manifest.json was written last, everything was fsynced, then renamed
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,12 @@ class Store:
         return artifact
 
     def all_of(self, stage: str) -> list[Artifact]:
-        """Every complete artifact of a stage, oldest first."""
-        folders = (f for f in self.root.glob(f"{stage}-*") if len(f.name) == len(stage) + 17 and f.is_dir())
-        return [Artifact.open(f) for f in sorted(folders, key=lambda f: f.stat().st_mtime_ns)]
+        """Every complete artifact of a stage with a readable manifest, oldest first."""
+        artifacts = []
+        for folder in self.root.glob(f"{stage}-{'[0-9a-f]' * 16}"):
+            with suppress(ArtifactError):  # whoever needs that very artifact gets the error from `find`
+                artifacts.append(Artifact.open(folder))
+        return sorted(artifacts, key=lambda a: (a.folder.stat().st_mtime_ns, a.key))
 
     def partial(self, stage: str, key: str) -> Path | None:
         """The folder an unfinished run of this key left behind, or None."""
@@ -91,8 +94,11 @@ class Store:
         return self.root / "logs" / f"{self._folder(stage, key).name}.jsonl"
 
     @contextmanager
-    def making(self, stage: str, key: str) -> Iterator[Path]:
-        """Hold the key's lock and yield the folder to work in; ArtifactError if another process is making it."""
+    def making(self, stage: str, key: str, resume: bool = True) -> Iterator[Path]:
+        """Hold the key's lock and yield the folder to work in, emptied first unless `resume`.
+
+        Raises ArtifactError if another process is making it.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         folder = self._folder(stage, key)
         with folder.with_suffix(".lock").open("w") as lock:
@@ -103,6 +109,8 @@ class Store:
                     f"{folder.name}: another process is making it; wait until that one ends, then run again"
                 ) from None
             partial = folder.with_suffix(".partial")
+            if not resume:
+                shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(exist_ok=True)
             yield partial
 
@@ -111,7 +119,10 @@ class Store:
         key = key_of(ingredients)
         folder = self._folder(stage, key)
         partial = folder.with_suffix(".partial")
-        names = sorted(str(p.relative_to(partial)) for p in partial.rglob("*") if p.is_file() and p.name != MANIFEST)
+        for torn in partial.rglob("*.tmp"):  # a killed run was writing it
+            torn.unlink()
+        paths = [p for p in partial.rglob("*") if p.is_file() and p != partial / MANIFEST]
+        names = sorted(p.relative_to(partial).as_posix() for p in paths)
         files = {n: {"bytes": (partial / n).stat().st_size, "sha256": _digest(partial / n)} for n in names}
         manifest = {"stage": stage, "key": key, "ingredients": ingredients, "summary": summary, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
@@ -120,10 +131,6 @@ class Store:
         partial.rename(folder)
         _fsync(self.root)
         return Artifact.open(folder)
-
-    def discard(self, artifact: Artifact) -> None:
-        """Delete an artifact."""
-        shutil.rmtree(artifact.folder)
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / f"{stage}-{key[:16]}"

@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -37,6 +37,14 @@ class Origin:
     folder: Path  # relative paths in the value are relative to it
 
 
+@dataclass(frozen=True)
+class _Late:
+    """A scalar with `${ENV}` in it, filled in when all files are merged: one that is overridden needs no variable."""
+
+    text: str
+    quoted: bool
+
+
 @dataclass
 class _Source:
     """A tree of plain values and the origin of every key in it."""
@@ -50,9 +58,9 @@ def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError naming file, line and key of everything wrong at once.
     """
-    source = _read(path.absolute(), seen=())
+    source = _read(path)
     for text in sets:
-        _merge(source, _parse_set(text))
+        _set(source, text)
     top = Origin(str(path), path.absolute().parent)
     source.tree.setdefault("name", path.stem)
     return _validate(source, top)
@@ -62,11 +70,28 @@ def recipe_from_tree(tree: dict[str, Any], folder: Path, sets: Sequence[str] = (
     """A recipe from plain values (the one guessed for a bare feed); relative paths are relative to `folder`."""
     source = _Source(tree, {})
     for text in sets:
-        _merge(source, _parse_set(text))
+        _set(source, text)
     return _validate(source, Origin("the guessed recipe", folder.absolute()))
 
 
-def parse_scalar(text: str) -> None | bool | int | float | str:
+def to_yaml(tree: Mapping[str, Any]) -> str:
+    """The YAML of plain values, in their order, such that `load_recipe` reads the same values back."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 would take for something else than text."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    plain = parse_scalar(text) is text
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def parse_scalar(text: str) -> bool | int | float | str | None:
     """A plain scalar by the core schema of YAML 1.2 (section 10.3.2)."""
     if text in ("", "~", "null", "Null", "NULL"):
         return None
@@ -83,22 +108,24 @@ def parse_scalar(text: str) -> None | bool | int | float | str:
     return text
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> _Source:
-    if path in seen:
-        raise RecipeError(f"{path}: extends itself by way of {' -> '.join(p.name for p in (*seen, path))}")
+def _read(path: Path, named_by: str = "", seen: tuple[Path, ...] = ()) -> _Source:
+    """A recipe file laid over those it extends; `named_by` is the line that asked for it."""
+    if path.resolve() in seen:
+        raise RecipeError(f"{named_by}extends itself by way of {' -> '.join(p.name for p in (*seen, path))}")
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
     except OSError as error:
-        raise RecipeError(f"{path}: can't be read ({error.strerror}); give the path of a recipe file") from None
+        raise RecipeError(f"{named_by}{path}: {error.strerror}; expected the path of a recipe file") from None
     own = _parse(text, str(path), path.parent)
-    parent = own.tree.pop("extends", None)
+    parent = _fill_in(own.tree.pop("extends", None), ("extends",), own.origins)
     if parent is None:
         return own
+    where = _where(own.origins, ("extends",))
     if not isinstance(parent, str):
-        raise RecipeError(f"{_where(own, ('extends',))}: extends is {parent!r}; expected the path of one recipe file")
-    base = _read((path.parent / parent).resolve(), (*seen, path))
+        raise RecipeError(f"{where}: extends is {parent!r}; expected the path of one recipe file")
+    base = _read(path.parent / os.path.expanduser(parent), f"{where}: extends: ", (*seen, path.resolve()))
     _merge(base, own)
     return base
 
@@ -138,68 +165,91 @@ def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], n
         return tree
     if isinstance(node, yaml.SequenceNode):
         return [_construct(child, (*path, i), origins, name, folder) for i, child in enumerate(node.value)]
-    text = _ENV.sub(lambda m: _environment(m[1], where, path), node.value)
-    return text if node.style else parse_scalar(text)
+    if _ENV.search(node.value):
+        return _Late(node.value, quoted=bool(node.style))
+    return node.value if node.style else parse_scalar(node.value)
 
 
-def _environment(variable: str, where: str, path: KeyPath) -> str:
-    try:
-        return os.environ[variable]
-    except KeyError:
+def _fill_in(value: Any, path: KeyPath, origins: Mapping[KeyPath, Origin]) -> Any:
+    """The value with its environment variables filled in."""
+    if isinstance(value, dict):
+        return {key: _fill_in(inner, (*path, key), origins) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(inner, (*path, i), origins) for i, inner in enumerate(value)]
+    if not isinstance(value, _Late):
+        return value
+    unset = next((name for name in _ENV.findall(value.text) if name not in os.environ), None)
+    if unset:
         raise RecipeError(
-            f"{where}: {_dotted(path)} uses ${{{variable}}}, and the environment variable {variable} is not set; "
-            f"set it, for example: export {variable}=..."
-        ) from None
+            f"{_where(origins, path)}: {_dotted(path)} uses ${{{unset}}}, and the environment variable {unset} is "
+            f"not set; set it, for example: export {unset}=..."
+        )
+    text = _ENV.sub(lambda m: os.environ[m[1]], value.text)
+    return text if value.quoted else parse_scalar(text)
 
 
-def _parse_set(text: str) -> _Source:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+def _set(base: _Source, text: str) -> None:
+    """Lay one `--set a.b=value` over the tree, in place; the value is a scalar, or YAML in [], {} or quotes."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    parts = key.split(".")
+    if not equals or not all(parts):
         raise RecipeError(f"--set {text}: expected a.b=value, for example --set pretrain.epochs=3")
-    source = _parse(f"value: {value}" if value.strip() else "value:", f"--set {text}", Path.cwd())
-    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in key.strip().split("."))
-    tree: Any = source.tree.get("value")
+    origin = Origin(f"--set {text}", Path.cwd())
+    path: KeyPath = ()
+    node: Any = base.tree
+    for part in parts:
+        if isinstance(node, list):
+            if not part.isdigit() or int(part) >= len(node):
+                raise RecipeError(f"--set {text}: {_dotted(path)} is a list of {len(node)}, counted from 0")
+            path, node = (*path, int(part)), node[int(part)]
+        else:
+            path, node = (*path, part), node.get(part) if isinstance(node, dict) else None
+    tree: Any
+    if value[:1] in ("[", "{", '"', "'"):
+        tree = _parse(f"value: {value}", f"--set {text}", Path.cwd()).tree["value"]
+    else:
+        tree = _Late(value, quoted=False) if _ENV.search(value) else parse_scalar(value)
     for part in reversed(path):
         tree = {part: tree}
-    origin = Origin(f"--set {text}", Path.cwd())
-    inner = {(*path, *old[1:]): origin for old in source.origins if old[:1] == ("value",)}
-    return _Source(tree, inner | {path[:i]: origin for i in range(1, len(path) + 1)})
+    _merge(base, _Source(tree, {path[:i]: origin for i in range(1, len(path) + 1)}))
 
 
 def _merge(base: _Source, over: _Source) -> None:
     """Lay `over` on `base`, in place: sections merge key by key, lists and values are replaced whole."""
-    base.tree = _overlay(base.tree, over.tree, ())
+    base.tree = _overlay(base.tree, over.tree)
     base.origins.update(over.origins)
 
 
-def _overlay(old: Any, new: Any, path: KeyPath) -> Any:
+def _overlay(old: Any, new: Any) -> Any:
     if isinstance(old, list) and isinstance(new, dict) and new and all(isinstance(k, int) for k in new):
-        for index in new:  # --set catalog.feeds.0.path=...
-            if index >= len(old):
-                raise RecipeError(f"--set {_dotted((*path, index))}: the list has {len(old)} entries, counted from 0")
-        return [_overlay(value, new[i], (*path, i)) if i in new else value for i, value in enumerate(old)]
+        return [_overlay(value, new[i]) if i in new else value for i, value in enumerate(old)]  # --set feeds.0.path
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
     if "policy" in new and new["policy"] != old.get("policy"):
         return new  # another masking policy has other keys: nothing of the old one applies
-    return old | {key: _overlay(old.get(key), value, (*path, key)) for key, value in new.items()}
+    return old | {key: _overlay(old.get(key), value) for key, value in new.items()}
 
 
 def _validate(source: _Source, top: Origin) -> Recipe:
+    source.tree = _fill_in(source.tree, (), source.origins)
     _resolve_paths(Recipe, source.tree, (), source.origins, top)
     try:
         return Recipe.model_validate_json(json.dumps(source.tree, allow_nan=True), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list with a bad entry is also reported as too short: only the innermost error helps.
-        inner = [d for d in details if not any(o["loc"] != d["loc"] and o["loc"][: len(d["loc"])] == d["loc"] for o in details)]
+        inner = [d for d in details if not any(_lies_within(other["loc"], d["loc"]) for other in details)]
         lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
         raise RecipeError("\n".join(lines)) from None
 
 
+def _lies_within(loc: KeyPath, outer: KeyPath) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
+
+
 def _explain(detail: Any, source: _Source, top: Origin) -> str:
     path, model = _locate(detail["loc"], source.tree)
-    where = _where(source, path) or top.where
+    where = _where(source.origins, path) or top.where
     kind = detail["type"]
     if kind == "extra_forbidden":
         known = sorted(model.model_fields) if model else []
@@ -219,13 +269,15 @@ def _locate(loc: Sequence[str | int], tree: Any) -> tuple[KeyPath, type[BaseMode
     section: type[BaseModel] | None = Recipe
     models: list[type[BaseModel]] = [Recipe]
     for i, part in enumerate(loc):
-        inside = isinstance(tree, dict) and part in tree or isinstance(tree, list) and isinstance(part, int)
+        inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
         if not inside and i < len(loc) - 1:
             tagged = [m for m in models if _policy(m) == part or m.__name__ == part]
             models = tagged or models
             continue
         path.append(part)
-        section = next((m for m in models if i < len(loc) - 1 and part in m.model_fields), models[0] if models else None)
+        section = next(
+            (m for m in models if i < len(loc) - 1 and part in m.model_fields), models[0] if models else None
+        )
         if i < len(loc) - 1:
             tree = tree[part]
             if not isinstance(part, int):
@@ -282,12 +334,9 @@ def _is_path(annotation: Any) -> bool:
     return annotation is Path
 
 
-def _where(source: _Source, path: KeyPath) -> str:
+def _where(origins: Mapping[KeyPath, Origin], path: KeyPath) -> str:
     """Origin of the key, or of the nearest section around it."""
-    for end in range(len(path), 0, -1):
-        if path[:end] in source.origins:
-            return source.origins[path[:end]].where
-    return ""
+    return next((origins[path[:end]].where for end in range(len(path), 0, -1) if path[:end] in origins), "")
 
 
 def _dotted(path: Sequence[str | int]) -> str:

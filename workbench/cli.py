@@ -1,0 +1,246 @@
+"""The commands: flags in, exit codes out. Whatever is heavy is imported inside a command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from workbench import __version__
+from workbench.errors import DataError, Interrupted, MlimError, RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.plan import Made, Step
+    from workbench.recipe.schema import Recipe
+
+GO_ON = "run the same command again: it continues"
+
+app = typer.Typer(
+    name="mlim",
+    help="From a product feed to a fine-tuned image-and-text model and a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
+RecipeOrFeed = Annotated[
+    Path, typer.Argument(metavar="RECIPE|FEED", help="recipe file (.yaml), or a feed file", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="change one key of the recipe: --set pretrain.epochs=3"),
+]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="continue an unfinished run, or start it anew")]
+Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mlim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
+    """Read and clean the feeds; every dropped row is listed with its reason."""
+    with _errors(debug):
+        recipe = _load(path, sets) if _is_recipe(path) else _guess(path, sets)
+        artifact = _run(recipe, ["ingest"])["ingest"].artifact
+        _console().print(
+            f"items: {artifact.path('items.parquet')}\ndrops: {artifact.path('drops.csv')}", soft_wrap=True
+        )
+
+
+@app.command()
+def pretrain(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Pre-train the model on the catalog (ingest, images and tokens first)."""
+    with _errors(debug):
+        _run(_load(path, sets), ["pretrain"], resume)
+
+
+@app.command()
+def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Fine-tune for the tasks of the recipe's `finetune` section (pre-training first)."""
+    with _errors(debug):
+        recipe = _load(path, sets)
+        goals = [task for task in ("match", "classify") if getattr(recipe.finetune, task)]
+        if not goals:
+            raise RecipeError(
+                f"{path}: finetune names no task; add one, for example\n"
+                "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
+                "    classify: {label: category}     # a name in columns.labels"
+            )
+        _run(recipe, goals, resume)
+
+
+@app.command()
+def run(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Run every stage of the recipe, through to the report."""
+    with _errors(debug):
+        _run(_load(path, sets), ["report"], resume)
+
+
+@app.command()
+def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Write the report (everything it shows first)."""
+    with _errors(debug):
+        _run(_load(path, sets), ["report"], resume)
+
+
+@app.command()
+def plan(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
+    """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
+    with _errors(debug):
+        from workbench.plan import plan_recipe
+
+        steps = plan_recipe(_load(path, sets))
+        rows = [(s.stage.name, s.key[:8], "cached" if s.artifact else "to run", s.reason) for s in steps]
+        _table(("stage", "key", "", "why"), rows)
+        misses = sum(s.artifact is None for s in steps)
+        _console().print(f"{misses} of {len(steps)} stages to run" if misses else "nothing to do: everything is cached")
+
+
+def _is_recipe(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml") or path.is_dir()
+
+
+def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
+    from workbench.recipe.load import load_recipe
+
+    if path.is_dir():
+        raise RecipeError(f"{path}: is a folder; give the path of a recipe file (.yaml)")
+    if path.exists() and not _is_recipe(path):
+        raise RecipeError(f"{path}: expected a recipe (.yaml); `mlim ingest {path}` prints one for a bare feed")
+    return load_recipe(path, sets or ())
+
+
+def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
+    """The recipe for a bare feed, guessed from its header and shown."""
+    if not feed.is_file():
+        raise DataError(f"{feed}: no such file; give the path of a feed or of a recipe (.yaml)")
+    from workbench.catalog.dialects import recipe_tree
+    from workbench.recipe.load import recipe_from_tree, to_yaml
+
+    tree, said = recipe_tree(feed)
+    console = _console()
+    for line in said:
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
+    console.print(to_yaml(tree), soft_wrap=True, markup=False)
+    return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
+
+
+def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str, Made]:
+    """Run what the goals need, tell each stage's outcome, and publish the report if it is among them."""
+    from workbench.plan import plan_recipe, publish, run_plan
+
+    console = _console()
+
+    def started(step: Step) -> None:
+        console.print(f"[bold]{step.stage.name}[/] {step.key[:8]}  [dim]{step.reason}[/]", soft_wrap=True)
+
+    def ended(step: Step, made: Made) -> None:
+        for line in _told(made.artifact.summary):
+            console.print(f"  {line}", soft_wrap=True, markup=False)
+
+    steps = plan_recipe(recipe, goals)
+    made = run_plan(steps, recipe.runtime, console, resume=resume, started=started, ended=ended)
+    if all(m.seconds is None for m in made.values()):
+        console.print("nothing to do: everything is cached")
+    rows = [
+        (
+            name,
+            m.artifact.key[:8],
+            "cached" if m.seconds is None else "made",
+            "" if m.seconds is None else f"{m.seconds:.1f}",
+        )
+        for name, m in made.items()
+    ]
+    _table(("stage", "key", "", "seconds"), rows)
+    if "report" in made:
+        folder = recipe.runtime.reports / recipe.name
+        publish(made["report"].artifact, folder)
+        console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    return made
+
+
+def _told(summary: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """A summary in a line, and a line for each group of numbers in it."""
+    flat = {name: value for name, value in summary.items() if not isinstance(value, (Mapping, list))}
+    if flat:
+        line = ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in flat.items())
+        yield f"{path}: {line}" if path else line
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from _told(value, f"{path}.{name}" if path else name)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal, tab-separated lines when piped."""
+    console = _console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(row))
+        return
+    from rich.table import Table
+
+    table = Table(*header, box=None, header_style="dim")
+    for row in rows:
+        table.add_row(*row, style="green" if "cached" in row else None)
+    console.print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def _errors(debug: bool) -> Iterator[None]:
+    """Errors as one message on stderr and an exit code; tracebacks only with --debug."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _exit(f"interrupted; {GO_ON}", 130)
+    except Interrupted as error:
+        ctrl_c = isinstance(error.__context__, KeyboardInterrupt)
+        _exit(str(error), 130 if ctrl_c else error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away: not an error to talk about
+        raise typer.Exit(1) from None
+    except MlimError as error:
+        if debug:
+            raise
+        _exit(f"error: {error}", error.exit_code)
+    except Exception as error:
+        if debug or isinstance(error, typer.Exit):
+            raise
+        _exit(f"error: {type(error).__name__}: {error}; run again with --debug for the traceback", 1)
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise Interrupted(f"stopped by SIGTERM; {GO_ON}")

@@ -1,0 +1,252 @@
+"""Recipe -> ordered stages with their keys; what is cached, what is not and why; and the run of what is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.artifacts.key import Digests, key_of
+from workbench.artifacts.stage import Stage, Work
+from workbench.artifacts.store import Artifact, Store
+from workbench.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from workbench.recipe.schema import Recipe, Runtime
+
+Builder = Callable[[], Stage]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a plan: its key, the artifact if it is cached, else why it is not."""
+
+    stage: Stage
+    key: str
+    ingredients: Mapping[str, Any]  # what the key is made of; kept in the manifest
+    artifact: Artifact | None
+    partial: Path | None  # what an unfinished run of this key left
+    reason: str  # "" when cached
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage after a run: its artifact, and the seconds it took (None: it was cached)."""
+
+    artifact: Artifact
+    seconds: float | None
+
+
+class Sources(Mapping[str, str]):
+    """Recipe key of each file source -> digest of its content, computed when asked for."""
+
+    def __init__(self, recipe: Recipe, digests: Digests) -> None:
+        self._digests = digests
+        self._paths = _source_paths(recipe)
+        self._own = {recipe.runtime.cache, recipe.runtime.reports} | {
+            path for name, path in self._paths.items() if not name.endswith(".pictures")
+        }
+
+    def __getitem__(self, name: str) -> str:
+        path = self._paths[name]
+        try:
+            if path.is_dir() and name.endswith((".path", ".pairs")):
+                raise DataError(f"{name}: {path} is a folder; expected a file")
+            return self._digests.of(path, skip=self._no_picture if name.endswith(".pictures") else None)
+        except OSError as error:
+            raise DataError(f"{name}: {path}: {error.strerror}; correct the path in the recipe") from None
+
+    def _no_picture(self, path: Path) -> bool:
+        """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
+        return path in self._own or path.suffix in (".yaml", ".yml")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def _source_paths(recipe: Recipe) -> dict[str, Path]:
+    paths: dict[str, Path | None] = {"tokens.tokenizer": recipe.tokens.tokenizer, "model.bert": recipe.model.bert}
+    for i, feed in enumerate(recipe.catalog.feeds):
+        paths[f"catalog.feeds.{i}.path"] = feed.path
+        paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or feed.path.parent
+    if recipe.finetune.match:
+        paths["finetune.match.pairs"] = recipe.finetune.match.pairs
+    return {name: path for name, path in paths.items() if path}
+
+
+def builders(recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Builder]:
+    """Every stage of the recipe in order, not built yet: building one digests its source files."""
+    from workbench.catalog import ingest
+    from workbench.images import build as images
+    from workbench.report import build as report
+    from workbench.report import probes
+    from workbench.tasks import classify, match, pretrain
+    from workbench.text import tokens
+
+    tuned = recipe.finetune
+    stages: dict[str, Builder] = {
+        "ingest": lambda: ingest.stage(recipe.catalog, digests),
+        "images": lambda: images.stage(recipe.images, recipe.catalog, digests),
+        "tokens": lambda: tokens.stage(recipe.tokens, digests),
+        "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, digests),
+    }
+    if tuned.match:
+        pairs = tuned.match
+        stages["match"] = lambda: match.stage(pairs, digests)
+    if tuned.classify:
+        labels = tuned.classify
+        stages["classify"] = lambda: classify.stage(labels, digests)
+    stages["probes"] = lambda: probes.stage(recipe.report, digests)
+    stages["report"] = lambda: report.stage(recipe.report, recipe, digests)
+    return stages
+
+
+def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step]:
+    """The steps that the goals need, in order. Raises DataError for a source that isn't there."""
+    store, digests = Store(recipe.runtime.cache), Digests(recipe.runtime.cache / "digests.json")
+    try:
+        return plan_stages(wanted(builders(recipe, Sources(recipe, digests)), goals), store)
+    finally:
+        digests.save()
+
+
+def wanted(stages: Mapping[str, Builder], goals: Sequence[str]) -> list[Stage]:
+    """The goals and everything they need, directly or not, in the order of `stages`; no other is built."""
+    built: dict[str, Stage] = {}
+    open_goals = list(goals)
+    while open_goals:
+        name = open_goals.pop()
+        if name not in built:
+            built[name] = stages[name]()
+            open_goals += built[name].needs
+    return [built[name] for name in stages if name in built]
+
+
+def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
+    """Keys, hits and misses of stages given in order; each stage's needs come before it."""
+    steps: dict[str, Step] = {}
+    for stage in stages:
+        ingredients = {
+            "stage": stage.name,
+            "version": stage.version,
+            "section": dict(stage.section),
+            "inputs": {name: steps[name].key for name in stage.needs},
+            "sources": dict(stage.sources),
+        }
+        key = key_of(ingredients)
+        artifact, partial = store.find(stage.name, key), store.partial(stage.name, key)
+        reason = "" if artifact else _reason(stage.name, ingredients, partial, steps, store)
+        steps[stage.name] = Step(stage, key, ingredients, artifact, partial, reason)
+    return list(steps.values())
+
+
+def run_plan(
+    steps: Sequence[Step],
+    runtime: Runtime,
+    console: Console,
+    *,
+    resume: bool = True,
+    started: Callable[[Step], None] = lambda step: None,
+    ended: Callable[[Step, Made], None] = lambda step, made: None,
+) -> dict[str, Made]:
+    """Make what is not cached, in order; `resume=False` throws unfinished work away first.
+
+    Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
+    """
+    store = Store(runtime.cache)
+    made: dict[str, Made] = {}
+    unread: set[str] = set()
+    for step in steps:
+        if step.artifact:
+            made[step.stage.name] = Made(step.artifact, None)
+            unread.add(step.stage.name)
+            continue
+        for name in unread & set(step.stage.needs):
+            made[name].artifact.verify()  # a result must never come from damaged inputs
+            unread.remove(name)
+        started(step)
+        inputs = {name: made[name].artifact for name in step.stage.needs}
+        made[step.stage.name] = _make(step, inputs, store, runtime, console, resume)
+        ended(step, made[step.stage.name])
+    return made
+
+
+def _make(
+    step: Step, inputs: Mapping[str, Artifact], store: Store, runtime: Runtime, console: Console, resume: bool
+) -> Made:
+    begun = time.monotonic()
+    name, log = step.stage.name, store.log(step.stage.name, step.key)
+    with store.making(name, step.key, resume=resume) as folder:
+        artifact = store.find(name, step.key)  # another process may have made it since the plan
+        if artifact is None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            summary = step.stage.run(Work(folder, inputs, runtime, console, log))
+            artifact = store.commit(name, step.ingredients, summary)
+        else:
+            folder.rmdir()
+    return Made(artifact, time.monotonic() - begun)
+
+
+def publish(report: Artifact, folder: Path) -> None:
+    """Copy the report out of the cache to where the user looks for it, each file in one rename."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in report.files:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(target.name + ".tmp")
+        shutil.copyfile(report.path(name), aside)
+        aside.replace(target)
+
+
+def _reason(
+    name: str, ingredients: Mapping[str, Any], partial: Path | None, steps: Mapping[str, Step], store: Store
+) -> str:
+    """Why a stage is not cached: the fields by which the nearest earlier artifact differs."""
+    if partial and any(partial.iterdir()):
+        return "continues an unfinished run"
+    earlier = [_changes(old.ingredients, ingredients, steps, store) for old in reversed(store.all_of(name))]
+    if not earlier:
+        return "never made"
+    fields = min(earlier, key=len)
+    more = f" and {len(fields) - 3} more" if len(fields) > 3 else ""
+    return ", ".join(fields[:3]) + more
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], steps: Mapping[str, Step], store: Store) -> list[str]:
+    """Each field that differs, as `images.side: 64 -> 48`; a changed input is traced to what changed in it."""
+    changes = []
+    if old["version"] != new["version"]:
+        changes.append(f"stage {new['stage']}: version {old['version']} -> {new['version']}")
+    before, after = dict(_leaves(old["section"])), dict(_leaves(new["section"]))
+    for field in _differing(before, after):
+        changes.append(f"{field}: {before.get(field, 'absent')} -> {after.get(field, 'absent')}")
+    changes += [f"{source}: content changed" for source in _differing(old["sources"], new["sources"])]
+    for name in _differing(old["inputs"], new["inputs"]):
+        was = next((a for a in store.all_of(name) if a.key == old["inputs"].get(name)), None)
+        if was and name in new["inputs"]:
+            changes += _changes(was.ingredients, steps[name].ingredients, steps, store)
+        else:
+            changes.append(f"input {name} changed")
+    return list(dict.fromkeys(changes))
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted path and JSON of every leaf."""
+    pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
+    if not pairs:
+        yield path, json.dumps(tree, ensure_ascii=False)
+    for name, value in pairs:
+        yield from _leaves(value, f"{path}.{name}" if path else str(name))
