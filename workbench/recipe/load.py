@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import RecipeError
-from workbench.recipe.schema import Recipe
+from workbench.recipe.schema import Recipe, fields, sections
 
 KeyPath = tuple[str | int, ...]
 
@@ -143,9 +143,13 @@ def _parse(text: str, name: str, folder: Path) -> _Source:
     if root is None:
         return source
     if not isinstance(root, yaml.MappingNode):
-        raise RecipeError(f"{name}, line 1: expected keys such as `catalog:`, found a {root.id}")
+        raise RecipeError(f"{name}, line 1: expected keys such as `catalog:`, found {_kind(root)}")
     source.tree = _construct(root, (), source.origins, name, folder)
     return source
+
+
+def _kind(node: yaml.Node) -> str:
+    return {yaml.MappingNode: "keys", yaml.SequenceNode: "a list"}.get(type(node), "plain text")
 
 
 def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], name: str, folder: Path) -> Any:
@@ -156,7 +160,7 @@ def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], n
         for key_node, value in node.value:
             key_where = f"{name}, line {key_node.start_mark.line + 1}"
             if not isinstance(key_node, yaml.ScalarNode):
-                raise RecipeError(f"{key_where}: a key must be a word, found a {key_node.id}")
+                raise RecipeError(f"{key_where}: a key must be a word, found {_kind(key_node)}")
             key = key_node.value
             if key in tree:
                 raise RecipeError(f"{key_where}: {_dotted((*path, key))} is given twice; keep one of them")
@@ -165,6 +169,7 @@ def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], n
         return tree
     if isinstance(node, yaml.SequenceNode):
         return [_construct(child, (*path, i), origins, name, folder) for i, child in enumerate(node.value)]
+    assert isinstance(node, yaml.ScalarNode)
     if _ENV.search(node.value):
         return _Late(node.value, quoted=bool(node.style))
     return node.value if node.style else parse_scalar(node.value)
@@ -209,8 +214,8 @@ def _set(base: _Source, text: str) -> None:
         tree = _parse(f"value: {value}", f"--set {text}", Path.cwd()).tree["value"]
     else:
         tree = _Late(value, quoted=False) if _ENV.search(value) else parse_scalar(value)
-    for part in reversed(path):
-        tree = {part: tree}
+    for step in reversed(path):
+        tree = {step: tree}
     _merge(base, _Source(tree, {path[:i]: origin for i in range(1, len(path) + 1)}))
 
 
@@ -231,16 +236,30 @@ def _overlay(old: Any, new: Any) -> Any:
 
 
 def _validate(source: _Source, top: Origin) -> Recipe:
-    source.tree = _fill_in(source.tree, (), source.origins)
+    source.tree = {"runtime": {}, **_fill_in(source.tree, (), source.origins)}  # its paths have defaults to resolve
     _resolve_paths(Recipe, source.tree, (), source.origins, top)
     try:
-        return Recipe.model_validate_json(json.dumps(source.tree, allow_nan=True), strict=True)
+        recipe = Recipe.model_validate_json(json.dumps(source.tree), strict=True)
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list with a bad entry is also reported as too short: only the innermost error helps.
         inner = [d for d in details if not any(_lies_within(other["loc"], d["loc"]) for other in details)]
         lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
         raise RecipeError("\n".join(lines)) from None
+    _check_label(recipe, source, top)
+    return recipe
+
+
+def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
+    """A label that no feed has would only be noticed after pre-training."""
+    columns = [feed.columns for feed in recipe.catalog.feeds]
+    task, key = recipe.finetune.classify, ("finetune", "classify", "label")
+    known = {name for roles in columns if roles for name in roles.labels}
+    if task and None not in columns and task.label not in known:
+        raise RecipeError(
+            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {task.label!r} in "
+            f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
+        )
 
 
 def _lies_within(loc: KeyPath, outer: KeyPath) -> bool:
@@ -248,42 +267,50 @@ def _lies_within(loc: KeyPath, outer: KeyPath) -> bool:
 
 
 def _explain(detail: Any, source: _Source, top: Origin) -> str:
-    path, model = _locate(detail["loc"], source.tree)
-    where = _where(source.origins, path) or top.where
-    kind = detail["type"]
+    path, section = _locate(detail["loc"])
+    place = f"{_where(source.origins, path) or top.where}: "
+    kind, found = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        known = sorted(model.model_fields) if model else []
-        near = difflib.get_close_matches(str(path[-1]).lower(), known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(known)}"
-        return f"{where}: unknown key {_dotted(path)}; {hint}"
+        return f"{place}unknown key {_dotted(path)}; {_nearest(path, section)}"
     if kind == "missing":
-        return f"{where}: {_dotted(path)} is missing; add it (docs/recipe.md tells what it means)"
-    found = "" if isinstance(detail["input"], dict) else f", found {detail['input']!r}"
+        return f"{place}{_dotted(path)} is missing; add it (docs/recipe.md tells what it means)"
+    if kind == "union_tag_invalid":
+        context = detail["ctx"]
+        return f"{place}{_dotted(path)}.policy: expected one of {context['expected_tags']}, found '{context['tag']}'"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {_dotted(path)}: {message[:1].lower()}{message[1:]}{found}"
+    if kind == "model_type":
+        message = "expected keys below it (leave it out for its defaults)"
+    shown = "" if isinstance(found, dict) else f", found {'nothing' if found is None else repr(found)}"
+    return f"{place}{_dotted(path)}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _locate(loc: Sequence[str | int], tree: Any) -> tuple[KeyPath, type[BaseModel] | None]:
+def _nearest(path: KeyPath, section: type[BaseModel]) -> str:
+    """The right key for a wrong one: the most alike of its section, else the same word in another section."""
+    name = str(path[-1])
+    near = difflib.get_close_matches(name.lower(), section.model_fields, n=1, cutoff=0.5)
+    elsewhere = [key for key in fields(Recipe) if key.rpartition(".")[2] == name]
+    elsewhere.sort(key=lambda key: (not key.startswith(f"{path[0]}."), len(key)))
+    if near or elsewhere:
+        return f"did you mean `{_dotted((*path[:-1], near[0])) if near else elsewhere[0]}`?"
+    return f"known keys here: {', '.join(section.model_fields)}"
+
+
+def _locate(loc: KeyPath) -> tuple[KeyPath, type[BaseModel]]:
     """The recipe path of a pydantic location (which also names branches of unions), and the section it lies in."""
-    path: list[str | int] = []
-    section: type[BaseModel] | None = Recipe
-    models: list[type[BaseModel]] = [Recipe]
-    for i, part in enumerate(loc):
-        inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
-        if not inside and i < len(loc) - 1:
-            tagged = [m for m in models if _policy(m) == part or m.__name__ == part]
-            models = tagged or models
+    path: KeyPath = ()
+    section: type[BaseModel] = Recipe
+    models = [section]
+    for part in loc:
+        branch = [model for model in models if _policy(model) == part]
+        if branch and len(models) > 1:
+            models = branch
             continue
-        path.append(part)
-        section = next(
-            (m for m in models if i < len(loc) - 1 and part in m.model_fields), models[0] if models else None
-        )
-        if i < len(loc) - 1:
-            tree = tree[part]
-            if not isinstance(part, int):
-                field = section.model_fields.get(str(part)) if section else None
-                models = list(_models(field.annotation)) if field else []
-    return tuple(path), section
+        path = (*path, part)
+        if isinstance(part, str) and models:
+            section = models[0]
+            field = section.model_fields.get(part)
+            models = list(sections(field.annotation)) if field else []
+    return path, section
 
 
 def _policy(model: type[BaseModel]) -> str | None:
@@ -291,41 +318,22 @@ def _policy(model: type[BaseModel]) -> str | None:
     return get_args(field.annotation)[0] if field else None
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Every section type inside an annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) is not None:
-        for inner in get_args(annotation):
-            yield from _models(inner)
-
-
 def _resolve_paths(
-    model: type[BaseModel], tree: Any, path: KeyPath, origins: dict[KeyPath, Origin], top: Origin
+    model: type[BaseModel], tree: Any, path: KeyPath, origins: Mapping[KeyPath, Origin], top: Origin
 ) -> None:
     """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it."""
+    if isinstance(tree, list):
+        for i, child in enumerate(tree):
+            _resolve_paths(model, child, (*path, i), origins, top)
     if not isinstance(tree, dict):
         return
     for name, field in model.model_fields.items():
-        annotation = field.annotation
-        if _is_path(annotation):
-            value = tree.get(name, str(field.default) if isinstance(field.default, Path) else None)
-            if isinstance(value, str):
-                folder = origins.get((*path, name), top).folder
-                tree[name] = os.path.normpath(folder / os.path.expanduser(value))
-            continue
-        inner = list(_models(annotation))
-        if not inner:
-            continue
-        value = tree.get(name)
-        if value is None and name not in tree and not field.is_required() and len(inner) == 1:
-            if any(_is_path(f.annotation) and f.default is not None for f in inner[0].model_fields.values()):
-                value = tree[name] = {}
-        if isinstance(value, list):
-            for i, child in enumerate(value):
-                _resolve_paths(inner[0], child, (*path, name, i), origins, top)
-        elif isinstance(value, dict) and len(inner) == 1:
-            _resolve_paths(inner[0], value, (*path, name), origins, top)
+        value = tree.get(name, field.default)
+        if _is_path(field.annotation) and isinstance(value, (str, Path)):
+            folder = origins.get((*path, name), top).folder
+            tree[name] = os.path.normpath(folder / os.path.expanduser(value))
+        for inner in sections(field.annotation):
+            _resolve_paths(inner, tree.get(name), (*path, name), origins, top)
 
 
 def _is_path(annotation: Any) -> bool:

@@ -7,18 +7,20 @@ names them (or the working directory, for `--set`) when a recipe is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Columns(Section):
@@ -47,10 +49,10 @@ class Feed(Section):
 class Split(Section):
     """Shares of the product groups in each part; a group goes to one part by a hash of its name and the seed."""
 
-    train: Share = 0.65
-    valid: Share = 0.10
-    test: Share = 0.25
-    seed: int = 0
+    train: Share = Field(0.65, description="share of groups to learn from")
+    valid: Share = Field(0.10, description="share of groups to watch and choose by")
+    test: Share = Field(0.25, description="share of groups that only the report's figures come from")
+    seed: Seed = Field(0, description="another seed, another split")
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Split:
@@ -64,7 +66,7 @@ class Catalog(Section):
     """The feeds and how listings are split."""
 
     feeds: tuple[Feed, ...] = Field(min_length=1, description="the feed files, read in this order")
-    split: Split = Split()
+    split: Split = Field(Split(), description="shares of train, valid and test")
 
 
 class Images(Section):
@@ -100,7 +102,7 @@ class Tokens(Section):
 class Mam(Section):
     """Modality-aware masking: each sample is in one of three modes (paper, section on MAM)."""
 
-    policy: Literal["mam"] = "mam"
+    policy: Literal["mam"] = Field("mam", description="modality-aware masking")
     modes: tuple[Share, Share, Share] = Field(
         (1 / 3, 1 / 3, 1 / 3), description="probability of heavy image, heavy text, light"
     )
@@ -118,7 +120,7 @@ class Mam(Section):
 class Uniform(Section):
     """The same shares for every sample."""
 
-    policy: Literal["uniform"]
+    policy: Literal["uniform"] = Field(description="the same shares for every sample")
     text: Share = Field(0.15, description="share of text tokens masked")
     image: Share = Field(0.15, description="share of image tokens masked")
 
@@ -126,10 +128,17 @@ class Uniform(Section):
 class NoMasking(Section):
     """Nothing is masked: the model only redraws the picture."""
 
-    policy: Literal["none"]
+    policy: Literal["none"] = Field(description="no masking")
 
 
-Masking = Annotated[Mam | Uniform | NoMasking, Field(discriminator="policy")]
+def _policy(value: Any) -> str:
+    return str(value.get("policy", "mam") if isinstance(value, dict) else getattr(value, "policy", value))
+
+
+Masking = Annotated[
+    Annotated[Mam, Tag("mam")] | Annotated[Uniform, Tag("uniform")] | Annotated[NoMasking, Tag("none")],
+    Discriminator(_policy),
+]
 
 
 class Augment(Section):
@@ -176,13 +185,13 @@ class Optim(Section):
 class Pretrain(Section):
     """Pre-training: loss = mlm * MLM + recon * RECON."""
 
-    epochs: Count = 40
-    optim: Optim = Optim()
-    masking: Masking = Mam()
-    augment: Augment = Augment()
+    epochs: Count = Field(40, description="passes over the training listings")
+    optim: Optim = Field(Optim(), description="the optimizer")
+    masking: Masking = Field(Mam(), description="which tokens the model must say or redraw")
+    augment: Augment = Field(Augment(), description="random changes of the pictures")
     mlm: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of MLM")
     recon: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of RECON")
-    seed: int = 0
+    seed: Seed = Field(0, description="of initial weights, order, masks and augmentation")
     validate_every: Count = Field(5, description="epochs between validations on fixed masks")
     checkpoint_every: Count = Field(200, description="optimizer steps between checkpoints")
     log_every: Count = Field(20, description="optimizer steps between lines of metrics.jsonl")
@@ -204,8 +213,8 @@ class ModalityDropout(Section):
 class Arm(Section):
     """How a network is tuned for a task; chosen for each arm on validation groups, see docs/log.md."""
 
-    epochs: Count = 20
-    optim: Optim = Optim(lr=3e-4, batch_size=64)
+    epochs: Count = Field(20, description="passes over the training pairs or listings")
+    optim: Optim = Field(Optim(lr=3e-4, batch_size=64), description="the optimizer")
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each layer's rate is the next higher layer's times this; 1: one rate for all"
     )
@@ -216,12 +225,12 @@ class Task(Section):
 
     pretrained: Arm = Field(Arm(), description="the pre-trained network")
     scratch: Arm | None = Field(Arm(), description="the same network without pre-training; null: not run")
-    mdo: ModalityDropout = ModalityDropout()
-    augment: Augment = Augment()
+    mdo: ModalityDropout = Field(ModalityDropout(), description="modality dropout")
+    augment: Augment = Field(Augment(), description="random changes of the pictures")
     label_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0,), min_length=1, description="shares of the training labels to learn from, each reported"
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run each; the report gives the mean")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="one run each; the report gives the mean")
 
 
 class Match(Task):
@@ -238,8 +247,10 @@ class Classify(Task):
 
 
 class Finetune(Section):
-    match: Match | None = None
-    classify: Classify | None = None
+    """The tasks to fine-tune for; an absent one is not run."""
+
+    match: Match | None = Field(None, description="are two listings the same product?")
+    classify: Classify | None = Field(None, description="which class is a listing in?")
 
 
 class Report(Section):
@@ -256,19 +267,39 @@ class Runtime(Section):
 
     cache: Path = Field(Path(".mlim"), description="folder of the artifacts")
     reports: Path = Field(Path("reports"), description="folder for reports: <reports>/<recipe name>/report.html")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
 
 
 class Recipe(Section):
     """A whole recipe; see recipes/quickstart.yaml."""
 
-    name: str = Field("", description="names the report's folder; default: the recipe's file name")
-    catalog: Catalog
-    images: Images = Images()
-    tokens: Tokens = Tokens()
-    model: Model = Model()
-    pretrain: Pretrain = Pretrain()
-    finetune: Finetune = Finetune()
-    report: Report = Report()
-    runtime: Runtime = Runtime()
+    name: str = Field(
+        "",
+        pattern=r"^([^./\\][^/\\]*)?$",
+        description="names the report's folder; default: the recipe's file name",
+    )
+    catalog: Catalog = Field(description="the feeds and the split")
+    images: Images = Field(Images(), description="how pictures are stored")
+    tokens: Tokens = Field(Tokens(), description="how texts become token ids")
+    model: Model = Field(Model(), description="the network")
+    pretrain: Pretrain = Field(Pretrain(), description="pre-training")
+    finetune: Finetune = Field(Finetune(), description="the tasks")
+    report: Report = Field(Report(), description="the report")
+    runtime: Runtime = Field(Runtime(), description="where and how to run")
+
+
+def sections(annotation: Any) -> Iterator[type[Section]]:
+    """Every section type inside a field's annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from sections(inner)
+
+
+def fields(section: type[Section], path: str = "") -> Iterator[str]:
+    """The dotted path of every key below a section; entries of a list as in `catalog.feeds.path`."""
+    for name, field in section.model_fields.items():
+        yield path + name
+        for inner in sections(field.annotation):
+            yield from fields(inner, f"{path}{name}.")
