@@ -118,7 +118,7 @@ def _read(path: Path, named_by: str = "", seen: tuple[Path, ...] = ()) -> _Sourc
         raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
     except OSError as error:
         raise RecipeError(f"{named_by}{path}: {error.strerror}; expected the path of a recipe file") from None
-    own = _parse(text, str(path), path.parent)
+    own = _parse(text, str(path), path.parent.absolute())
     parent = _fill_in(own.tree.pop("extends", None), ("extends",), own.origins)
     if parent is None:
         return own
@@ -149,7 +149,7 @@ def _parse(text: str, name: str, folder: Path) -> _Source:
 
 
 def _kind(node: yaml.Node) -> str:
-    return {yaml.MappingNode: "keys", yaml.SequenceNode: "a list"}.get(type(node), "plain text")
+    return "keys" if isinstance(node, yaml.MappingNode) else "a list" if isinstance(node, yaml.SequenceNode) else "text"
 
 
 def _construct(node: yaml.Node, path: KeyPath, origins: dict[KeyPath, Origin], name: str, folder: Path) -> Any:
@@ -288,7 +288,7 @@ def _nearest(path: KeyPath, section: type[BaseModel]) -> str:
     """The right key for a wrong one: the most alike of its section, else the same word in another section."""
     name = str(path[-1])
     near = difflib.get_close_matches(name.lower(), section.model_fields, n=1, cutoff=0.5)
-    elsewhere = [key for key in fields(Recipe) if key.rpartition(".")[2] == name]
+    elsewhere = [key for key in fields(Recipe) if key.rpartition(".")[2] == name and key != _dotted(path)]
     elsewhere.sort(key=lambda key: (not key.startswith(f"{path[0]}."), len(key)))
     if near or elsewhere:
         return f"did you mean `{_dotted((*path[:-1], near[0])) if near else elsewhere[0]}`?"

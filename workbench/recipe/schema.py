@@ -266,7 +266,7 @@ class Runtime(Section):
     """Where and how to run. Nothing here enters a cache key or changes what is computed."""
 
     cache: Path = Field(Path(".mlim"), description="folder of the artifacts")
-    reports: Path = Field(Path("reports"), description="folder for reports: <reports>/<recipe name>/report.html")
+    reports: Path = Field(Path("reports"), description="folder for reports: REPORTS/RECIPE NAME/report.html")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
 
