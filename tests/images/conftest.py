@@ -1,0 +1,67 @@
+"""A small catalog around the Images stage: items as the ingest artifact gives them, pictures made on the spot."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact
+from workbench.images import build
+from workbench.recipe.schema import Catalog, Feed, Images, Runtime
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def plaid(width: int = 16, height: int = 16, seed: int = 0) -> Image.Image:
+    """A picture in which every pixel differs from its neighbours."""
+    image = Image.new("RGB", (width, height))
+    image.putdata(
+        [((x * 31 + seed * 7) % 256, (y * 47) % 256, (x * y + seed) % 256) for y in range(height) for x in range(width)]
+    )
+    return image
+
+
+class Shop:
+    """Listings over one feed whose pictures are in `place`."""
+
+    def __init__(self, root: Path, place: Path, names: Sequence[str | None]) -> None:
+        self.root, self.place = root, place
+        ingest = root / "ingest"
+        ingest.mkdir(parents=True, exist_ok=True)
+        rows = {"row": range(len(names)), "id": [f"P{i}" for i in range(len(names))], "feed": [0] * len(names)}
+        schema = {"row": pl.UInt32, "id": pl.String, "feed": pl.UInt32, "picture": pl.String}
+        pl.DataFrame({**rows, "picture": list(names)}, schema).write_parquet(ingest / "items.parquet")
+        size = (ingest / "items.parquet").stat().st_size
+        self.ingest = Artifact(ingest, "ingest", "key", {}, {}, {"items.parquet": {"bytes": size}})
+        self.console = Console(record=True, file=io.StringIO(), width=300)
+
+    def run(self, images: Images, folder: str = "out", threads: int = 1) -> tuple[Path, Mapping[str, Any]]:
+        out = self.root / folder
+        out.mkdir(exist_ok=True)
+        catalog = Catalog(feeds=(Feed(path=self.root / "feed.csv", pictures=self.place),))
+        work = Work(out, {"ingest": self.ingest}, Runtime(threads=threads), self.console, self.root / "log")
+        return out, build.stage(images, catalog, {}).run(work)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Callable[..., Shop]:
+    """Make a shop from {name: bytes}; the listings name `names`, or every picture."""
+
+    def make(pictures: Mapping[str, bytes], names: Sequence[str | None] | None = None) -> Shop:
+        place = tmp_path / "pictures"
+        place.mkdir()
+        for name, data in pictures.items():
+            (place / name).write_bytes(data)
+        return Shop(tmp_path, place, list(pictures) if names is None else names)
+
+    return make

@@ -1,0 +1,59 @@
+"""Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs.
+
+Each listing has its own counter-based generator: Philox with the key (seed, PURPOSE) and the counter
+(0, 0, row, epoch), whose two low words count the numbers drawn. Distinct (seed, epoch, row) never share numbers,
+whatever the batch, the order or the number of workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator, Philox
+from numpy.typing import NDArray
+
+from workbench.recipe.schema import Augment
+
+PURPOSE = 0x617567  # "aug": other draws from the same seed and row use another key
+WORD = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to each picture of a batch."""
+
+    crop: NDArray[np.float32]  # (B, 4) x0, y0, x1, y1 as shares of the side
+    flip: NDArray[np.bool_]  # (B,) left for right
+    brightness: NDArray[np.float32]  # (B,) factors; 1 changes nothing
+    contrast: NDArray[np.float32]
+    saturation: NDArray[np.float32]
+
+
+def identity(n: int) -> Augmentation:
+    """Nothing is changed: for evaluation."""
+    one = np.ones(n, np.float32)
+    return Augmentation(np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)), np.zeros(n, np.bool_), one, one, one)
+
+
+def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> Augmentation:
+    """The augmentation of each of `rows` (B,) in an epoch.
+
+    The crop's area is uniform in `crop_area`, its width:height log-uniform in [1 / crop_ratio, crop_ratio]; a side
+    longer than the picture is clipped to it; its place is uniform.
+    """
+    u = np.array([_uniforms(seed, epoch, int(row)) for row in rows]).reshape(-1, 8)
+    low, high = augment.crop_area
+    area = low + (high - low) * u[:, 0]
+    ratio = augment.crop_ratio ** (2 * u[:, 1] - 1)
+    size = np.minimum(1, np.sqrt(np.stack([area * ratio, area / ratio], axis=1)))
+    corner = u[:, 2:4] * (1 - size)
+    strengths = (augment.brightness, augment.contrast, augment.saturation)
+    factors = 1 + np.array(strengths) * (2 * u[:, 5:8] - 1)
+    crop = np.concatenate([corner, corner + size], axis=1)
+    return Augmentation(crop.astype(np.float32), u[:, 4] < augment.flip, *factors.T.astype(np.float32))
+
+
+def _uniforms(seed: int, epoch: int, row: int) -> NDArray[np.float64]:
+    key = np.array([seed & WORD, PURPOSE], np.uint64)  # of Python's ints NumPy would make floats
+    return Generator(Philox(key=key, counter=np.array([0, 0, row, epoch], np.uint64))).random(8)
