@@ -1,0 +1,50 @@
+"""JSON lines: one object a line, its numbers kept as they are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from workbench.catalog.feeds.lines import Lines
+from workbench.catalog.feeds.table import BadRow, Columns, Table, cell_text, excerpt
+
+
+def read_jsonl(path: Path, limit: int | None = None) -> Table:
+    """Read a feed, or its first `limit` rows. The columns are all keys met; a row without a key has null there."""
+    lines = Lines(path)
+    columns = Columns([])
+    places: dict[str, int] = {}
+    starts: list[int] = []
+    bad: list[BadRow] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if limit is not None and len(starts) + len(bad) >= limit:
+            break
+        try:
+            row = _DECODER.decode(line.strip())
+        except (ValueError, RecursionError) as error:
+            bad.append(BadRow(number, "broken JSON", f"{error}: {excerpt(line)}"))
+            continue
+        if not isinstance(row, dict):
+            bad.append(BadRow(number, "broken JSON", f"no object in braces: {excerpt(line)}"))
+            continue
+        cells: list[str | None] = [None] * len(places)
+        for key, value in row.items():
+            text = cell_text(value)
+            if text and "\\u" in line:
+                text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a pair is no text
+            if key in places:
+                cells[places[key]] = text
+            else:
+                places[key] = len(places)
+                columns.header.append(key)
+                cells.append(text)
+        columns.add(cells)
+        starts.append(number)
+    return Table(columns.frame(), pl.Series("line", starts, pl.UInt32), tuple(bad), f"JSON lines, {lines.encoding}")
+
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
