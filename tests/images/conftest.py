@@ -50,7 +50,7 @@ class Shop:
         out.mkdir(exist_ok=True)
         catalog = Catalog(feeds=(Feed(path=self.root / "feed.csv", pictures=self.place),))
         work = Work(out, {"ingest": self.ingest}, Runtime(threads=threads), self.console, self.root / "log")
-        return out, build.stage(images, catalog, {}).run(work)
+        return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}).run(work)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.images.conftest import Shop, encoded, plaid
-from workbench.images.augment import Augmentation, draw, identity
-from workbench.images.decode_cpu import Decoder, colour
+from workbench.images.augment import Augmentation, colour, draw, identity
+from workbench.images.decode_cpu import Decoder
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Augment, Images
 

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.images.conftest import Shop, encoded, plaid
+from workbench.images import build
 from workbench.images import store as store_module
 from workbench.images.shard import Shards
-from workbench.recipe.schema import Images
+from workbench.recipe.schema import Catalog, Columns, Feed, Images
 
 SMALL = Images(side=16, shard_pictures=10)
 Make = Callable[..., Shop]
@@ -133,3 +134,12 @@ def test_no_pictures_at_all(shop: Make) -> None:
 def test_planning_stays_light() -> None:
     code = "import sys, workbench.images.build; print({'PIL', 'polars', 'numpy', 'torch'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_key_holds_the_pictures_and_no_other_source() -> None:
+    with_pictures = Feed(path=Path("a.csv"), columns=Columns(id="id", title="t", picture="p"))
+    without = Feed(path=Path("b.csv"), columns=Columns(id="id", title="t"))
+    digests = {"catalog.feeds.0.pictures": "P", "catalog.feeds.0.path": "F", "catalog.feeds.1.pictures": "Q"}
+    stage = build.stage(SMALL, Catalog(feeds=(with_pictures, without)), digests)
+    assert stage.sources == {"catalog.feeds.0.pictures": "P"}
+    assert stage.section["images"]["side"] == 16 and stage.needs == ("ingest",)

@@ -1,4 +1,5 @@
-"""Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs.
+"""Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs;
+and the colours among them, which are applied to a decoded batch.
 
 Each listing has its own counter-based generator: Philox with the key (seed, PURPOSE) and the counter
 (0, 0, row, epoch), whose two low words count the numbers drawn. Distinct (seed, epoch, row) never share numbers,
@@ -17,6 +18,7 @@ from workbench.recipe.schema import Augment
 
 PURPOSE = 0x617567  # "aug": other draws from the same seed and row use another key
 WORD = 2**64 - 1
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of R, G, B in a pixel's grey (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,21 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
 def _uniforms(seed: int, epoch: int, row: int) -> NDArray[np.float64]:
     key = np.array([seed & WORD, PURPOSE], np.uint64)  # of Python's ints NumPy would make floats
     return Generator(Philox(key=key, counter=np.array([0, 0, row, epoch], np.uint64))).random(8)
+
+
+def colour(pixels_BCHW: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
+    """Brightness b, then contrast c (towards the picture's mean grey m), then saturation s (towards each pixel's grey).
+
+    The three are one affine map of each pixel x, `b c (s x + (1 - s) grey(x)) + (1 - c) b m`, rounded and clipped
+    once: where a step alone would leave 0..255, this keeps what clipping after every step loses.
+    """
+    b, c, s = (
+        f[:, None, None, None] for f in (augmentation.brightness, augmentation.contrast, augmentation.saturation)
+    )
+    if all((factor == 1).all() for factor in (b, c, s)):
+        return pixels_BCHW
+    x = pixels_BCHW.astype(np.float32)
+    grey = np.einsum("c,bchw->bhw", GREY, x)[:, None]
+    out = (b * c * s) * x
+    out += (b * c * (1 - s)) * grey + (1 - c) * b * grey.mean(axis=(2, 3), keepdims=True)
+    return np.clip(np.rint(out, out=out), 0, 255, out=out).astype(np.uint8)
