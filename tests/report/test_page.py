@@ -1,0 +1,384 @@
+"""The page: complete, self-contained, safe with hostile catalogs, honest in words, and documented to the last field."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from workbench.report import charts, verdict
+from workbench.report.page import render
+
+HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
+
+
+def interval(mean: float, half: float) -> dict[str, float]:
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def listing(name: str, picture: str | None = "mug") -> dict[str, Any]:
+    return {"id": f"id-{name}", "title": f"{name} {HOSTILE}", "picture": picture}
+
+
+def arm(name: str, share: float | None, value: float) -> dict[str, Any]:
+    return {
+        "arm": name,
+        "share": share,
+        "seeds": 3,
+        "accuracy": interval(value, 0.02),
+        "macro_f1": interval(value, 0.03),
+    }
+
+
+def match_arm(name: str, share: float | None, value: float, score: float | None = 0.7) -> dict[str, Any]:
+    reached = score is not None
+    return {
+        "arm": name,
+        "share": share,
+        "seeds": 3,
+        "pr_auc": interval(value, 0.02),
+        "by_seed": [value - 0.01, value, value + 0.01],
+        "threshold": {
+            "wanted_precision": 0.9,
+            "score": score,
+            "precision": 0.91 if reached else None,
+            "recall": 0.42 if reached else None,
+        },
+    }
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    pair = {"left": listing("mug"), "right": listing("cup", None), "match": 1, "score": 0.987}
+    guess = {**listing("mug"), "truth": "mugs", "guess": "cups", "probability": 0.66}
+    hidden = {"text": "mug", "masked": True, "guess": HOSTILE, "right": False, "field": False}
+    marker = {"text": "title", "masked": False, "guess": None, "right": None, "field": True}
+    return {
+        "about": {
+            "title": f"Shop {HOSTILE}",
+            "recipe_name": "quickstart",
+            "mlim_version": "0.1.0",
+            "versions": {"torch": "2.14.1"},
+            "stages": [{"name": "ingest", "key": "ab" * 32, "seconds": None}],
+        },
+        "data": {
+            "feeds": [{"name": f"feed {HOSTILE}.csv", "rows": 1203, "kept": 1202, "dropped": 1}],
+            "rows": 1203,
+            "kept": 1202,
+            "dropped": 1,
+            "drops": [
+                {
+                    "reason": f"no title {HOSTILE}",
+                    "count": 1,
+                    "examples": [{"feed": "feed.csv", "line": 7, "id": "9", "detail": HOSTILE, "picture": "mug"}],
+                }
+            ],
+            "parts": {p: {"listings": 400, "groups": 100} for p in ("train", "valid", "test")},
+            "attributes": [{"name": "brand", "missing": 3, "kind": "text"}],
+            "pictures": {
+                "present": 1201,
+                "absent": 0,
+                "broken": 1,
+                "reasons": [
+                    {
+                        "state": "broken",
+                        "reason": "cut short",
+                        "count": 1,
+                        "examples": [{"row": 5, "id": "5", "title": HOSTILE}],
+                    }
+                ],
+            },
+            "split": {"groups_in_two_parts": 0},
+            "cleaning": [{"rule": "spaces", "cells": 12}],
+            "text": {"vocabulary": 2000, "tokens": 34567, "longest": 31, "cut": 2},
+            "unusable": [{**listing("five", "5.jpg"), "state": "broken", "reason": "cut short"}],
+        },
+        "pretrain": {
+            "listings": 400,
+            "pictures": 399,
+            "left_out": [{"reason": "empty", "count": 1}],
+            "parameters": 1_234_567,
+            "epochs": 5,
+            "steps": 65,
+            "seconds": None,
+            "samples_per_second": None,
+            "data_wait": None,
+            "curve": [
+                {"step": s, "epoch": s / 13, "mlm": 5 / s if s > 1 else None, "recon": 0.2, "lr": 1e-3}
+                for s in (1, 2, 3)
+            ],
+            "valid": [{"step": 65, "epoch": 5.0, "mlm": 2.5, "recon": 0.07}],
+            "masking": {"policy": "mam", "modes": [0.5, 0.25, 0.25], "light": 0.15},
+        },
+        "samples": [
+            {
+                **listing("mug"),
+                "mode": "heavy text",
+                "masked_picture": "mug",
+                "redrawn": "lost",
+                "tokens": [marker, hidden],
+            }
+        ],
+        "probes": {
+            "listings": 400,
+            "bootstrap": 2000,
+            "mlm": {
+                "true": 2.134,
+                "random": 2.389,
+                "blank": 2.758,
+                "random_minus_true": {"mean": 0.255, "low": 0.208, "high": 0.304},
+                "blank_minus_true": {"mean": 0.624, "low": 0.552, "high": 0.701},
+            },
+            "recon": {
+                "true": 0.0712,
+                "random": 0.0797,
+                "none": 0.0718,
+                "random_minus_true": {"mean": 0.0085, "low": 0.0064, "high": 0.0107},
+                "none_minus_true": {"mean": 0.0006, "low": -0.0011, "high": 0.0023},
+            },
+        },
+        "match": {
+            "pairs": {
+                **{p: {"pairs": 300, "positives": 100} for p in ("train", "valid", "test")},
+                "dropped": [{"reason": "across parts", "count": 17}],
+            },
+            "arms": [
+                match_arm("pretrained", 1.0, 0.871),
+                match_arm("scratch", 1.0, 0.863),
+                match_arm("pretrained", 0.2, 0.781),
+                match_arm("scratch", 0.2, 0.729),
+                match_arm("text baseline", None, 0.760),
+                match_arm("picture baseline", None, 0.642, None),
+            ],
+            "differences": [
+                {"left": "pretrained", "right": r, "share": s, "pr_auc": interval(m, 0.02), "better": b}
+                for r, s, m, b in (
+                    ("scratch", 1.0, 0.008, "undecided"),
+                    ("scratch", 0.2, 0.052, "left"),
+                    ("text baseline", 1.0, 0.111, "left"),
+                )
+            ],
+            "verdict": ["Matching works."],
+            "curve": [{"arm": "pretrained", "share": 1.0, "points": [[0.0, 1.0], [0.5, 0.9], [1.0, 0.33]]}],
+            "best": [pair],
+            "worst": [pair],
+        },
+        "classify": {
+            "label": "aisle",
+            "classes": 2,
+            "listings": {"train": 400, "valid": 400, "test": 400},
+            "arms": [arm("pretrained", 1.0, 0.70), arm("scratch", 1.0, 0.75), arm("both baseline", 1.0, 0.80)],
+            "differences": [
+                {
+                    "left": left,
+                    "right": right,
+                    "share": 1.0,
+                    "accuracy": interval(mean, 0.02),
+                    "macro_f1": interval(mean, 0.02),
+                    "better": better,
+                }
+                for left, right, mean, better in (
+                    ("pretrained", "scratch", -0.05, "right"),
+                    ("both baseline", "pretrained", 0.10, "left"),
+                )
+            ],
+            "per_class": [{"class": HOSTILE, "support": 5, "f1": 0.5, "precision": 0.4, "recall": 0.6667}],
+            "best": [guess],
+            "worst": [guess],
+            "verdict": ["Classification lags."],
+        },
+        "recipe": f"name: {HOSTILE}\n",
+    }
+
+
+@pytest.fixture
+def pictures() -> dict[str, bytes]:
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2), "red").save(file, "PNG")
+    return {"mug": file.getvalue()}
+
+
+class _Tags(HTMLParser):
+    """Every start tag with its attributes, and the visible text."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {k: v or "" for k, v in attrs}))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {k: v or "" for k, v in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_well_formed_and_needs_nothing_outside(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    html = render(report, pictures)
+    page = _Tags(html)
+    assert page.open == []
+    assert "http://" not in html and "https://" not in html and "url(" not in html and "@import" not in html
+    for tag, attributes in page.tags:
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+        assert attributes.get("href", "#").startswith("#")
+        assert tag not in ("script", "link", "iframe", "object", "embed", "form", "base")
+    anchors = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert anchors == {f"#{a['id']}" for tag, a in page.tags if tag == "section" and a["id"] != "verdict"}
+
+
+def test_what_a_catalog_brings_is_escaped(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    html = render(report, pictures)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") > 15
+    assert not any(name.startswith("on") for _, attributes in _Tags(html).tags for name in attributes)
+
+
+def test_every_number_of_the_probes_is_shown(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    text = _Tags(render(report, pictures)).text
+    for number in ("2.134", "2.389", "2.758", "+0.255", "+0.624", "0.0712", "0.0797", "0.0718", "+0.0085", "+0.0006"):
+        assert number in text
+    assert "400 held-out listings" in text and "2,000 times" in text
+    for span in ("[0.208, 0.304]", "[0.552, 0.701]", "[0.0064, 0.0107]", "[−0.0011, 0.0023]"):
+        assert span in text
+
+
+def test_every_leaf_of_the_report_is_documented(report: dict[str, Any]) -> None:
+    documented = list(_documented())
+    assert [p for p in _leaves(report) if not any(re.fullmatch(d, p) for d in documented)] == []
+
+
+def test_every_documented_field_is_in_the_report(report: dict[str, Any]) -> None:
+    leaves = set(_leaves(report))
+    assert [d for d in _documented() if not any(re.fullmatch(d, p) for p in leaves)] == []
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and not re.match(r"pretrain\.masking\.", path):  # a recipe's own values
+        for inner in value:
+            yield from _leaves(inner, path + "[]")
+    else:
+        yield path
+
+
+def _documented() -> Iterator[str]:
+    """Patterns of the paths in docs/report.md, its shapes written out."""
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    shapes, fields = text.split("## Shapes")[1].split("\n## ", 1)
+    shape = {
+        block.split("\n")[0]: re.findall(r"^- `([^`]+)`", block, re.MULTILINE) for block in shapes.split("### ")[1:]
+    }
+    for path, kind in re.findall(r"^- `([^`]+)`(?: \((\w+)\))?: \S", fields, re.MULTILINE):
+        for leaf in [f"{path}.{inner}" for inner in shape[kind]] if kind else [path]:
+            yield re.sub(r"<\w+>", r"[^.]+", re.escape(leaf))
+
+
+@pytest.mark.parametrize("absent", ["pretrain", "samples", "probes", "match", "classify", "recipe"])
+def test_an_absent_section_is_left_out(report: dict[str, Any], pictures: dict[str, bytes], absent: str) -> None:
+    del report[absent]
+    page = _Tags(render(report, pictures))
+    ids = [a.get("id") for tag, a in page.tags if tag == "section"]
+    assert (absent in ids) == (absent == "recipe")  # versions and keys stay
+    assert "The data" in page.text
+
+
+def test_data_alone_makes_a_page(report: dict[str, Any]) -> None:
+    text = _Tags(render({k: report[k] for k in ("about", "data")}, {})).text
+    assert "A catalog of 1,202 listings with 1,201 usable pictures." in text
+    assert "1,203 rows were read: 1,202 kept, 1 dropped" in text
+
+
+def test_empty_galleries_and_lists_are_fine(report: dict[str, Any]) -> None:
+    text = _Tags(render(_emptied(copy.deepcopy(report)), {})).text
+    assert "None to show." in text
+
+
+def _emptied(value: Any) -> Any:
+    return (
+        {k: _emptied(v) for k, v in value.items()}
+        if isinstance(value, dict)
+        else []
+        if isinstance(value, list)
+        else value
+    )
+
+
+def test_the_verdict_says_which_of_the_two_it_is(report: dict[str, Any]) -> None:
+    answers = {f.question: f.answer for f in verdict.findings(report)}
+    assert answers == {
+        "Do pictures and words inform each other?": "Yes, both ways",
+        "Does matching beat the best baseline?": "Yes: 0.871 against 0.760",
+        "Does pre-training pay for matching?": "Undecided with all labels; yes with a fifth of the labels",
+        "Does classification beat the best baseline?": "No: 0.700 against 0.800",  # reported as baseline − pretrained
+        "Does pre-training pay for classification?": "No",
+    }
+
+
+def test_an_interval_that_touches_zero_decides_nothing() -> None:
+    assert verdict.above_zero({"mean": 0.1, "low": 0.0, "high": 0.2}) == "undecided"
+    assert verdict.above_zero({"mean": 0.1, "low": 0.001, "high": 0.2}) == "yes"
+    assert verdict.above_zero({"mean": -0.1, "low": -0.2, "high": -0.001}) == "no"
+
+
+def test_one_way_and_no_way_are_said(report: dict[str, Any]) -> None:
+    report["probes"]["recon"]["random_minus_true"]["low"] = -0.001
+    assert verdict.findings(report)[0].answer == "One way"
+    report["probes"]["mlm"]["random_minus_true"]["low"] = -0.001
+    assert verdict.findings(report)[0].answer == "Not shown"
+
+
+def test_labels_in_words() -> None:
+    words = [verdict.labels_in_words(s) for s in (1.0, 0.2, 0.03, None)]
+    assert words == ["all labels", "a fifth of the labels", "3% of the labels", "no labels"]
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.0, 1.0], (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        ([-0.0011, 0.0107], (-0.0025, 0.0, 0.0025, 0.005, 0.0075, 0.01, 0.0125)),
+        ([3.0, 3.0], (2.4, 2.6, 2.8, 3.0, 3.2, 3.4, 3.6)),
+        ([], (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+    ],
+)
+def test_axes_have_round_ends_that_cover_the_values(values: list[float], ticks: tuple[float, ...]) -> None:
+    assert charts.scale(values, most=6).ticks == pytest.approx(ticks)
+
+
+def test_tick_labels_show_the_whole_step() -> None:
+    assert [charts.scale([0, 0.01], 4).label(t) for t in (0.0, 0.0025)] == ["0.0000", "0.0025"]
+    assert charts.scale([0, 4000], 4).label(2000) == "2,000"
+
+
+def test_thinning_keeps_means() -> None:
+    assert charts.thin([(float(i), 2.0 * i) for i in range(6)], most=2) == [(1.0, 2.0), (4.0, 8.0)]
+    assert charts.thin([]) == []
+
+
+def test_a_line_goes_where_its_numbers_say() -> None:
+    svg = charts.chart("t", [charts.Line("a", "s-pre", [(0.0, 0.0), (1.0, 1.0)])], "x", unit=True).svg
+    low = f"{charts.LEFT},{charts.HEIGHT - charts.BOTTOM}"
+    high = f"{charts.WIDTH - charts.RIGHT},{charts.TOP}"
+    x0, y0, x1, y1 = map(float, re.split("[ ,]", re.findall(r'points="([^"]+)"', svg)[0]))
+    assert (x0, y0, x1, y1) == tuple(float(n) for n in f"{low},{high}".split(","))

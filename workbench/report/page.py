@@ -1,0 +1,140 @@
+"""report.json and its pictures -> one HTML file that needs nothing else: no server, no script, no address outside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from workbench.report import charts, verdict
+
+STYLES = {
+    "pretrained": "s-pre",
+    "scratch": "s-scratch",
+    "text baseline": "s-text",
+    "picture baseline": "s-picture",
+    "both baseline": "s-both",
+}
+
+
+def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """The page of a report (fields: docs/report.md); `pictures` are PNG bytes by the names the report uses.
+
+    A picture the report names and `pictures` lacks is shown as an empty frame.
+    """
+    here = Path(__file__).parent
+    env = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    env.filters |= {
+        "count": _count,
+        "number": _number,
+        "signed": _signed,
+        "interval": _interval,
+        "share": _share,
+        "duration": _duration,
+        "labels": verdict.labels_in_words,
+        "arm": _arm,
+        "in_text": verdict.in_text,
+        "style": _style,
+        "answer": verdict.above_zero,
+    }
+    env.globals |= {
+        "data_uri": {name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in pictures.items()},
+        "css": Markup((here / "page.css").read_text()),  # ours, not the user's
+        "dot": charts.dot,
+        "ruler": charts.ruler,
+        "scale_of": _scale_of,
+        "metric_names": verdict.METRIC_NAMES,
+        "main_arm": verdict.main_arm,
+    }
+    return env.get_template("page.html").render(
+        report,
+        findings=verdict.findings(report),
+        loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
+        curve_charts=_curve_charts(report["match"]) if "match" in report else [],
+    )
+
+
+def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
+    """MLM, RECON and the learning rate by epoch; a step without hidden words has no MLM."""
+
+    def points(rows: list[Mapping[str, Any]], field: str) -> list[charts.Point]:
+        return charts.thin([(r["epoch"], r[field]) for r in rows if r[field] is not None])
+
+    def losses(title: str, field: str) -> charts.Chart:
+        valid = charts.Line("held out", "s-pre", points(pretrain["valid"], field), dots=True)
+        train = charts.Line("training", "s-train", points(pretrain["curve"], field))
+        return charts.chart(title, [valid, train], "epoch")
+
+    rate = charts.Line("learning rate", "s-train", points(pretrain["curve"], "lr"))
+    return [
+        losses("Words: MLM loss, nats a hidden token", "mlm"),
+        losses("Pictures: RECON loss, squared error a pixel", "recon"),
+        charts.chart("Learning rate", [rate], "epoch"),
+    ]
+
+
+def _curve_charts(match: Mapping[str, Any]) -> list[charts.Chart]:
+    """Precision by recall, one chart for each share of the labels, the baselines that need none in all of them."""
+    curves = match["curve"]
+    shares = sorted({c["share"] for c in curves if c["share"] is not None}, reverse=True) or [None]
+
+    def line(curve: Mapping[str, Any]) -> charts.Line:
+        return charts.Line(_arm(curve["arm"]), _style(curve["arm"]), charts.thin(curve["points"]))
+
+    return [
+        charts.chart(
+            f"Precision by recall, {verdict.labels_in_words(share)}",
+            [line(c) for c in curves if c["share"] in (share, None)],
+            "recall",
+            unit=True,
+        )
+        for share in shares
+        if curves
+    ]
+
+
+def _arm(name: str) -> str:
+    return verdict.ARM_NAMES.get(name, name)
+
+
+def _style(arm: str) -> str:
+    return STYLES.get(arm, "s-other")
+
+
+def _scale_of(intervals: list[Mapping[str, float]], zero: bool = False) -> charts.Scale:
+    return charts.scale([i[k] for i in intervals for k in ("low", "mean", "high")] + ([0.0] if zero else []), most=6)
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _interval(value: Mapping[str, float], digits: int = 3) -> str:
+    return f"[{_number(value['low'], digits)}, {_number(value['high'], digits)}]"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
