@@ -43,47 +43,48 @@ class Made:
     seconds: float | None
 
 
-class Sources(Mapping[str, str]):
-    """Recipe key of each file source -> digest of its content, computed when asked for."""
+class Sources:
+    """The files a recipe names, by recipe key, and the digests of their content, made only when asked for."""
 
     def __init__(self, recipe: Recipe, digests: Digests) -> None:
         self._digests = digests
         self._paths = _source_paths(recipe)
         self._own = {recipe.runtime.cache, recipe.runtime.reports} | {
-            path for name, path in self._paths.items() if not name.endswith(".pictures")
+            path for key, path in self._paths.items() if not key.endswith(".pictures")
         }
 
-    def __getitem__(self, name: str) -> str:
-        path = self._paths[name]
+    def of(self, end: str) -> dict[str, str]:
+        """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
+        return {key: self._digest(key, path) for key, path in self._paths.items() if key.endswith(end)}
+
+    def _digest(self, key: str, path: Path) -> str:
         try:
-            if path.is_dir() and name.endswith((".path", ".pairs")):
-                raise DataError(f"{name}: {path} is a folder; expected a file")
-            return self._digests.of(path, skip=self._no_picture if name.endswith(".pictures") else None)
+            if path.is_dir() and key.endswith((".path", ".pairs")):
+                raise DataError(f"{key}: {path} is a folder; expected a file")
+            return self._digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
         except OSError as error:
-            raise DataError(f"{name}: {path}: {error.strerror}; correct the path in the recipe") from None
+            raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe") from None
 
     def _no_picture(self, path: Path) -> bool:
         """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
         return path in self._own or path.suffix in (".yaml", ".yml")
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
 
 def _source_paths(recipe: Recipe) -> dict[str, Path]:
-    paths: dict[str, Path | None] = {"tokens.tokenizer": recipe.tokens.tokenizer, "model.bert": recipe.model.bert}
+    match = recipe.finetune.match
+    paths: dict[str, Path | None] = {
+        "tokens.tokenizer": recipe.tokens.tokenizer,
+        "model.bert": recipe.model.bert,
+        "finetune.match.pairs": match.pairs if match else None,
+    }
     for i, feed in enumerate(recipe.catalog.feeds):
         paths[f"catalog.feeds.{i}.path"] = feed.path
-        paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or feed.path.parent
-    if recipe.finetune.match:
-        paths["finetune.match.pairs"] = recipe.finetune.match.pairs
-    return {name: path for name, path in paths.items() if path}
+        if feed.columns is None or feed.columns.picture:
+            paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or feed.path.parent
+    return {key: path for key, path in paths.items() if path}
 
 
-def builders(recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Builder]:
+def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     """Every stage of the recipe in order, not built yet: building one digests its source files."""
     from workbench.catalog import ingest
     from workbench.images import build as images
@@ -94,19 +95,19 @@ def builders(recipe: Recipe, digests: Mapping[str, str]) -> dict[str, Builder]:
 
     tuned = recipe.finetune
     stages: dict[str, Builder] = {
-        "ingest": lambda: ingest.stage(recipe.catalog, digests),
-        "images": lambda: images.stage(recipe.images, recipe.catalog, digests),
-        "tokens": lambda: tokens.stage(recipe.tokens, digests),
-        "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, digests),
+        "ingest": lambda: ingest.stage(recipe.catalog, sources.of(".path")),
+        "images": lambda: images.stage(recipe.images, recipe.catalog, sources.of(".pictures")),
+        "tokens": lambda: tokens.stage(recipe.tokens, sources.of("tokens.tokenizer")),
+        "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, sources.of("model.bert")),
     }
     if tuned.match:
         pairs = tuned.match
-        stages["match"] = lambda: match.stage(pairs, digests)
+        stages["match"] = lambda: match.stage(pairs, sources.of("match.pairs"))
     if tuned.classify:
         labels = tuned.classify
-        stages["classify"] = lambda: classify.stage(labels, digests)
-    stages["probes"] = lambda: probes.stage(recipe.report, digests)
-    stages["report"] = lambda: report.stage(recipe.report, recipe, digests)
+        stages["classify"] = lambda: classify.stage(labels, {})
+    stages["probes"] = lambda: probes.stage(recipe.report, {})
+    stages["report"] = lambda: report.stage(recipe.report, recipe, {})
     return stages
 
 

@@ -34,17 +34,17 @@ def _check(value: Any, path: str) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ArtifactError(f"key ingredient {path}: {value} has no canonical JSON; use a finite number")
+            raise ArtifactError(f"key ingredient {path[1:]}: {value} has no canonical JSON; use a finite number")
     elif isinstance(value, (list, tuple)):
         for i, inner in enumerate(value):
             _check(inner, f"{path}.{i}")
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             if not isinstance(name, str):
-                raise ArtifactError(f"key ingredient {path}: the key {name!r} is no text")
+                raise ArtifactError(f"key ingredient {path[1:]}: the key {name!r} is no text")
             _check(inner, f"{path}.{name}")
     else:
-        raise ArtifactError(f"key ingredient {path}: {type(value).__name__} has no canonical JSON")
+        raise ArtifactError(f"key ingredient {path[1:]}: {type(value).__name__} has no canonical JSON")
 
 
 class Digests:

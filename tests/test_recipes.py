@@ -1,0 +1,59 @@
+"""Every shipped recipe loads, and the paper's has the paper's values."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import RecipeError
+from workbench.recipe.load import load_recipe
+from workbench.recipe.schema import Mam
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture
+def shop(monkeypatch):
+    monkeypatch.setenv("MLIM_FEED", "/shop/feed.csv")
+    monkeypatch.setenv("MLIM_PAIRS", "/shop/pairs.csv")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_it_loads(path, shop):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.images.side >= recipe.model.image_side
+
+
+def test_the_paper(shop):
+    recipe = load_recipe(FOLDER / "paper.yaml")
+    assert recipe.model.size == "large"  # BERT-large
+    assert (recipe.model.image_side, recipe.model.patch) == (384, 32)  # a grid of 12 x 12 = 144 image tokens
+    assert (recipe.pretrain.mlm, recipe.pretrain.recon) == (1, 1)  # loss = MLM + RECON
+    third = pytest.approx(1 / 3)
+    masking = recipe.pretrain.masking
+    assert isinstance(masking, Mam)
+    assert masking.modes == (third, third, third)
+    assert (masking.heavy_image, masking.heavy_text, masking.light) == (0.8, 0.8, 0.15)
+    assert (recipe.finetune.match.mdo.text, recipe.finetune.match.mdo.image) == (third, third)
+    assert recipe.catalog.feeds[0].path == Path("/shop/feed.csv")
+
+
+def test_the_quickstart_needs_only_what_is_shipped():
+    recipe = load_recipe(FOLDER / "quickstart.yaml")
+    for feed in recipe.catalog.feeds:
+        assert feed.path.is_file()
+        assert feed.pictures.is_file()
+    assert recipe.finetune.match.pairs.is_file()
+    assert recipe.runtime.cache == FOLDER.parent / ".mlim"
+    assert recipe.runtime.reports == FOLDER.parent / "reports"
+
+
+def test_a_recipe_for_a_feed_of_one_s_own(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLIM_FEED", raising=False)
+    with pytest.raises(RecipeError, match=r"base.yaml, line \d+: catalog.feeds.0.path uses \$\{MLIM_FEED\}"):
+        load_recipe(FOLDER / "base.yaml")
+    (tmp_path / "shop.yaml").write_text(f"extends: {FOLDER / 'base.yaml'}\ncatalog: {{feeds: [{{path: my.csv}}]}}\n")
+    recipe = load_recipe(tmp_path / "shop.yaml")
+    assert recipe.model.size == "base"
+    assert recipe.catalog.feeds[0].path == tmp_path / "my.csv"
+    assert recipe.runtime.cache == tmp_path / ".mlim"
