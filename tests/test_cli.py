@@ -1,0 +1,219 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from workbench import __version__, plan
+from workbench.artifacts.stage import Stage, Work
+from workbench.cli import app
+from workbench.errors import DataError, Interrupted
+
+RECIPE = "catalog: {feeds: [{path: feed.csv, columns: {id: id, title: title}}]}\nfinetune: {match: {pairs: p.csv}}\n"
+NEEDS = {
+    "ingest": (),
+    "images": ("ingest",),
+    "tokens": ("ingest",),
+    "pretrain": ("images", "tokens"),
+    "match": ("pretrain",),
+    "probes": ("pretrain",),
+    "report": ("match", "probes"),
+}
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch) -> Path:
+    """A folder with a recipe; its stages are made up and write one file each."""
+
+    def stage(name: str) -> Stage:
+        files = {"ingest": ("items.parquet", "drops.csv"), "report": ("report.html",)}.get(name, ("out",))
+
+        def run(work: Work) -> dict[str, Any]:
+            for file in files:
+                (work.folder / file).write_text(name)
+            return {"kept": 2, "dropped": {"no title": 1}}
+
+        return Stage(name, 1, {"images": {"side": recipe.images.side}} if name == "images" else {}, run, NEEDS[name])
+
+    def builders(loaded, sources):
+        nonlocal recipe
+        recipe = loaded
+        return {name: lambda name=name: stage(name) for name in NEEDS if name != "match" or loaded.finetune.match}
+
+    recipe: Any = None
+    monkeypatch.setattr(plan, "builders", builders)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def call(*args: str, code: int = 0) -> str:
+    """What a command prints, on stdout if it succeeds and on stderr otherwise."""
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == code, result.output
+    return result.stderr if code else result.stdout
+
+
+def made(text: str) -> list[str]:
+    return [line.split("\t")[0] for line in text.splitlines() if "\tmade\t" in line]
+
+
+def test_the_command_line_does_not_grow_unnoticed():
+    commands = {
+        name: sorted(o for p in c.params for o in (*p.opts, *p.secondary_opts) if p.name != "help")
+        for name, c in get_command(app).commands.items()
+    }
+    training = ["--debug", "--no-resume", "--resume", "--set", "path"]
+    assert commands == {
+        "ingest": ["--debug", "--set", "path"],
+        "pretrain": training,
+        "finetune": training,
+        "run": training,
+        "report": training,
+        "plan": ["--debug", "--set", "path"],
+    }
+    assert [o for p in get_command(app).params for o in p.opts] == ["--version"]
+
+
+def test_version():
+    assert call("--version") == f"mlim {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "stages"),
+    [
+        ("ingest", ["ingest"]),
+        ("pretrain", ["ingest", "images", "tokens", "pretrain"]),
+        ("finetune", ["ingest", "images", "tokens", "pretrain", "match"]),
+        ("run", list(NEEDS)),
+        ("report", list(NEEDS)),
+    ],
+)
+def test_each_command_runs_what_it_needs_first(shop, command, stages):
+    assert made(call(command, "shop.yaml")) == stages
+
+
+def test_run_tells_what_it_did_and_where_the_report_lies(shop):
+    first = call("run", "shop.yaml")
+    assert "  kept 2\n  dropped: no title 1\n" in first
+    assert first.endswith(f"report: {shop / 'reports/shop/report.html'}\n")
+    assert (shop / "reports/shop/report.html").read_text() == "report"
+    (shop / "reports/shop/report.html").unlink()
+    again = call("run", "shop.yaml")
+    assert again.startswith("nothing to do: everything is cached\n")
+    assert made(again) == []
+    assert (shop / "reports/shop/report.html").exists()
+
+
+def test_plan_tells_what_would_run_and_why(shop):
+    assert call("plan", "shop.yaml").endswith("7 of 7 stages to run\n")
+    call("run", "shop.yaml")
+    assert call("plan", "shop.yaml").endswith("nothing to do: everything is cached\n")
+    changed = call("plan", "shop.yaml", "--set", "images.side=48").splitlines()
+    assert [line.split("\t")[::2] for line in changed[:-1]] == [
+        ["ingest", "cached"],
+        ["images", "to run"],
+        ["tokens", "cached"],
+        *[[name, "to run"] for name in ("pretrain", "match", "probes", "report")],
+    ]
+    assert changed[1].endswith("\timages.side: 256 -> 48")
+    assert changed[-1] == "5 of 7 stages to run"
+    key = changed[1].split("\t")[1]
+    assert len(key) == 8
+    assert int(key, 16)
+
+
+def test_finetune_without_a_task_tells_what_to_add(shop):
+    (shop / "shop.yaml").write_text("catalog: {feeds: [{path: feed.csv}]}\n")
+    error = call("finetune", "shop.yaml", code=2)
+    assert error.startswith("error: shop.yaml: finetune names no task; add one, for example\n  finetune:\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "no.yaml"], "error: no.yaml: No such file or directory; expected the path of a recipe file"),
+        (["run", "."], "error: .: is a folder; give the path of a recipe file (.yaml)"),
+        (["ingest", "."], "error: .: is a folder; give the path of a recipe file (.yaml)"),
+        (["ingest", "no.csv"], "error: no.csv: no such file; give the path of a feed or of a recipe (.yaml)"),
+        (["pretrain", "feed.csv"], "error: feed.csv: expected a recipe (.yaml); `mlim ingest feed.csv` prints one for"),
+        (["run", "shop.yaml", "--set", "images.side"], "error: --set images.side: expected a.b=value"),
+        (["run", "shop.yaml", "--set", "imags.side=3"], "unknown key imags; did you mean `images`?"),
+        (["plan", "env.yaml"], "error: env.yaml, line 1: name uses ${MLIM_UNSET}, and the environment variable"),
+        (["plan", "bad.yaml"], "error: bad.yaml, line 2: unknown key sied"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_what_to_do(shop, args, message):
+    (shop / "feed.csv").write_text("id,title\n")
+    (shop / "env.yaml").write_text("name: ${MLIM_UNSET}\n")
+    (shop / "bad.yaml").write_text("catalog: {feeds: [{path: feed.csv}]}\nsied: 3\n")
+    error = call(*args, code=2)
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("args", [["rum"], ["run"], ["run", "shop.yaml", "--epochs", "3"]])
+def test_usage_errors_exit_with_2(shop, args):
+    assert "Usage: mlim" in call(*args, code=2)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (DataError("feed.csv, line 3: odd"), 2, "error: feed.csv, line 3: odd\n"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again: it continues\n"),
+        (Interrupted("saved at step 7; run again"), 1, "saved at step 7; run again\n"),
+        (ValueError("odd"), 1, "error: ValueError: odd; run again with --debug for the traceback\n"),
+    ],
+)
+def test_what_goes_wrong_in_a_stage(shop, monkeypatch, raised, code, message):
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(plan, "plan_recipe", fail)
+    assert call("run", "shop.yaml", code=code) == message
+    if isinstance(raised, Exception) and not isinstance(raised, Interrupted):
+        assert CliRunner().invoke(app, ["run", "shop.yaml", "--debug"]).exception is raised
+
+
+STOPPED = """
+import sys, time
+from workbench import cli, plan
+def wait(*_): print("waiting", flush=True); time.sleep(30)
+plan.plan_recipe = wait
+cli.app(["run", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
+def test_a_signal_ends_a_run_with_word_on_how_to_go_on(shop, number, code):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", STOPPED, str(shop / "shop.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout.readline() == "waiting\n"
+        child.send_signal(number)
+        _, error = child.communicate(timeout=20)
+    assert child.returncode == code
+    assert error.endswith("run the same command again: it continues\n")
+    assert error.count("\n") == 1
+
+
+HEAVY = {"torch", "polars", "pydantic", "numpy", "PIL", "sklearn", "tokenizers", "jinja2", "yaml"}
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = "import sys; from workbench.cli import app\ntry: app(['--help'])\nfinally: print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    begun = time.monotonic()
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    ).stdout
+    assert time.monotonic() - begun < 2  # 0.5 s on a quiet machine
+    assert "plan" in out
+    assert not HEAVY & set(out.splitlines()[-1].split())
