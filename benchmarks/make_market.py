@@ -170,9 +170,7 @@ def write_tar(path: Path, pictures: dict[str, bytes]) -> None:
 
 def write_google(path: Path, listings: list[Listing]) -> None:
     header = ["sku", "item_group_id", "title", "keywords", "department", "aisle", "image"]
-    rows = [
-        (o.sku, o.group, o.title, ",".join(o.keywords), o.department, o.aisle, o.picture) for o in listings
-    ]
+    rows = [(o.sku, o.group, o.title, ",".join(o.keywords), o.department, o.aisle, o.picture) for o in listings]
     write_table(path, ",", header, rows)
 
 

@@ -21,7 +21,9 @@ TEXT_RULES: Mapping[str, Rule] = {
 NAME_RULES: Mapping[str, Rule] = {"white space stripped": lambda text: text.str.strip_chars()}
 
 
-def clean(frame: pl.DataFrame, columns: Sequence[str], rules: Mapping[str, Rule]) -> tuple[pl.DataFrame, dict[str, int]]:
+def clean(
+    frame: pl.DataFrame, columns: Sequence[str], rules: Mapping[str, Rule]
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """Apply the rules to text columns; then an empty cell is missing. Also gives the cells each rule changed."""
     changed = {}
     for name, rule in rules.items():

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from workbench.catalog.feeds.read import read_feed
 from workbench.errors import DataError
 from workbench.recipe.schema import Columns
@@ -26,7 +24,16 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         *("reference", "code"),
     ),
     "title": (
-        *("title", "product title", "name", "product name", "item name", "product display name", "display name"),
+        *(
+            "title",
+            "product title",
+            "name",
+            "product name",
+            "item name",
+            "product display name",
+            "display name",
+            "prod name",
+        ),
         *("article name", "headline"),
     ),
     "group": (
@@ -43,7 +50,7 @@ TEXT: Mapping[str, tuple[str, ...]] = {
     "description": ("description", "body (html)", "body html", "product description", "long description", "details"),
     "summary": ("short description", "summary"),
     "features": ("bullet points", "bullet point", "features", "highlights"),
-    "brand": ("brand", "vendor", "brand name", "manufacturer", "maker", "label"),
+    "brand": ("brand", "vendor", "brand name", "manufacturer", "maker"),
     "color": ("color", "colour", "color name", "colour name", "base colour"),
     "material": ("material", "materials", "fabric"),
     "size": ("size", "sizes", "size name"),
@@ -51,10 +58,18 @@ TEXT: Mapping[str, tuple[str, ...]] = {
     "keywords": ("keywords", "tags", "item keywords", "search terms"),
 }
 LABELS: Mapping[str, tuple[str, ...]] = {
-    "category": ("category", "categories", "product category", "google product category", "main category"),
+    "category": (
+        "category",
+        "categories",
+        "product category",
+        "google product category",
+        "main category",
+        "master category",
+    ),
     "subcategory": ("sub category", "subcategories"),
     "department": ("department",),
     "aisle": ("aisle",),
+    "class": ("class", "label"),
     "product_type": ("product type", "type", "article type", "item type"),
 }
 IGNORED: Mapping[str, tuple[str, ...]] = {
@@ -87,10 +102,10 @@ def folded(word: str) -> str:
     return re.sub(r"[_\-\s]", "", bracketed[1] if bracketed else word.removeprefix("g:"))
 
 
-def guess(path: Path) -> Guess:
+def guess(path: Path, key: str = "catalog.feeds.0") -> Guess:
     """Guess from the header words and, where those are unknown, from the first cells.
 
-    Raises DataError when no id or no title can be found.
+    Raises DataError, naming the recipe key of the feed, when no id or no title can be found.
     """
     cells = read_feed(path, limit=200).cells
     left = {word: [c.strip() for c in cells[word] if c and c.strip()] for word in cells.columns}
@@ -108,41 +123,35 @@ def guess(path: Path) -> Guess:
         for role, words in known.items():
             if word := next((w for k in words for w in left if folded(w) == folded(k)), None):
                 give(found, role, word, "header word")
-    for reason, words in (IGNORED | ROLES).items():
+    for reason, words in {**IGNORED, **ROLES}.items():
         for word in [w for w in left if folded(w) in map(folded, words)]:
             said.append(("ignored", word, reason if reason in IGNORED else f"another {reason}"))
             del left[word]
 
-    plain = {word: values for word, values in left.items() if values and not _is_data(values)}
-    if "picture" not in roles:
-        if word := next((w for w, v in left.items() if _share(_PICTURE, v) > 0.5), None):
-            give(roles, "picture", word, "cells: names of picture files")
-            plain.pop(word, None)
-    if "id" not in roles:
-        if word := next((w for w, v in left.items() if _is_id(v, cells.height)), None):
-            give(roles, "id", word, "cells: unique and short")
-            plain.pop(word, None)
-    if "title" not in roles and plain:
-        word = max(plain, key=lambda w: _words(plain[w]))
-        if _words(plain.pop(word)) >= 1.5 or "id" in roles:
-            give(roles, "title", word, "cells: most words")
-    for word, values in plain.items():
-        if word not in left:
-            continue
+    if "picture" not in roles and (word := next((w for w, v in left.items() if _are_pictures(v)), None)):
+        give(roles, "picture", word, "cells: names of picture files")
+    if "id" not in roles and (word := next((w for w, v in left.items() if _are_ids(v, cells.height)), None)):
+        give(roles, "id", word, "cells: unique and short")
+    readable = {word: values for word, values in left.items() if values and not _are_data(values)}
+    wordiest = max(readable, key=lambda w: _words(readable[w]), default=None)
+    if "title" not in roles and wordiest and _words(readable[wordiest]) >= 1.5:
+        give(roles, "title", wordiest, "cells: most words")
+        del readable[wordiest]
+    for word, values in readable.items():
         if _words(values) >= 2:
             give(text, word, word, "cells: words")
         elif 1 < len(set(values)) <= len(values) / 5:
             give(labels, word, word, "cells: few values")
-    said += [("ignored", word, "no known header word, cells neither words nor few values") for word in left]
+    said += [("ignored", word, "unknown word; cells hold no words and no few values") for word in left]
 
     if missing := [role for role in ("id", "title") if role not in roles]:
         raise DataError(
             f"{path}: found no column for the {' and the '.join(missing)}; header words: {', '.join(cells.columns)}. "
-            f"Write a recipe that names them: {', '.join(f'catalog.feeds.0.columns.{role}' for role in missing)}"
+            f"Write a recipe that names them: {', '.join(f'{key}.columns.{role}' for role in missing)}"
         )
     width = max(len(role) for role, _, _ in said)
     lines = tuple(f"{role:<{width}} <- '{word}' ({why})" for role, word, why in said)
-    return Guess(Columns(**roles, text=text, labels=labels), lines)  # type: ignore[arg-type]
+    return Guess(Columns(**roles, text=text, labels=labels), lines)
 
 
 def recipe_tree(feed: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -163,16 +172,16 @@ def _pictures(feed: Path) -> str:
     return next((name for name in (f"{stem}.zip", f"{stem}.tar") if (feed.parent / name).exists()), ".")
 
 
-def _share(pattern: re.Pattern[str], values: list[str]) -> float:
-    return sum(bool(pattern.search(v)) for v in values) / max(1, len(values))
+def _are_pictures(values: list[str]) -> bool:
+    return sum(bool(_PICTURE.search(v)) for v in values) > len(values) / 2
 
 
-def _is_data(values: list[str]) -> bool:
+def _are_data(values: list[str]) -> bool:
     """Addresses, numbers, prices or dates: nothing to read."""
     return all(_ADDRESS.match(v) or _NUMBER.fullmatch(v) or _DATE.fullmatch(v) for v in values)
 
 
-def _is_id(values: list[str], rows: int) -> bool:
+def _are_ids(values: list[str], rows: int) -> bool:
     return len(set(values)) == len(values) == rows and all(len(v) <= 40 and " " not in v for v in values)
 
 

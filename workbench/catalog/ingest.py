@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,32 +28,26 @@ from workbench.catalog.split import part_of
 from workbench.errors import DataError
 from workbench.recipe.schema import Catalog, Columns, Split
 
-_DROP_SCHEMA = {
-    "feed": pl.UInt32,
-    "line": pl.UInt32,
-    "id": pl.String,
-    "title": pl.String,
-    "picture": pl.String,
-    "reason": pl.String,
-    "detail": pl.String,
-}
+_DROP_COLUMNS = ("feed", "line", "id", "title", "picture", "reason", "detail")
 
 
 def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
     """The stage for these feeds; `digests` gives the digest of each feed file by its recipe key.
 
     Columns that the recipe leaves out are guessed here, from the head of the feed, so that the key holds them.
+    Raises DataError when they can't be guessed; `run` raises it for a feed that doesn't fit its columns.
     """
-    roles = [feed.columns or guess(feed.path).columns for feed in catalog.feeds]
+    keys = [f"catalog.feeds.{i}" for i in range(len(catalog.feeds))]
+    roles = [f.columns or guess(f.path, key).columns for f, key in zip(catalog.feeds, keys, strict=True)]
     feeds = [{"columns": columns.model_dump()} for columns in roles]
-    section = {"catalog": {"feeds": feeds, "split": catalog.split.model_dump()}}
 
     def run(work: Work) -> dict[str, Any]:
         tables = [read_feed(feed.path) for feed in catalog.feeds]
-        parts = [_by_role(t, c, f.path, i) for i, (t, c, f) in enumerate(zip(tables, roles, catalog.feeds, strict=True))]
-        return _ingest(tables, pl.concat(parts, how="diagonal"), catalog.split, work.folder)
+        for feed, table, columns, key in zip(catalog.feeds, tables, roles, keys, strict=True):
+            _check_header(feed.path, table.cells.columns, columns, key)
+        return _ingest(tables, roles, catalog.split, work.folder)
 
-    return Stage("ingest", 1, section, run, sources=digests)
+    return Stage("ingest", 1, {"catalog": {"feeds": feeds, "split": catalog.split.model_dump()}}, run, sources=digests)
 
 
 def read_items(folder: Path) -> pl.DataFrame:
@@ -60,96 +55,113 @@ def read_items(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "items.parquet")
 
 
-def _by_role(table: Table, columns: Columns, path: Path, feed: int) -> pl.DataFrame:
-    """A feed's columns under the names of their roles; DataError for a word that the header lacks."""
-    wanted = {
-        ("id",): columns.id,
-        ("group",): columns.group,
-        ("title",): columns.title,
-        **{("text", name): word for name, word in columns.text.items()},
-        **{("labels", name): word for name, word in columns.labels.items()},
-        ("picture",): columns.picture,
+def _words(columns: Columns) -> dict[str, str | None]:
+    """Column of the items -> header word of the feed, None for a role that no column plays."""
+    return {
+        "id": columns.id,
+        "group": columns.group,
+        "title": columns.title,
+        "picture": columns.picture,
+        **{f"text.{name}": word for name, word in columns.text.items()},
+        **{f"label.{name}": word for name, word in columns.labels.items()},
     }
-    header = table.cells.columns
-    chosen = []
-    for key, word in wanted.items():
-        name = ".".join(key).replace("labels.", "label.", 1)
+
+
+def _check_header(path: Path, header: Sequence[str], columns: Columns, key: str) -> None:
+    folded = {word.casefold(): word for word in header}
+    for name, word in _words(columns).items():
         if word is not None and word not in header:
-            raise DataError(_no_such_column(path, header, word, f"catalog.feeds.{feed}.columns.{'.'.join(key)}"))
-        chosen.append((pl.lit(None, pl.String) if word is None else pl.col(word)).alias(name))
-    return table.cells.select(pl.lit(feed, pl.UInt32).alias("feed"), table.lines.alias("line"), *chosen)
+            near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+            hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+            raise DataError(
+                f"{path}: no column {word!r}; {hint}header words: {', '.join(header)}. "
+                f"Correct {key}.columns.{re.sub('^label', 'labels', name)} in the recipe"
+            )
 
 
-def _no_such_column(path: Path, header: Sequence[str], word: str, key: str) -> str:
-    folded = {w.casefold(): w for w in header}
-    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
-    hint = f"did you mean {folded[near[0]]!r}? " if near else ""
-    return f"{path}: no column {word!r}; {hint}header words: {', '.join(header)}. Correct {key} in the recipe"
-
-
-def _ingest(tables: Sequence[Table], rows: pl.DataFrame, split: Split, folder: Path) -> dict[str, Any]:
-    texts = sorted(name for name in rows.columns if name.startswith("text."))
-    labels = sorted(name for name in rows.columns if name.startswith("label."))
+def _ingest(tables: Sequence[Table], roles: Sequence[Columns], split: Split, folder: Path) -> dict[str, Any]:
+    rows = pl.concat(
+        [_by_role(feed, *pair) for feed, pair in enumerate(zip(tables, roles, strict=True))], how="diagonal"
+    )
+    texts, labels = (sorted(n for n in rows.columns if n.startswith(kind)) for kind in ("text.", "label."))
     rows, changed_names = clean(rows, ["id", "group", "picture"], NAME_RULES)
     rows, changed_texts = clean(rows, ["title", *texts, *labels], TEXT_RULES)
-
-    bad = [(feed, b.line, None, None, None, b.reason, b.detail) for feed, t in enumerate(tables) for b in t.bad]
-    drops = [pl.DataFrame(bad, _DROP_SCHEMA, orient="row")]
-    no_text = pl.all_horizontal(pl.col("title", *texts).is_null())
-    # Judged in this order on what the earlier ones left, so that each row has one reason.
-    for reason, dropped, detail in (
-        ("no id", pl.col("id").is_null(), pl.lit("the id is empty")),
-        ("no title", no_text, pl.lit("title and text attributes are all empty")),
-        ("duplicate id", ~pl.col("id").is_first_distinct(), _first_of_id()),
-    ):
-        judged = rows.with_columns(reason=pl.lit(reason), detail=detail, dropped=dropped)
-        drops.append(judged.filter("dropped").select(pl.col(n).cast(t) for n, t in _DROP_SCHEMA.items()))
-        rows = judged.filter(~pl.col("dropped")).drop("reason", "detail", "dropped")
-    dropped = pl.concat(drops).sort("feed", "line")
+    rows, drops = _drop(rows, texts)
+    drops = pl.concat([drops, *map(_unread, range(len(tables)), tables)]).sort("feed", "line")
 
     found = sum(table.rows for table in tables)
-    assert found == rows.height + dropped.height, f"{found} rows in, {rows.height} kept, {dropped.height} dropped"
+    if found != rows.height + drops.height:
+        raise AssertionError(f"{found} rows in, {rows.height} kept, {drops.height} dropped")
     if not rows.height:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in _counts(dropped["reason"]).items())
+        reasons = ", ".join(f"{n} {reason}" for reason, n in _counts(drops["reason"]).items())
         raise DataError(f"no listing is left of {found} rows ({reasons}); check catalog.feeds.0.columns in the recipe")
 
     items = rows.with_columns(pl.col("group").fill_null(pl.col("id"))).with_row_index("row")
     groups = items["group"].unique(maintain_order=True)
     parts = pl.DataFrame({"group": groups, "part": [part_of(group, split) for group in groups]})
     items = items.join(parts, on="group", how="left", maintain_order="left")
+
     summary = {
         "rows": found,
         "kept": items.height,
-        "dropped": dropped.height,
-        "dropped_by_reason": _counts(dropped["reason"]),
+        "dropped": drops.height,
+        "dropped_by_reason": _counts(drops["reason"]),
         "feeds": [
             {
                 "read_as": table.read_as,
                 "rows": table.rows,
-                "kept": items.filter(pl.col("feed") == i).height,
-                "dropped_by_reason": _counts(dropped.filter(pl.col("feed") == i)["reason"]),
+                "kept": items.filter(pl.col("feed") == feed).height,
+                "dropped_by_reason": _counts(drops.filter(pl.col("feed") == feed)["reason"]),
             }
-            for i, table in enumerate(tables)
+            for feed, table in enumerate(tables)
         ],
-        "parts": _counts(items["part"]),
+        "listings_by_part": _counts(items["part"]),
         "groups": groups.len(),
         "groups_by_part": _counts(parts["part"]),
         "groups_in_two_parts": items.group_by("group").agg(pl.col("part").n_unique()).filter(pl.col("part") > 1).height,
         "missing": {name: items[name].null_count() for name in ("title", *texts, *labels, "picture")},
         "cells_changed_by_rule": changed_names | changed_texts,
     }
-    ordered = ["row", "id", "group", "part", "feed", "title", *texts, *labels, "picture"]
-    _write(folder / "items.parquet", items.select(ordered).rechunk().write_parquet)
+    columns = ["row", "id", "group", "part", "feed", "title", *texts, *labels, "picture"]
+    _write(folder / "items.parquet", items.select(columns).rechunk().write_parquet)
     _write(folder / "sources.parquet", items.select("row", "feed", "line").rechunk().write_parquet)
-    _write(folder / "drops.parquet", dropped.rechunk().write_parquet)
-    _write(folder / "drops.csv", dropped.write_csv)
-    _write(folder / "summary.json", lambda path: path.write_text(json.dumps(summary, indent=1, ensure_ascii=False)))
+    _write(folder / "drops.parquet", drops.rechunk().write_parquet)
+    _write(folder / "drops.csv", drops.write_csv)
+    _write(folder / "summary.json", lambda path: path.write_text(json.dumps(summary, indent=1)))
     return summary
 
 
-def _first_of_id() -> pl.Expr:
-    first = pl.format("feed {}, line {}", pl.col("feed").first(), pl.col("line").first()).over("id")
-    return pl.format("first seen in {}", first)
+def _by_role(feed: int, table: Table, columns: Columns) -> pl.DataFrame:
+    """A feed's columns under the names of their roles, all null for a role that no column plays."""
+    words = _words(columns).items()
+    cells = ((pl.lit(None, pl.String) if word is None else pl.col(word)).alias(name) for name, word in words)
+    return table.cells.select(pl.lit(feed, pl.UInt32).alias("feed"), table.lines.alias("line"), *cells)
+
+
+def _drop(rows: pl.DataFrame, texts: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(kept, dropped): each reason is judged on what the earlier ones left, so that a row has one."""
+    seen = pl.format("first seen in feed {}, line {}", pl.col("feed").first(), pl.col("line").first()).over("id")
+    dropped = []
+    for reason, applies, detail in (
+        ("no id", pl.col("id").is_null(), pl.lit("the id is empty")),
+        (
+            "no title",
+            pl.all_horizontal(pl.col("title", *texts).is_null()),
+            pl.lit("title and text attributes are empty"),
+        ),
+        ("duplicate id", ~pl.col("id").is_first_distinct(), seen),
+    ):
+        judged = rows.with_columns(applies.alias("applies"), reason=pl.lit(reason), detail=detail)
+        dropped.append(judged.filter("applies").select(_DROP_COLUMNS))
+        rows = judged.filter(~pl.col("applies")).drop("applies", "reason", "detail")
+    return rows, pl.concat(dropped)
+
+
+def _unread(feed: int, table: Table) -> pl.DataFrame:
+    """The rows that the reader could not read, in the shape of drops."""
+    kinds = {name: pl.UInt32 if name in ("feed", "line") else pl.String for name in _DROP_COLUMNS}
+    rows = [(feed, bad.line, None, None, None, bad.reason, bad.detail) for bad in table.bad]
+    return pl.DataFrame(rows, kinds, orient="row")
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from workbench.catalog.feeds.lines import Lines
-from workbench.catalog.feeds.table import BadRow, Columns, Table, cell_text, excerpt
+from workbench.catalog.feeds.table import BadRow, Rows, Table, cell_text, excerpt
 
 
 def read_jsonl(path: Path, limit: int | None = None) -> Table:
     """Read a feed, or its first `limit` rows. The columns are all keys met; a row without a key has null there."""
     lines = Lines(path)
-    columns = Columns([])
+    rows = Rows([])
     places: dict[str, int] = {}
     starts: list[int] = []
     bad: list[BadRow] = []
@@ -28,23 +29,27 @@ def read_jsonl(path: Path, limit: int | None = None) -> Table:
         except (ValueError, RecursionError) as error:
             bad.append(BadRow(number, "broken JSON", f"{error}: {excerpt(line)}"))
             continue
+        if "\\u" in line:
+            row = _whole(row)
         if not isinstance(row, dict):
             bad.append(BadRow(number, "broken JSON", f"no object in braces: {excerpt(line)}"))
             continue
         cells: list[str | None] = [None] * len(places)
         for key, value in row.items():
-            text = cell_text(value)
-            if text and "\\u" in line:
-                text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a pair is no text
-            if key in places:
-                cells[places[key]] = text
-            else:
+            if key not in places:
                 places[key] = len(places)
-                columns.header.append(key)
-                cells.append(text)
-        columns.add(cells)
+                rows.header.append(key)
+                cells.append(None)
+            cells[places[key]] = cell_text(value)
+        rows.add(cells)
         starts.append(number)
-    return Table(columns.frame(), pl.Series("line", starts, pl.UInt32), tuple(bad), f"JSON lines, {lines.encoding}")
+    return Table(rows.frame(), pl.Series("line", starts, pl.UInt32), tuple(bad), f"JSON lines, {lines.encoding}")
+
+
+def _whole(value: Any) -> Any:
+    """The value with U+FFFD for every escaped surrogate that lacks its other half, which is no text."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from workbench.catalog.feeds.delimited import read_delimited
@@ -21,9 +22,15 @@ def read_feed(path: Path, limit: int | None = None) -> Table:
         with open_bytes(path) as file:
             head = file.read(4096)
         table = _read(path, head, limit)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: the feed can't be read ({reason}); correct the path or write the file again") from None
+        raise DataError(
+            f"{path}: the feed can't be read ({reason}); correct the path or write the file again"
+        ) from None
+    if table.bad and table.lines.is_empty():
+        first = table.bad[0]
+        found = f"line {first.line}: {first.reason}: {first.detail}"
+        raise DataError(f"{path}: none of {table.rows} rows can be read as {table.read_as}; {found}")
     if not table.rows:
         words = ", ".join(table.cells.columns) or "none"
         raise DataError(f"{path}: the feed holds no row (header words: {words}); give one with at least one listing")

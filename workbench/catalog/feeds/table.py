@@ -34,7 +34,7 @@ class Table:
         return len(self.lines) + len(self.bad)
 
 
-class Columns:
+class Rows:
     """Gathers rows into text columns, a chunk at a time so that a million rows stay small."""
 
     def __init__(self, header: Sequence[str]) -> None:
@@ -55,9 +55,9 @@ class Columns:
     def _flush(self) -> None:
         width = len(self.header)
         rows = (row if len(row) == width else [*row, *[None] * (width - len(row))] for row in self._rows)
-        columns: Iterable[Sequence[str | None]] = zip(*rows) if self._rows else [()] * width
-        schema = {name: pl.String for name in self.header}
-        self._chunks.append(pl.DataFrame(dict(zip(self.header, columns, strict=True)), schema=schema))
+        columns: Iterable[Sequence[str | None]] = zip(*rows, strict=True) if self._rows else [()] * width
+        schema = dict.fromkeys(self.header, pl.String)
+        self._chunks.append(pl.DataFrame(dict(zip(self.header, columns, strict=True)), schema))
         self._rows = []
 
 
