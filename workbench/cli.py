@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from workbench.errors import DataError, Interrupted, MlimError, RecipeError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.artifacts.store import Artifact
     from workbench.plan import Made, Step
     from workbench.recipe.schema import Recipe
 
@@ -62,7 +64,10 @@ def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Read and clean the feeds; every dropped row is listed with its reason."""
     with _errors(debug):
         recipe = _load(path, sets) if _is_recipe(path) else _guess(path, sets)
-        artifact = _run(recipe, ["ingest"])["ingest"].artifact
+        made = _run(recipe, ["ingest"])["ingest"]
+        artifact = made.artifact
+        if made.seconds is None:
+            _tell(artifact)
         _console().print(
             f"items: {artifact.path('items.parquet')}\ndrops: {artifact.path('drops.csv')}", soft_wrap=True
         )
@@ -141,9 +146,9 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     tree, said = recipe_tree(feed)
     console = _console()
     for line in said:
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     console.print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
-    console.print(to_yaml(tree), soft_wrap=True, markup=False)
+    console.print(to_yaml(tree), soft_wrap=True)
     return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
 
 
@@ -154,14 +159,13 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
     console = _console()
 
     def started(step: Step) -> None:
-        console.print(f"[bold]{step.stage.name}[/] {step.key[:8]}  [dim]{step.reason}[/]", soft_wrap=True)
+        console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True)
 
     def ended(step: Step, made: Made) -> None:
-        for line in _told(made.artifact.summary):
-            console.print(f"  {line}", soft_wrap=True, markup=False)
+        _tell(made.artifact)
 
     steps = plan_recipe(recipe, goals)
-    made = run_plan(steps, recipe.runtime, console, resume=resume, started=started, ended=ended)
+    made = run_plan(steps, recipe.runtime, _console(markup=True), resume=resume, started=started, ended=ended)
     if all(m.seconds is None for m in made.values()):
         console.print("nothing to do: everything is cached")
     rows = [
@@ -177,8 +181,13 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
     if "report" in made:
         folder = recipe.runtime.reports / recipe.name
         publish(made["report"].artifact, folder)
-        console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
+        console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
     return made
+
+
+def _tell(artifact: Artifact) -> None:
+    for line in _told(artifact.summary):
+        print(f"  {line}")
 
 
 def _told(summary: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -207,10 +216,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def _console() -> Console:
+def _console(markup: bool = False) -> Console:
+    """No markup unless asked for: what is printed may hold brackets of the user's."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=markup)
 
 
 @contextmanager
@@ -224,8 +234,8 @@ def _errors(debug: bool) -> Iterator[None]:
     except Interrupted as error:
         ctrl_c = isinstance(error.__context__, KeyboardInterrupt)
         _exit(str(error), 130 if ctrl_c else error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: not an error to talk about
+    except BrokenPipeError:  # the reader of our output went away (`mlim plan | head`): nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except MlimError as error:
         if debug:

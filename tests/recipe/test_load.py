@@ -236,6 +236,8 @@ def test_paths_are_relative_to_the_file_that_has_them(write, tmp_path, monkeypat
         assert recipe.runtime.reports == tmp_path / "my/out"
         assert recipe.runtime.cache == tmp_path / "my/.mlim"
         assert recipe.tokens.tokenizer == tmp_path / "here/tok"
+    feeds = load_recipe(path, ["catalog.feeds=[{path: x.csv, pictures: ~}]"]).catalog.feeds
+    assert [(feed.path, feed.pictures) for feed in feeds] == [(tmp_path / "here/x.csv", None)]
     absolute = load_recipe(path, ["tokens.tokenizer=/tok/../vocab"])
     assert absolute.tokens.tokenizer == Path("/vocab")
 

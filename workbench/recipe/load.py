@@ -209,14 +209,17 @@ def _set(base: _Source, text: str) -> None:
             path, node = (*path, int(part)), node[int(part)]
         else:
             path, node = (*path, part), node.get(part) if isinstance(node, dict) else None
+    origins = {path[:i]: origin for i in range(1, len(path) + 1)}
     tree: Any
     if value[:1] in ("[", "{", '"', "'"):
-        tree = _parse(f"value: {value}", f"--set {text}", Path.cwd()).tree["value"]
+        parsed = _parse(f"value: {value}", f"--set {text}", Path.cwd())
+        tree = parsed.tree["value"]
+        origins |= {(*path, *inner[1:]): origin for inner in parsed.origins if inner}
     else:
         tree = _Late(value, quoted=False) if _ENV.search(value) else parse_scalar(value)
     for step in reversed(path):
         tree = {step: tree}
-    _merge(base, _Source(tree, {path[:i]: origin for i in range(1, len(path) + 1)}))
+    _merge(base, _Source(tree, origins))
 
 
 def _merge(base: _Source, over: _Source) -> None:
