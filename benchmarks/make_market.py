@@ -130,10 +130,10 @@ def make_pairs(google: list[Listing], twitter: list[Listing]) -> Iterator[tuple[
     """
     rng = random.Random(0)
     offer = {listing.product: listing for listing in twitter}
+    part = {listing.group: part_of(listing.group, Split()) for listing in google + twitter}
     for left in google:
-        part = part_of(left.group, Split())
         tones = [o for o in twitter if o.group == left.group and o.product != left.product]
-        others = [o for o in twitter if o.group != left.group and part_of(o.group, Split()) == part]
+        others = [o for o in twitter if o.group != left.group and part[o.group] == part[left.group]]
         aisle = [o for o in others if o.aisle == left.aisle]
         department = [o for o in others if o.aisle != left.aisle and o.department == left.department]
         for near in (tones, aisle, department):

@@ -1,0 +1,152 @@
+"""Readers: every cell is text as written, and a row that can't be read is told, with its line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from workbench.catalog.feeds.read import read_feed
+from workbench.errors import DataError
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_nothing_is_typed_and_only_the_empty_cell_is_missing(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", "id,usage,price\n000123,NA,1.50\n1e5,None,nan\n"))
+    assert table.cells.rows() == [("000123", "NA", "1.50"), ("1e5", "None", "nan")]
+    assert table.cells.dtypes == [pl.String] * 3
+
+
+def test_newlines_and_doubled_quotes_stay_in_their_cell_and_lines_are_physical(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,"Oak\n""hand made""\nmug"\n\n2,Cup 12" wide\n'))
+    assert table.cells.rows() == [("1", 'Oak\n"hand made"\nmug'), ("2", 'Cup 12" wide')]
+    assert table.lines.to_list() == [2, 6]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_line_end(tmp_path: Path, end: str) -> None:
+    table = read_feed(write(tmp_path, "a.csv", end.join(["id,title", "1,A\u2028B", "2,C"])))
+    assert table.cells.rows() == [("1", "A\u2028B"), ("2", "C")]
+    assert table.lines.to_list() == [2, 3]
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_the_delimiter_is_the_one_that_splits_the_rows_alike(tmp_path: Path, delimiter: str, name: str) -> None:
+    rows = [["id", "title", '"Categories (x,y,z; a|b)"'], ["1", "Mug", '"Home, Pots"'], ["2", "Cup", '"a;b, c|d"']]
+    table = read_feed(write(tmp_path, "a.txt", "\n".join(map(delimiter.join, rows))))
+    assert table.cells.columns == ["id", "title", "Categories (x,y,z; a|b)"]
+    assert table.cells.height == 2 and table.read_as.startswith(name)
+
+
+def test_more_commas_than_semicolons_do_not_mislead(tmp_path: Path) -> None:
+    text = "ID;Categories (x,y,z...);Images (x,y,z...)\n7;Home,Pots;a.jpg,b.jpg\n8;Home;a.jpg,b.jpg,c.jpg\n"
+    assert read_feed(write(tmp_path, "a.csv", text)).cells.width == 3
+
+
+def test_a_byte_order_mark_before_a_quoted_header(tmp_path: Path) -> None:
+    assert read_feed(write(tmp_path, "a.csv", b'\xef\xbb\xbf"ID","Name"\n1,Mug\n')).cells.columns == ["ID", "Name"]
+
+
+def test_encodings_are_told(tmp_path: Path) -> None:
+    text = "id\ttitle\n1\tCafé\n2\tTea\n"
+    utf16 = read_feed(write(tmp_path, "a.txt", text.encode("utf-16")))
+    assert utf16.cells["title"].to_list() == ["Café", "Tea"] and "UTF-16" in utf16.read_as
+    mixed = read_feed(write(tmp_path, "b.tsv", text.encode() + "3\tCrème – 5 €\n".encode("cp1252")))
+    assert mixed.cells["title"].to_list() == ["Café", "Tea", "Crème – 5 €"]
+    assert mixed.read_as == "tab-separated, UTF-8, 1 lines as Windows-1252"
+
+
+def test_repeated_and_empty_header_words_are_kept_apart(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", "id, image ,image,\n1,a.jpg,b.jpg,x\n"))
+    assert table.cells.columns == ["id", "image", "image (2)", "column 4"]
+
+
+def test_ragged_rows_are_told_with_their_line(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,"a\nb"\n2\n3,x,y\n4,z\n'))
+    assert table.cells["id"].to_list() == ["1", "4"] and table.rows == 4
+    assert [(b.line, b.reason, b.detail) for b in table.bad] == [
+        (4, "ragged row", "1 cells, the header has 2: 2"),
+        (5, "ragged row", "3 cells, the header has 2: 3,x,y"),
+    ]
+
+
+def test_a_quote_that_never_closes_is_told(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,ok\n2,"open\n3,lost\n'))
+    assert table.cells.rows() == [("1", "ok")]
+    assert [(b.line, b.reason) for b in table.bad] == [(3, "unclosed quote")]
+
+
+def test_a_cell_longer_than_the_default_limit(tmp_path: Path) -> None:
+    assert (
+        read_feed(write(tmp_path, "a.csv", f"id,html\n1,{'x' * 200_000}\n")).cells["html"].str.len_chars()[0] == 200_000
+    )
+
+
+def test_json_lines_keep_the_text_of_numbers(tmp_path: Path) -> None:
+    lines = [
+        '{"id": 12345678901234567890, "price": 1.50, "new": true, "tags": ["a", 2, null, false], "size": {"w": 1}}',
+        '{"id": "000123", "late": "yes", "price": null}',
+        '{"id": 3,',
+        "[1]",
+        "",
+        '{"id": "\\ud83d\\ude00 \\ud83d!"}',
+    ]
+    table = read_feed(write(tmp_path, "a.jsonl", "\n".join(lines)))
+    assert table.cells.to_dicts()[0] == {
+        **{"id": "12345678901234567890", "price": "1.50", "new": "true", "tags": "a, 2, false"},
+        **{"size": '{"w":"1"}', "late": None},
+    }
+    assert table.cells["id"].to_list()[1:] == ["000123", "😀 \ufffd!"]
+    assert table.cells["late"].to_list() == [None, "yes", None]
+    assert table.lines.to_list() == [1, 2, 6]
+    assert [(b.line, b.reason) for b in table.bad] == [(3, "broken JSON"), (4, "broken JSON")]
+
+
+def test_a_key_first_met_after_many_rows(tmp_path: Path) -> None:
+    rows = [{"id": i} for i in range(50_001)] + [{"late": "x"}]
+    table = read_feed(write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert table.cells["id"].null_count() == 1 and table.cells["late"].null_count() == 50_001
+
+
+def test_parquet_is_text_too(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": [7, 8], "tags": [["a", "b"], None], "picture": [b"x", b"y"], "in": [True, None]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    cells = read_feed(tmp_path / "a.parquet").cells
+    assert cells.to_dicts() == [{"id": "7", "tags": "a, b", "in": "true"}, {"id": "8", "tags": None, "in": None}]
+
+
+def test_gzip_is_told_by_content(tmp_path: Path) -> None:
+    packed = gzip.compress(b"id,title\n1,Mug\n")
+    assert read_feed(write(tmp_path, "a.csv.gz", packed)).cells.rows() == [("1", "Mug")]
+    with pytest.raises(DataError, match=r"a\.csv\.gz: the feed can't be read"):
+        read_feed(write(tmp_path, "a.csv.gz", packed[:20]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "holds no row .header words: none"),
+        ("a.csv", "id,title\n", "holds no row .header words: id, title"),
+        ("a.jsonl", "nope\n", "none of 1 rows can be read as JSON lines.*line 1: broken JSON"),
+        ("a.parquet", "nope", "can't be read as Parquet"),
+        ("a.xlsx", "PK", "unknown kind of feed; expected .csv"),
+    ],
+)
+def test_a_feed_that_is_none(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_feed(write(tmp_path, name, content))
+
+
+def test_the_head_alone(tmp_path: Path) -> None:
+    rows = [{"id": str(i), "title": "x"} for i in range(500)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame(rows).write_csv(tmp_path / "a.csv")
+    pl.DataFrame(rows).write_ndjson(tmp_path / "a.jsonl")
+    for name in ("a.parquet", "a.csv", "a.jsonl"):
+        assert read_feed(tmp_path / name, limit=3).cells.rows() == [("0", "x"), ("1", "x"), ("2", "x")]

@@ -1,0 +1,138 @@
+"""The Ingest stage: the same items from any format, and every row accounted for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from workbench.artifacts.key import canonical
+from workbench.artifacts.stage import Work
+from workbench.catalog.ingest import read_items, stage
+from workbench.catalog.split import part_of
+from workbench.errors import DataError
+from workbench.recipe.schema import Catalog, Columns, Feed, Runtime, Split
+
+COLUMNS = Columns(
+    id="sku", title="title", text={"keywords": "tags", "price": "price"}, labels={"aisle": "aisle"}, group="parent"
+)
+
+
+def ingest(folder: Path, *feeds: Feed, split: Split | None = None) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    made = stage(Catalog(feeds=feeds, split=split or Split()), {"catalog.feeds.0.path": "digest"})
+    canonical(made.section)
+    return dict(made.run(Work(folder, {}, Runtime(), Console(quiet=True), folder / "log")))
+
+
+def feed_of(path: Path, text: str, columns: Columns | None = COLUMNS) -> Feed:
+    path.write_text(text)
+    return Feed(path=path, columns=columns)
+
+
+def test_four_formats_give_the_same_bytes(tmp_path: Path) -> None:
+    items = [
+        {"sku": f"{i:05}", "parent": f"{i // 3}" if i % 4 else None, "title": f'Cafe\u0301 «{i}»\n"12"" x; |\t\''}
+        | {"tags": ["a", "b,c"] if i % 5 else None, "price": i / 8, "new": i % 2 == 0, "aisle": "NA" if i % 7 else " "}
+        for i in range(300)
+    ]
+    frame = pl.DataFrame(items)
+    joined = frame.with_columns(pl.col("tags").list.join(", "))
+    joined.write_csv(tmp_path / "a.csv")
+    joined.write_csv(tmp_path / "a.tsv", separator="\t", include_bom=True, quote_style="always", line_terminator="\r\n")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    frame.write_parquet(tmp_path / "a.parquet")
+    joined.with_columns(pl.col("price").cast(pl.String)).write_ndjson(tmp_path / "texts.ndjson")
+    columns = COLUMNS.model_copy(update={"text": {**COLUMNS.text, "new": "new"}})
+    written = set()
+    for path in sorted(tmp_path.glob("*.*")):
+        ingest(tmp_path / "out", Feed(path=path, columns=columns))
+        written.add((tmp_path / "out" / "items.parquet").read_bytes())
+    assert len(written) == 1
+    first = read_items(tmp_path / "out").row(1, named=True)
+    assert first == {
+        **{"row": 1, "id": "00001", "group": "0", "part": part_of("0", Split()), "feed": 0},
+        **{"title": 'Café «1» "12"" x; | \'', "text.keywords": "a, b,c", "text.new": "false", "text.price": "0.125"},
+        **{"label.aisle": "NA", "picture": None},
+    }
+
+
+def test_every_row_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
+    one = "sku,title,tags,price,aisle,parent\n1,Mug,,,A,g\n,No id,,,A,g\n2,, \t,,A,g\n3,,oak,,A,\n1,Again,,,B,h\n4,short\n"
+    two = '{"sku": 3, "title": "Elsewhere"}\n{"sku": "5", "title": "Cup", "parent": "g"}\n{broken\n{"sku": null}\n'
+    second = Columns(id="sku", title="title", group="parent")
+    summary = ingest(tmp_path / "out", feed_of(tmp_path / "one.csv", one), feed_of(tmp_path / "two.jsonl", two, second))
+    assert summary["rows"] == 10 and summary["kept"] == 3 and summary["dropped"] == 7
+    assert summary["dropped_by_reason"] == {
+        **{"broken JSON": 1, "duplicate id": 2, "no id": 2, "no title": 1, "ragged row": 1},
+    }
+    assert [f["kept"] for f in summary["feeds"]] == [2, 1]
+    assert summary["missing"] == {"title": 1, "text.keywords": 2, "text.price": 3, "label.aisle": 1, "picture": 3}
+    drops = pl.read_parquet(tmp_path / "out" / "drops.parquet")
+    assert drops.select("feed", "line", "id", "reason", "detail").rows() == [
+        (0, 3, None, "no id", "the id is empty"),
+        (0, 4, "2", "no title", "title and text attributes are empty"),
+        (0, 6, "1", "duplicate id", "first seen in feed 0, line 2"),
+        (0, 7, None, "ragged row", "2 cells, the header has 6: 4,short"),
+        (1, 1, "3", "duplicate id", "first seen in feed 0, line 5"),
+        (1, 3, None, "broken JSON", drops["detail"][5]),
+        (1, 4, None, "no id", "the id is empty"),
+    ]
+    assert pl.read_csv(tmp_path / "out" / "drops.csv", infer_schema=False).height == 7
+    assert read_items(tmp_path / "out").select("row", "id", "group", "feed").rows() == [
+        (0, "1", "g", 0),
+        (1, "3", "3", 0),
+        (2, "5", "g", 1),
+    ]
+    assert pl.read_parquet(tmp_path / "out" / "sources.parquet").rows() == [(0, 0, 2), (1, 0, 5), (2, 1, 2)]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+
+
+def test_a_group_never_crosses_the_split(tmp_path: Path) -> None:
+    rows = "".join(f"{i},Mug,,,A,group {i % 200}\n" for i in range(2000))
+    summary = ingest(tmp_path / "out", feed_of(tmp_path / "a.csv", "sku,title,tags,price,aisle,parent\n" + rows))
+    items = read_items(tmp_path / "out")
+    assert items.group_by("group").agg(pl.col("part").n_unique())["part"].to_list() == [1] * 200
+    assert items["part"].to_list() == [part_of(g, Split()) for g in items["group"]]
+    assert summary["groups_in_two_parts"] == 0 and sum(summary["groups_by_part"].values()) == 200
+
+
+def test_a_second_run_over_leftovers_gives_the_same_bytes(tmp_path: Path) -> None:
+    text = "sku,title,tags,price,aisle,parent\n" + "".join(f"{i},Mug {i},,,A,\n" for i in range(100)) + "bad\n"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ingest(tmp_path / "clean", feed_of(tmp_path / "a.csv", text))
+    (tmp_path / "killed").mkdir()
+    for name in ("items.parquet", "items.parquet.tmp", "drops.csv.tmp"):
+        (tmp_path / "killed" / name).write_bytes(b"half")
+    ingest(tmp_path / "killed", feed_of(elsewhere / "renamed.csv", text))
+    files = {f.name: f.read_bytes() for f in (tmp_path / "clean").iterdir()}
+    assert files == {f.name: f.read_bytes() for f in (tmp_path / "killed").iterdir()}
+    assert sorted(files) == ["drops.csv", "drops.parquet", "items.parquet", "sources.parquet", "summary.json"]
+
+
+def test_columns_left_out_are_guessed_into_the_key(tmp_path: Path) -> None:
+    bare = feed_of(tmp_path / "a.csv", "sku,name\n1,Mug\n", None)
+    written = Feed(path=bare.path, columns=Columns(id="sku", title="name"))
+    sections = [stage(Catalog(feeds=(feed,)), {}).section for feed in (bare, written)]
+    assert sections[0] == sections[1] and str(tmp_path) not in canonical(sections[0])
+
+
+def test_a_missing_column_names_the_nearest_and_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    feed = feed_of(path, "SKU,Titel,aisle\n1,Mug,A\n", Columns(id="SKU", title="Title", labels={"a": "isle"}))
+    with pytest.raises(DataError) as error:
+        ingest(tmp_path / "out", feed)
+    assert str(error.value) == (
+        f"{path}: no column 'Title'; did you mean 'Titel'? header words: SKU, Titel, aisle. "
+        "Correct catalog.feeds.0.columns.title in the recipe"
+    )
+    with pytest.raises(DataError, match=r"mean 'aisle'\? .* Correct catalog\.feeds\.0\.columns\.labels\.a in"):
+        ingest(tmp_path / "out", Feed(path=path, columns=Columns(id="SKU", title="Titel", labels={"a": "isle"})))
+
+
+def test_nothing_left(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no listing is left of 2 rows \(1 no id, 1 no title\)"):
+        ingest(tmp_path / "out", feed_of(tmp_path / "a.csv", "sku,title\n,x\n1,\n", Columns(id="sku", title="title")))
