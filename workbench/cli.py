@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -18,10 +18,10 @@ from workbench.errors import DataError, Interrupted, MlimError, RecipeError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workbench.artifacts.store import Artifact
-    from workbench.plan import Made, Step
+    from workbench.plan import Made
     from workbench.recipe.schema import Recipe
 
+NOTHING = "nothing to do: everything is cached"
 GO_ON = "run the same command again: it continues"
 
 app = typer.Typer(
@@ -63,14 +63,12 @@ def _main(
 def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Read and clean the feeds; every dropped row is listed with its reason."""
     with _errors(debug):
-        recipe = _load(path, sets) if _is_recipe(path) else _guess(path, sets)
-        made = _run(recipe, ["ingest"])["ingest"]
-        artifact = made.artifact
-        if made.seconds is None:
-            _tell(artifact)
-        _console().print(
-            f"items: {artifact.path('items.parquet')}\ndrops: {artifact.path('drops.csv')}", soft_wrap=True
-        )
+        from workbench.plan import tell
+
+        made = _run(_guess(path, sets) if _is_feed(path) else _load(path, sets), ["ingest"])["ingest"]
+        if made.seconds is None:  # else it was told when it was made
+            tell(made.artifact, _console())
+        print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
 
 
 @app.command()
@@ -119,11 +117,11 @@ def plan(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
         rows = [(s.stage.name, s.key[:8], "cached" if s.artifact else "to run", s.reason) for s in steps]
         _table(("stage", "key", "", "why"), rows)
         misses = sum(s.artifact is None for s in steps)
-        _console().print(f"{misses} of {len(steps)} stages to run" if misses else "nothing to do: everything is cached")
+        print(f"{misses} of {len(steps)} stages to run" if misses else NOTHING)
 
 
-def _is_recipe(path: Path) -> bool:
-    return path.suffix.lower() in (".yaml", ".yml") or path.is_dir()
+def _is_feed(path: Path) -> bool:
+    return path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir()
 
 
 def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
@@ -131,7 +129,7 @@ def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
 
     if path.is_dir():
         raise RecipeError(f"{path}: is a folder; give the path of a recipe file (.yaml)")
-    if path.exists() and not _is_recipe(path):
+    if path.exists() and _is_feed(path):
         raise RecipeError(f"{path}: expected a recipe (.yaml); `mlim ingest {path}` prints one for a bare feed")
     return load_recipe(path, sets or ())
 
@@ -144,11 +142,9 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     from workbench.recipe.load import recipe_from_tree, to_yaml
 
     tree, said = recipe_tree(feed)
-    console = _console()
-    for line in said:
-        console.print(line, soft_wrap=True)
-    console.print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
-    console.print(to_yaml(tree), soft_wrap=True)
+    print(*said, sep="\n")
+    print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
+    print(to_yaml(tree))
     return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
 
 
@@ -156,68 +152,32 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
     """Run what the goals need, tell each stage's outcome, and publish the report if it is among them."""
     from workbench.plan import plan_recipe, publish, run_plan
 
-    console = _console()
-
-    def started(step: Step) -> None:
-        console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True)
-
-    def ended(step: Step, made: Made) -> None:
-        _tell(made.artifact)
-
-    steps = plan_recipe(recipe, goals)
-    made = run_plan(steps, recipe.runtime, _console(markup=True), resume=resume, started=started, ended=ended)
+    made = run_plan(plan_recipe(recipe, goals), recipe.runtime, _console(), resume)
     if all(m.seconds is None for m in made.values()):
-        console.print("nothing to do: everything is cached")
-    rows = [
-        (
-            name,
-            m.artifact.key[:8],
-            "cached" if m.seconds is None else "made",
-            "" if m.seconds is None else f"{m.seconds:.1f}",
-        )
-        for name, m in made.items()
-    ]
-    _table(("stage", "key", "", "seconds"), rows)
+        print(NOTHING)
+    outcomes = {name: ("cached", "") if m.seconds is None else ("made", f"{m.seconds:.1f}") for name, m in made.items()}
+    _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
     if "report" in made:
         folder = recipe.runtime.reports / recipe.name
         publish(made["report"].artifact, folder)
-        console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+        print(f"report: {folder / 'report.html'}")
     return made
-
-
-def _tell(artifact: Artifact) -> None:
-    for line in _told(artifact.summary):
-        print(f"  {line}")
-
-
-def _told(summary: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """A summary in a line, and a line for each group of numbers in it."""
-    flat = {name: value for name, value in summary.items() if not isinstance(value, (Mapping, list))}
-    if flat:
-        line = ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in flat.items())
-        yield f"{path}: {line}" if path else line
-    for name, value in summary.items():
-        if isinstance(value, Mapping):
-            yield from _told(value, f"{path}.{name}" if path else name)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines when piped."""
-    console = _console()
-    if not console.is_terminal:
-        for row in rows:
-            print("\t".join(row))
+    if not sys.stdout.isatty():
+        print(*("\t".join(row) for row in rows), sep="\n")
         return
     from rich.table import Table
 
     table = Table(*header, box=None, header_style="dim")
     for row in rows:
         table.add_row(*row, style="green" if "cached" in row else None)
-    console.print(table)
+    _console(markup=False).print(table)  # what differs may hold brackets of the user's
 
 
-def _console(markup: bool = False) -> Console:
-    """No markup unless asked for: what is printed may hold brackets of the user's."""
+def _console(markup: bool = True) -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=markup)

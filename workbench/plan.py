@@ -150,16 +150,8 @@ def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
     return list(steps.values())
 
 
-def run_plan(
-    steps: Sequence[Step],
-    runtime: Runtime,
-    console: Console,
-    *,
-    resume: bool = True,
-    started: Callable[[Step], None] = lambda step: None,
-    ended: Callable[[Step, Made], None] = lambda step, made: None,
-) -> dict[str, Made]:
-    """Make what is not cached, in order; `resume=False` throws unfinished work away first.
+def run_plan(steps: Sequence[Step], runtime: Runtime, console: Console, resume: bool = True) -> dict[str, Made]:
+    """Make what is not cached, in order, and tell of each; `resume=False` throws unfinished work away first.
 
     Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
     """
@@ -174,10 +166,10 @@ def run_plan(
         for name in unread & set(step.stage.needs):
             made[name].artifact.verify()  # a result must never come from damaged inputs
             unread.remove(name)
-        started(step)
+        console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True, markup=False)
         inputs = {name: made[name].artifact for name in step.stage.needs}
         made[step.stage.name] = _make(step, inputs, store, runtime, console, resume)
-        ended(step, made[step.stage.name])
+        tell(made[step.stage.name].artifact, console)
     return made
 
 
@@ -195,6 +187,23 @@ def _make(
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)
+
+
+def tell(artifact: Artifact, console: Console) -> None:
+    """Print what the artifact's summary says."""
+    for line in _lines(artifact.summary):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _lines(summary: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """A line for the numbers of a summary, and one for each group of numbers in it."""
+    own = {name: value for name, value in summary.items() if not isinstance(value, (Mapping, list))}
+    if own:
+        line = ", ".join(f"{name} {v:.4g}" if isinstance(v, float) else f"{name} {v}" for name, v in own.items())
+        yield f"{path}: {line}" if path else line
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{path}.{name}" if path else name)
 
 
 def publish(report: Artifact, folder: Path) -> None:
