@@ -72,6 +72,11 @@ def test_few_values_make_a_label(tmp_path: Path) -> None:
     assert guess(write(tmp_path, "id,title,alfa,bravo", *rows)).columns.labels == {"alfa": "alfa"}
 
 
+def test_two_columns_of_one_word(tmp_path: Path) -> None:
+    found = guess(write(tmp_path, "id,title,Brand,brand", "1,Mug,Oak & Co,Fern & Co", "2,Cup,Oak & Co,Fern & Co"))
+    assert found.columns.text == {"brand": "Brand", "brand (2)": "brand"}
+
+
 def test_no_id_and_no_title(tmp_path: Path) -> None:
     path = write(tmp_path, "alfa,bravo", "1,x", "1,x")
     with pytest.raises(DataError) as error:

@@ -135,6 +135,7 @@ def test_gzip_is_told_by_content(tmp_path: Path) -> None:
         ("a.csv", "id,title\n", "holds no row .header words: id, title"),
         ("a.jsonl", "nope\n", "none of 1 rows can be read as JSON lines.*line 1: broken JSON"),
         ("a.parquet", "nope", "can't be read as Parquet"),
+        ("a.csv", "<!doctype html>", "unknown kind of feed"),
         ("a.xlsx", "PK", "unknown kind of feed; expected .csv"),
     ],
 )

@@ -60,7 +60,9 @@ def test_four_formats_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_every_row_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
-    one = "sku,title,tags,price,aisle,parent\n1,Mug,,,A,g\n,No id,,,A,g\n2,, \t,,A,g\n3,,oak,,A,\n1,Again,,,B,h\n4,short\n"
+    one = (
+        "sku,title,tags,price,aisle,parent\n1,Mug,,,A,g\n,No id,,,A,g\n2,, \t,,A,g\n3,,oak,,A,\n1,Two,,,B,h\n4,short\n"
+    )
     two = '{"sku": 3, "title": "Elsewhere"}\n{"sku": "5", "title": "Cup", "parent": "g"}\n{broken\n{"sku": null}\n'
     second = Columns(id="sku", title="title", group="parent")
     summary = ingest(tmp_path / "out", feed_of(tmp_path / "one.csv", one), feed_of(tmp_path / "two.jsonl", two, second))

@@ -51,7 +51,7 @@ TEXT: Mapping[str, tuple[str, ...]] = {
     "summary": ("short description", "summary"),
     "features": ("bullet points", "bullet point", "features", "highlights"),
     "brand": ("brand", "vendor", "brand name", "manufacturer", "maker"),
-    "color": ("color", "colour", "color name", "colour name", "base colour"),
+    "color": ("color", "colour", "color name", "colour name", "base colour", "colour group name"),
     "material": ("material", "materials", "fabric"),
     "size": ("size", "sizes", "size name"),
     "pattern": ("pattern",),
@@ -59,18 +59,15 @@ TEXT: Mapping[str, tuple[str, ...]] = {
 }
 LABELS: Mapping[str, tuple[str, ...]] = {
     "category": (
-        "category",
-        "categories",
-        "product category",
-        "google product category",
-        "main category",
+        *("category", "categories", "product category", "google product category", "main category"),
         "master category",
     ),
     "subcategory": ("sub category", "subcategories"),
-    "department": ("department",),
+    "department": ("department", "department name"),
     "aisle": ("aisle",),
+    "gender": ("gender",),
     "class": ("class", "label"),
-    "product_type": ("product type", "type", "article type", "item type"),
+    "product_type": ("product type", "type", "article type", "item type", "product type name"),
 }
 IGNORED: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "sale price", "regular price", "variant price", "compare at price", "cost", "currency", "msrp"),
@@ -115,6 +112,7 @@ def guess(path: Path, key: str = "catalog.feeds.0") -> Guess:
     said: list[tuple[str, str, str]] = []
 
     def give(found: dict[str, str], role: str, word: str, why: str) -> None:
+        role = f"{word} (2)" if role in found else role  # `brand` and `Brand` are two columns
         found[role] = word
         said.append((role if found is roles else f"{'text' if found is text else 'label'} {role}", word, why))
         del left[word]
@@ -138,11 +136,11 @@ def guess(path: Path, key: str = "catalog.feeds.0") -> Guess:
         give(roles, "title", wordiest, "cells: most words")
         del readable[wordiest]
     for word, values in readable.items():
-        if _words(values) >= 2:
-            give(text, word, word, "cells: words")
-        elif 1 < len(set(values)) <= len(values) / 5:
+        if 1 < len(set(values)) <= len(values) / 5:
             give(labels, word, word, "cells: few values")
-    said += [("ignored", word, "unknown word; cells hold no words and no few values") for word in left]
+        elif _words(values) >= 2:
+            give(text, word, word, "cells: words")
+    said += [("ignored", word, "unknown word, nothing to read in its cells") for word in left]
 
     if missing := [role for role in ("id", "title") if role not in roles]:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_jsonl(path: Path, limit: int | None = None) -> Table:
         except (ValueError, RecursionError) as error:
             bad.append(BadRow(number, "broken JSON", f"{error}: {excerpt(line)}"))
             continue
-        if "\\u" in line:
+        if _SURROGATE.search(line):
             row = _whole(row)
         if not isinstance(row, dict):
             bad.append(BadRow(number, "broken JSON", f"no object in braces: {excerpt(line)}"))
@@ -52,4 +53,5 @@ def _whole(value: Any) -> Any:
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

@@ -7,17 +7,16 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked when it is gzip (told by its first bytes, not by its name)."""
-    file = path.open("rb")
-    if file.peek(2)[:2] == b"\x1f\x8b":
-        return gzip.open(file)  # type: ignore[return-value]
-    return file
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
 
 
 class Lines:
@@ -38,7 +37,8 @@ class Lines:
             file.seek(0)
             self._utf16 = head.startswith(_UTF16)
             if self._utf16:
-                yield from io.TextIOWrapper(file, "utf-16", errors="replace", newline="")
+                with io.TextIOWrapper(file, "utf-16", errors="replace", newline="") as text:
+                    yield from text
             else:
                 for i, chunk in enumerate(file):
                     chunk = chunk.removeprefix(codecs.BOM_UTF8) if i == 0 else chunk

@@ -43,6 +43,6 @@ def _read(path: Path, head: bytes, limit: int | None) -> Table:
         return read_parquet(path, limit)
     if suffix in (".jsonl", ".ndjson") or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return read_jsonl(path, limit)
-    if suffix in (".csv", ".tsv", ".txt"):
+    if suffix in (".csv", ".tsv", ".txt") and not head.startswith(b"<"):  # a web page saved as one
         return read_delimited(path, limit)
     raise DataError(f"{path}: unknown kind of feed; expected .csv, .tsv, .txt, .jsonl, .ndjson (also .gz) or .parquet")
