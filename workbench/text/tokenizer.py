@@ -1,0 +1,208 @@
+"""A tokenizer trained on the catalog, the same every time, or a local Hugging Face one; and ids beside its own.
+
+Texts are encoded by a tokenizer that knows no special token, so that a title with "[MASK]" in it is ordinary text;
+[CLS], [SEP], [MASK] and the markers of the fields ([title], [brand], …) are ids that only the program writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from workbench.errors import DataError, RecipeError
+
+TOKENIZER = "tokenizer.json"
+VOCABULARY = "vocabulary.json"
+ROLES = ("pad", "unk", "cls", "sep", "mask")
+AT_ONCE = 20_000  # words encoded in one call: bounds the memory that their offsets take
+TOGETHER = 200  # words in one encoding
+
+# What works on each word between two spaces alone: then a text's ids are those of its words, one after another.
+WORDWISE_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
+SPLITS_AT_SPACES = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids that the tokenizer's file doesn't tell."""
+
+    size: int  # every id is below
+    fields: tuple[str, ...]  # text fields in the order they are written
+    markers: tuple[int, ...]  # their ids
+    special: dict[str, int]  # role (pad, unk, cls, sep, mask) -> id
+    names: dict[str, str]  # role -> token, for people
+
+
+class TextTokenizer:
+    """Text to ids and back; see the module for what is special."""
+
+    def __init__(self, spec: dict[str, Any], vocabulary: Vocabulary) -> None:
+        self._spec = spec
+        self._bare = Tokenizer.from_str(json.dumps(spec))
+        self.vocabulary = vocabulary
+        self.size, self.fields = vocabulary.size, vocabulary.fields
+        self.pad, self.unk, self.cls, self.sep, self.mask = (vocabulary.special[role] for role in ROLES)
+        self.special_ids = frozenset((*vocabulary.special.values(), *vocabulary.markers))
+        self.wordwise = _is_wordwise(spec)
+        names = {vocabulary.special[role]: name for role, name in vocabulary.names.items()}
+        self._names = names | {i: f"[{field}]" for i, field in zip(vocabulary.markers, self.fields, strict=True)}
+        self._never = np.array(sorted(self.special_ids - {self.unk}))
+
+    @classmethod
+    def load(cls, folder: Path) -> TextTokenizer:
+        """From a tokens artifact."""
+        saved = json.loads((folder / VOCABULARY).read_text())
+        lists = {name: tuple(saved[name]) for name in ("fields", "markers")}
+        return cls(json.loads((folder / TOKENIZER).read_text("utf-8")), Vocabulary(**saved | lists))
+
+    def save(self, folder: Path) -> None:
+        (folder / TOKENIZER).write_text(json.dumps(self._spec, ensure_ascii=False, indent=1), "utf-8")
+        (folder / VOCABULARY).write_text(json.dumps(asdict(self.vocabulary), indent=1))
+
+    def marker(self, field: str) -> int:
+        return self.vocabulary.markers[self.fields.index(field)]
+
+    def encode_words(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids of all words (whole texts unless `wordwise`), one after another, and how many each has."""
+        ids, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for start in range(0, len(words), AT_ONCE):
+            part = words[start : start + AT_ONCE]
+            if self.wordwise:  # many words in one call cost a third less than a call for each
+                groups = [part[i : i + TOGETHER] for i in range(0, len(part), TOGETHER)]
+                encoded = self._bare.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)
+                word_of_id = (np.array(e.word_ids, np.int64) for e in encoded)
+                counts += [np.bincount(w, minlength=len(group)) for w, group in zip(word_of_id, groups, strict=True)]
+            else:
+                encoded = self._bare.encode_batch(part, add_special_tokens=False)
+                counts.append(np.array([len(e.ids) for e in encoded], np.int64))
+            ids += [np.array(e.ids, np.int64) for e in encoded]
+        flat = np.concatenate(ids)
+        flat[np.isin(flat, self._never)] = self.unk  # a vocabulary may hold "[MASK]" as a word like others
+        return flat, np.concatenate(counts)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text, special tokens and markers by name; a piece of a letter shows as U+FFFD."""
+        parts: list[str] = []
+        run: list[int] = []
+        for i in (*map(int, ids), None):
+            if i is not None and i not in self._names:
+                run.append(i)
+                continue
+            if run:
+                parts.append(self._bare.decode(run, skip_special_tokens=False).strip())
+                run = []
+            if i is not None:
+                parts.append(self._names[i])
+        return " ".join(parts)
+
+
+def train(texts: Iterable[Sequence[str]], fields: Sequence[str], size: int, lowercase: bool) -> TextTokenizer:
+    """Byte-level BPE, `size` ids in all, from batches of texts: any text can be written, none is unknown.
+
+    Raises RecipeError when `size` has no room for the bytes. (WordPiece is no choice: its trainer isn't repeatable.)
+    """
+    least = len(ROLES) + 256 + len(fields)
+    if size < least:
+        raise RecipeError(f"tokens.vocabulary is {size}; special tokens, bytes and field markers need at least {least}")
+    names = {role: f"[{role.upper()}]" for role in ROLES}
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - len(fields),
+        min_frequency=2,
+        show_progress=False,
+        special_tokens=list(names.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _with_markers(json.loads(tokenizer.to_str()), names, fields, "the trained tokenizer")
+
+
+def load_huggingface(folder: Path, fields: Sequence[str]) -> TextTokenizer:
+    """A local folder with tokenizer.json, or with the vocab.txt of a BERT; its ids and its normalisation stay.
+
+    Raises DataError when there is neither, or when it lacks one of the five special tokens.
+    """
+    config = _json(folder / "tokenizer_config.json")
+    names = {}
+    for role in ROLES:
+        name = (config | _json(folder / "special_tokens_map.json")).get(f"{role}_token") or f"[{role.upper()}]"
+        names[role] = str(name["content"] if isinstance(name, dict) else name)
+    if (folder / "tokenizer.json").exists():
+        spec = _json(folder / "tokenizer.json")
+    elif (folder / "vocab.txt").exists():
+        spec = _bert(folder / "vocab.txt", config, names["unk"])
+    else:
+        raise DataError(
+            f"tokens.tokenizer: {folder}: neither tokenizer.json nor vocab.txt; expected a tokenizer's folder"
+        )
+    return _with_markers(spec, names, fields, f"tokens.tokenizer: {folder}")
+
+
+def _bert(vocab: Path, config: dict[str, Any], unknown: str) -> dict[str, Any]:
+    words = vocab.read_text("utf-8").split("\n")
+    ids = {word.rstrip("\r"): i for i, word in enumerate(words) if word}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=config.get("do_lower_case", True),
+        strip_accents=config.get("strip_accents"),
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    spec: dict[str, Any] = json.loads(tokenizer.to_str())
+    return spec
+
+
+def _with_markers(spec: dict[str, Any], names: dict[str, str], fields: Sequence[str], where: str) -> TextTokenizer:
+    """Bare of what would find special tokens in texts, cut or pad them; markers after the last id."""
+    try:
+        ids: dict[str, int] = Tokenizer.from_str(json.dumps(spec)).get_vocab(with_added_tokens=True)
+    except Exception as error:  # the library raises nothing narrower
+        raise DataError(f"{where}: not a tokenizer that can be read: {error}") from None
+    if missing := [f"{role} ({name})" for role, name in names.items() if name not in ids]:
+        raise DataError(f"{where}: no token for {', '.join(missing)}; expected a tokenizer of a masked language model")
+    spec = spec | {"added_tokens": [], "truncation": None, "padding": None, "post_processor": None}
+    if spec["model"].get("dropout"):
+        spec["model"] = spec["model"] | {"dropout": None}  # a training trick that makes ids random
+    first = max(ids.values()) + 1
+    markers = tuple(range(first, first + len(fields)))
+    special = {role: ids[name] for role, name in names.items()}
+    return TextTokenizer(spec, Vocabulary(first + len(fields), tuple(fields), markers, special, names))
+
+
+def _is_wordwise(spec: dict[str, Any]) -> bool:
+    normal = _steps(spec["normalizer"], "normalizers")
+    split = _steps(spec["pre_tokenizer"], "pretokenizers")
+    return bool(split) and split[0] in SPLITS_AT_SPACES and WORDWISE_NORMALIZERS.issuperset(normal)
+
+
+def _steps(part: dict[str, Any] | None, inner: str) -> list[str]:
+    """Types of a normaliser's or pre-tokeniser's steps, sequences laid flat."""
+    if part is None:
+        return []
+    return [t for p in part[inner] for t in _steps(p, inner)] if part["type"] == "Sequence" else [part["type"]]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty when there is no such file."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(f"tokens.tokenizer: {path}: not valid JSON ({error}); replace the file") from None
+    if not isinstance(found, dict):
+        raise DataError(f"tokens.tokenizer: {path}: expected a JSON object, found {type(found).__name__}")
+    return found
