@@ -15,6 +15,8 @@ from PIL import Image
 from tests.images.conftest import Shop, encoded, plaid
 from workbench.images import build
 from workbench.images import store as store_module
+from workbench.images.augment import identity
+from workbench.images.decode_cpu import Decoder
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Catalog, Columns, Feed, Images
 
@@ -143,3 +145,20 @@ def test_key_holds_the_pictures_and_no_other_source() -> None:
     stage = build.stage(SMALL, Catalog(feeds=(with_pictures, without)), digests)
     assert stage.sources == {"catalog.feeds.0.pictures": "P"}
     assert stage.section["images"]["side"] == 16 and stage.needs == ("ingest",)
+
+
+GOLDEN = {1: "45f028a46b867808"}  # version of the stage -> digest of decoded pixels: other bytes need another version
+
+
+def test_golden_pixels(shop: Make) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pictures = {
+        "same.png": encoded(plaid()),
+        "wide.png": encoded(plaid(40, 24), exif=turned),
+        "small.png": encoded(plaid(5, 7)),
+        "clear.png": encoded(Image.new("RGBA", (20, 20), (10, 200, 30, 100))),
+    }
+    shards = Shards(shop(pictures).run(Images(side=16, background="#ffeedd"))[0])
+    pixels = Decoder(shards, 16, threads=1).decode(np.arange(4), identity(4))
+    assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == GOLDEN[build.VERSION]

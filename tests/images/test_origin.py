@@ -80,6 +80,14 @@ def test_what_holds_no_pictures(tmp_path: Path) -> None:
             open_pictures(path, "catalog.feeds.0.pictures")
 
 
+def test_a_file_too_large_for_a_picture_is_not_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.images.origin.MOST_BYTES", 3)
+    pictures = open_pictures(place, "key")
+    assert pictures.read("a.png") == b"AAA"
+    with pytest.raises(ValueError, match="a picture's may have"):
+        pictures.read("sub/b.png")
+
+
 def test_a_damaged_member_is_an_error_of_that_picture(tmp_path: Path) -> None:
     path = tmp_path / "p.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,7 +1,10 @@
 """The stage and its reader: by row, field by field, cut where it must be, the same bytes wherever it runs."""
 
 import hashlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,10 +113,20 @@ def test_key_holds_the_digest_of_a_loaded_tokenizer_and_no_path(tmp_path: Path) 
 
 
 def test_planning_stays_light() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, workbench.text.tokens; print({'tokenizers', 'polars', 'numpy', 'torch'} & {*sys.modules})"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "set()\n"
+
+
+GOLDEN = {
+    1: "8048989ad0ce239b"
+}  # version of the stage -> digest of vocabulary and ids: other bytes need another version
+
+
+def test_golden_ids(tmp_path: Path) -> None:
+    out, _ = run(tmp_path, "out")
+    spec = json.loads((out / "tokenizer.json").read_text("utf-8"))
+    table = TokenTable(out)
+    decoded = json.dumps([spec["model"]["vocab"], [table.ids(row).tolist() for row in range(len(table))]])
+    assert hashlib.sha256(decoded.encode()).hexdigest()[:16] == GOLDEN[tokens.VERSION]

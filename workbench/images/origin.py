@@ -13,6 +13,8 @@ from typing import Protocol
 
 from workbench.errors import DataError
 
+MOST_BYTES = 512 * 2**20
+
 
 class Absent(Exception):
     """There is no such picture; the message is the reason."""
@@ -51,12 +53,14 @@ class _Folder:
             path = Path(os.path.realpath(self._root / _inside(name)))
             if not path.is_relative_to(self._root):
                 raise Absent("outside the folder of pictures")  # through a link
-            if not stat.S_ISREG(path.stat().st_mode):
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
                 raise Absent("not a file")
         except (FileNotFoundError, NotADirectoryError):
             raise Absent("no such file") from None
         except (OSError, ValueError):  # a name that no file can have
             raise Absent("no such file, and not a file name") from None
+        _check_size(found.st_size)
         return path.read_bytes()
 
 
@@ -69,13 +73,12 @@ class _Zip:
         member = self._members.get(_inside(name))
         if member is None or member.is_dir():
             raise Absent("no such file")
+        _check_size(member.file_size)
         try:
             return self._zip.read(member)
         except RuntimeError:
             raise ValueError("encrypted in its archive") from None
-        except (zipfile.BadZipFile, EOFError, NotImplementedError):
-            raise ValueError("damaged in its archive") from None
-        except Exception as error:  # zlib.error, lzma.LZMAError …: one for each method of compression
+        except Exception as error:  # BadZipFile, EOFError, zlib.error, lzma.LZMAError …: one for each damage and method
             raise ValueError("damaged in its archive") from error
 
 
@@ -94,7 +97,14 @@ class _Tar:
     def read(self, name: str) -> bytes:
         if (place := self._members.get(_inside(name))) is None:
             raise Absent("no such file")
+        _check_size(place[1])
         return os.pread(self._file.fileno(), place[1], place[0])
+
+
+def _check_size(size: int) -> None:
+    """Several are in memory at once, and an archive may claim anything."""
+    if size > MOST_BYTES:
+        raise ValueError(f"a file of {size / 2**20:,.0f} MiB; a picture's may have {MOST_BYTES / 2**20:,.0f}")
 
 
 def _inside(name: str) -> str:

@@ -20,7 +20,7 @@ from rich.text import Text
 from workbench.artifacts.stage import Work
 from workbench.images.origin import Absent, Pictures, open_pictures
 from workbench.images.picture import Broken, own_pixel_limit, square
-from workbench.images.shard import FORMAT, INDEX, Entry, ShardWriter, piece_of, shard_name, write_parquet
+from workbench.images.shard import FORMAT, INDEX, SCHEMA, Entry, ShardWriter, piece_of, shard_name, write_parquet
 from workbench.recipe.schema import Images
 
 In = TypeVar("In")
@@ -84,7 +84,9 @@ def _write_shards(work: Work, images: Images, encoding: str, items: pl.DataFrame
                 writer.add(made)
                 progress.advance(bar)
             writer.close()
-    write_parquet(pl.concat([pl.read_parquet(piece) for piece in pieces]), work.folder / INDEX)
+    write_parquet(
+        pl.concat([pl.DataFrame(schema=SCHEMA), *(pl.read_parquet(piece) for piece in pieces)]), work.folder / INDEX
+    )
 
 
 def _is_complete(shard: Path) -> bool:
