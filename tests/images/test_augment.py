@@ -56,7 +56,7 @@ def shards(tmp_path: Path) -> Shards:
 
 
 def moved(n: int, **changes: object) -> Augmentation:
-    return Augmentation(**{**vars(identity(n)), **changes})  # type: ignore[arg-type]
+    return Augmentation(**{**vars(identity(n)), **changes})
 
 
 def test_whole_pictures_are_not_resampled_and_missing_ones_are_black(shards: Shards) -> None:

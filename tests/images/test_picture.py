@@ -1,6 +1,7 @@
 """Every mode and format to RGB, every damage to its reason."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def why(data: bytes, max_pixels: int = 100_000_000) -> str:
     return str(broken.value)
 
 
-def half(mode: str, left: object, right: object) -> Image.Image:
+def half(mode: str, left: Any, right: Any) -> Image.Image:
     image = Image.new(mode, (16, 16), left)
     image.paste(right, (8, 0, 16, 16))
     return image

@@ -86,9 +86,9 @@ def test_loaded_bert_ids_equal_those_of_transformers(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from transformers import BertTokenizerFast
+    from transformers import AutoTokenizer
 
-    reference = BertTokenizerFast.from_pretrained(bert)
+    reference = AutoTokenizer.from_pretrained(bert)
     texts = [t for t in NASTY + fuzz() if not any(special in t for special in reference.all_special_tokens)]
     whole = reference(texts, add_special_tokens=False)["input_ids"]
     ours = load_huggingface(bert, ["title", "brand"])

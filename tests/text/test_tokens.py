@@ -20,7 +20,7 @@ from workbench.recipe.schema import Runtime, Tokens
 from workbench.text import encode, tokens
 from workbench.text.tokens import TokenTable
 
-ITEMS = {
+ITEMS: dict[str, list[str | None]] = {
     "title": ["Red apple", "chair", "a b c d e f g h i j", None, "Green\u00a0apple  pie"],
     "text.color": [None, "blue", "red", None, ""],
     "text.brand": ["Acme", None, "Acme", None, "Zeta"],
@@ -40,7 +40,7 @@ def run(
     size = (ingest / "items.parquet").stat().st_size
     artifact = Artifact(ingest, "ingest", "key", {}, {}, {"items.parquet": {"bytes": size}})
     work = Work(out, {"ingest": artifact}, Runtime(), Console(quiet=True), root / "log")
-    return out, tokens.stage(recipe, {"tokens.tokenizer": "digest"}).run(work)
+    return out, tokens.stage(recipe, {}).run(work)
 
 
 def test_fields_in_order_with_their_markers(tmp_path: Path) -> None:
@@ -106,9 +106,7 @@ def test_large_vocabularies_take_four_bytes() -> None:
 
 
 def test_key_holds_the_digest_of_a_loaded_tokenizer_and_no_path(tmp_path: Path) -> None:
-    digests = {"tokens.tokenizer": "T", "catalog.feeds.0.path": "F"}
-    assert tokens.stage(SMALL, digests).sources == {}
-    stage = tokens.stage(Tokens(tokenizer=tmp_path), digests)
+    stage = tokens.stage(Tokens(tokenizer=tmp_path), {"tokens.tokenizer": "T"})
     assert stage.sources == {"tokens.tokenizer": "T"} and str(tmp_path) not in str(stage.section)
 
 

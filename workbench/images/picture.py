@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it tells of a picture is in the reason
 
 
 class Broken(Exception):
@@ -116,7 +119,7 @@ def _what_else(data: bytes) -> str:
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        megapixels, most = f"{width * height / 1e6:.4g} megapixels", f"{max_pixels / 1e6:.4g} megapixels"
+        megapixels, most = f"{width * height / 1e6:,.6g} megapixels", f"{max_pixels / 1e6:,.6g} megapixels"
         raise Broken(f"{megapixels}, more than images.max_pixels allows ({most})")
     if width * height <= 1:
         raise Broken("a single pixel, which shows nothing")

@@ -59,15 +59,13 @@ def store(work: Work, images: Images, places: Sequence[Path]) -> Mapping[str, An
 
 def _write_shards(work: Work, images: Images, encoding: str, items: pl.DataFrame, places: Sequence[Path]) -> None:
     """Write the shards that a killed run has not completed, then the index of all."""
-    opened: dict[Path, Pictures] = {}
-    for i, place in enumerate(places):
-        if place not in opened:
-            opened[place] = open_pictures(place, f"catalog.feeds.{i}.pictures")
+    named = items.filter(pl.col("picture").is_not_null())["feed"].unique().sort()
+    opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in named}
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
 
     def entry(line: tuple[int, str | None]) -> Entry:
         feed, name = line
-        return _entry(opened[places[feed]], name, images, encoding)
+        return _entry(opened[feed], name, images, encoding) if name else Entry("absent", "no picture is named")
 
     pieces = []
     with _progress(work) as progress, ThreadPoolExecutor(threads) as pool, own_pixel_limit():
@@ -106,9 +104,7 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Itera
         yield waiting.popleft().result()
 
 
-def _entry(pictures: Pictures, name: str | None, images: Images, encoding: str) -> Entry:
-    if not name:
-        return Entry("absent", "no picture is named")
+def _entry(pictures: Pictures, name: str, images: Images, encoding: str) -> Entry:
     try:
         data = pictures.read(name)
     except Absent as absent:
@@ -131,7 +127,7 @@ def _entry(pictures: Pictures, name: str | None, images: Images, encoding: str) 
 
 
 def _warn_of_lost_feeds(work: Work, joined: pl.DataFrame, places: Sequence[Path]) -> None:
-    named = joined.filter(pl.col("picture").is_not_null() & (pl.col("picture") != ""))
+    named = joined.filter(pl.col("picture").is_not_null())
     for feed, place in enumerate(places):
         ours = named.filter(pl.col("feed") == feed)
         if len(ours) and (ours["state"] == "absent").all():

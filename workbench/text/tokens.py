@@ -27,7 +27,7 @@ OFFSETS = "offsets.npy"
 
 
 def stage(tokens: Tokens, digests: Mapping[str, str]) -> Stage:
-    """The stage; of `digests` it takes that of tokens.tokenizer, if the recipe names one."""
+    """The stage; `digests` gives that of tokens.tokenizer by this key, if the recipe names one."""
 
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.text.encode import write_tokens  # polars and tokenizers
@@ -35,8 +35,7 @@ def stage(tokens: Tokens, digests: Mapping[str, str]) -> Stage:
         return write_tokens(work, tokens)
 
     section = {"tokens": tokens.model_dump(mode="json", exclude={"tokenizer"})}
-    sources = {key: digests[key] for key in ("tokens.tokenizer",) if tokens.tokenizer}
-    return Stage("tokens", VERSION, section, run, ("ingest",), sources)
+    return Stage("tokens", VERSION, section, run, ("ingest",), dict(digests))
 
 
 def id_type(size: int) -> str:
