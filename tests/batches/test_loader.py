@@ -1,0 +1,150 @@
+"""An order that a step alone tells, batches collated by hand, and work done ahead in order."""
+
+import threading
+import time
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import CLS, MARKER, PAD, SEP, UNK, Pictures, Texts, listings
+from workbench.batch import Batch
+from workbench.batches.loader import Listings, Order, ahead
+from workbench.recipe.schema import Augment, Mam, ModalityDropout, Uniform
+
+
+def test_every_epoch_is_a_permutation_of_its_own() -> None:
+    order = Order(count=23, batch_size=5, epochs=4, seed=1)
+    assert (order.steps_per_epoch, order.steps) == (5, 20)
+    epochs: dict[int, list[int]] = {}
+    for step in range(order.steps):
+        epoch, chosen = order.at(step)
+        assert epoch == step // 5 + 1
+        assert len(chosen) == (3 if step % 5 == 4 else 5)
+        epochs.setdefault(epoch, []).extend(chosen.tolist())
+    assert all(sorted(visited) == list(range(23)) for visited in epochs.values())
+    assert len({tuple(visited) for visited in epochs.values()} | {tuple(range(23))}) == 5
+    assert Order(23, 5, 4, seed=2).at(0)[1].tolist() != order.at(0)[1].tolist()
+
+
+def test_a_position_is_a_step_alone() -> None:
+    order = Order(count=10, batch_size=4, epochs=3, seed=0)
+    whole = [order.at(step)[1].tolist() for step in range(order.steps)]
+    resumed = [Order(10, 4, 3, 0).at(step)[1].tolist() for step in range(4, order.steps)]
+    assert resumed == whole[4:]
+    assert order.at(7)[1].tolist() == whole[7]
+
+
+def test_a_batch_larger_than_what_there_is() -> None:
+    order = Order(count=3, batch_size=8, epochs=2, seed=0)
+    assert order.steps == 2 and sorted(order.at(1)[1].tolist()) == [0, 1, 2]
+
+
+IDS = [[MARKER, 7, 8], [MARKER, UNK], [], [MARKER, 9, 10, 11]]
+USABLE = [True, False, True, True]
+
+
+def test_a_batch_is_cls_text_sep_padding_with_its_pictures() -> None:
+    batch = listings(IDS, USABLE).batch(np.array([3, 1, 2]))
+    assert batch.rows_B.tolist() == [3, 1, 2]
+    assert batch.tokens_BL.tolist() == [
+        [CLS, MARKER, 9, 10, 11, SEP],
+        [CLS, MARKER, UNK, SEP, PAD, PAD],
+        [CLS, SEP, PAD, PAD, PAD, PAD],
+    ]
+    assert batch.text_real_BL.int().tolist() == [[1] * 6, [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]]
+    assert batch.has_text_B.tolist() == [True, True, False]
+    assert batch.has_image_B.tolist() == [True, False, True]
+    assert not batch.text_masked_BL.any() and not batch.image_masked_BP.any()
+    assert batch.image_masked_BP.shape == (3, 4)
+    assert batch.pixels_BCHW.shape == (3, 3, 4, 4)
+    assert batch.pixels_BCHW.amin((1, 2, 3)).tolist() == batch.pixels_BCHW.amax((1, 2, 3)).tolist() == [4, 0, 3]
+    types = {f.name: getattr(batch, f.name).dtype for f in fields(Batch)}
+    assert types.pop("rows_B") == types.pop("tokens_BL") == torch.int64
+    assert types.pop("pixels_BCHW") == torch.uint8
+    assert set(types.values()) == {torch.bool}
+
+
+def test_markers_unknown_words_and_what_surrounds_a_text_are_never_masked() -> None:
+    batch = listings(IDS, USABLE).batch(np.arange(4), masking=Uniform(policy="uniform", text=1, image=1))
+    assert batch.tokens_BL[batch.text_masked_BL].tolist() == [7, 8, 9, 10, 11]
+    assert batch.image_masked_BP.sum(1).tolist() == [4, 0, 4, 4]  # no picture, no mask
+
+
+def test_a_batch_is_pure_in_seed_epoch_and_row() -> None:
+    made = listings([[MARKER, *range(6, 6 + n % 7)] for n in range(40)], [n % 5 > 0 for n in range(40)])
+    how = {
+        "masking": Mam(),
+        "augment": Augment(),
+        "dropout": ModalityDropout(text=0.4, image=0.4),
+        "seed": 3,
+        "epoch": 2,
+    }
+    together = made.batch(np.arange(40), **how)
+    for row in range(40):
+        alone = made.batch(np.array([row]), **how)
+        length = alone.tokens_BL.shape[1]
+        for f in fields(Batch):
+            one, many = getattr(alone, f.name)[0], getattr(together, f.name)[row]
+            assert torch.equal(one, many[:length] if f.name.endswith("BL") else many), (row, f.name)
+
+
+@pytest.mark.parametrize(("text", "image"), [(1, 0), (0, 1)])
+def test_modality_dropout_never_takes_the_only_modality(text: float, image: float) -> None:
+    batch = listings(IDS, USABLE).batch(np.arange(4), dropout=ModalityDropout(text=text, image=image))
+    assert (batch.has_text_B | batch.has_image_B).all()
+    assert batch.has_text_B.tolist() == [not text, True, False, not text]
+    assert batch.has_image_B.tolist() == [not image, False, True, not image]
+    lost_text, lost_image = ~batch.has_text_B, ~batch.has_image_B
+    assert (batch.text_real_BL[lost_text].sum(1) == 2).all() and (batch.tokens_BL[lost_text, 1] == SEP).all()
+    assert not batch.pixels_BCHW[lost_image].any()
+
+
+def test_the_picture_is_augmented_only_when_asked_and_its_colours_with_it() -> None:
+    pictures = Pictures(np.full((2, 3, 4, 4), 100, np.uint8), np.ones(2, bool))
+    made = Listings(Texts([[7], [8]]), pictures, 4)  # type: ignore[arg-type]
+    bright = Augment(brightness=1, contrast=0, saturation=0)
+    plain, changed = made.batch(np.arange(2)), made.batch(np.arange(2), augment=bright, epoch=1, seed=0)
+    identity, drawn = pictures.asked
+    assert identity.crop.tolist() == [[0, 0, 1, 1]] * 2 and (plain.pixels_BCHW == 100).all()
+    assert changed.pixels_BCHW[:, 0, 0, 0].tolist() == np.rint(100 * drawn.brightness).tolist()
+
+
+def test_ahead_keeps_the_order_and_works_ahead() -> None:
+    made: list[int] = []
+
+    def make(step: int) -> int:
+        time.sleep(0.002 * (step % 3))
+        made.append(step)
+        return step * step
+
+    stream = ahead(make, range(3, 20), depth=2)
+    assert next(stream) == 9
+    deadline = time.monotonic() + 5
+    while len(made) < 3 and time.monotonic() < deadline:  # the next two are made while the first is used
+        time.sleep(0.005)
+    assert made == [3, 4, 5]
+    assert list(stream) == [step * step for step in range(4, 20)]
+    assert made == list(range(3, 20))
+    assert list(ahead(make, range(0))) == [] and list(ahead(make, range(1))) == [0]
+
+
+def test_ahead_passes_an_exception_on_at_its_step() -> None:
+    def make(step: int) -> int:
+        if step == 4:
+            raise OSError("disk")
+        return step
+
+    stream = ahead(make, range(9))
+    assert [next(stream) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(OSError, match="disk"):
+        next(stream)
+
+
+def test_ahead_ends_its_thread_when_the_training_stops_early() -> None:
+    before = threading.active_count()
+    stream = ahead(lambda step: step, range(1000))
+    assert next(stream) == 0
+    stream.close()
+    assert threading.active_count() == before

@@ -1,0 +1,62 @@
+"""Each pixel reaches exactly one image token and each token its own patch; sizes as in the paper."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny import scatter
+from workbench.model.vision import ImageDecoder, ImageEmbedder
+
+
+@pytest.mark.parametrize("patch", [2, 4, 8])
+def test_each_pixel_reaches_exactly_one_token(patch: int) -> None:
+    torch.manual_seed(0)
+    embedder = ImageEmbedder(patch, 24)
+    pixels_1CHW = torch.rand(1, 3, 3 * patch, 2 * patch, requires_grad=True)
+    tokens_1PD = embedder(pixels_1CHW)
+    assert tokens_1PD.shape == (1, 6, 24)
+    for p in range(6):
+        (gradient,) = torch.autograd.grad(tokens_1PD[0, p].square().sum(), pixels_1CHW, retain_graph=True)
+        down, right = divmod(p, 2)
+        own = torch.zeros(3 * patch, 2 * patch, dtype=torch.bool)
+        own[down * patch : (down + 1) * patch, right * patch : (right + 1) * patch] = True
+        assert torch.equal((gradient[0] != 0).all(0), own)  # all three channels of its own pixels
+        assert torch.equal((gradient[0] != 0).any(0), own)  # and nothing of others
+
+
+def test_the_embedder_refuses_a_picture_of_one_channel() -> None:
+    with pytest.raises(ValueError, match="expected 3 colour channels, found 1"):
+        ImageEmbedder(4, 16)(torch.rand(2, 1, 8, 8))
+
+
+def test_the_decoder_draws_each_token_at_its_place() -> None:
+    torch.manual_seed(0)
+    decoder = ImageDecoder(4, 16, 5).double()
+    scatter(decoder)
+    image_1PD = torch.randn(1, 25, 16, dtype=torch.double, requires_grad=True)
+    redrawn_1CHW = decoder(image_1PD)
+    assert redrawn_1CHW.shape == (1, 3, 20, 20)
+    assert redrawn_1CHW.min() > 0 and redrawn_1CHW.max() < 1
+    gradient = torch.autograd.grad(redrawn_1CHW[0, :, 8:12, 12:16].sum(), image_1PD)[0].abs().sum(2).view(5, 5)
+    near = torch.zeros(5, 5, dtype=torch.bool)
+    near[1:4, 2:5] = True  # around row 2, column 3: the 3x3 convolutions see the neighbouring patches and no more
+    assert torch.equal(gradient != 0, near)
+
+
+def test_sizes_at_patch_32_and_width_1024_are_those_of_the_paper() -> None:
+    embedder, decoder = ImageEmbedder(32, 1024), ImageDecoder(32, 1024, 12)
+    convolutions = [m for m in embedder.modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.kernel_size, c.stride) for c in convolutions] == [((2, 2), (2, 2))] * 5 + [((1, 1), (1, 1))] * 2
+    assert sum(p.numel() for p in embedder.parameters()) == pytest.approx(200e3, rel=0.05)
+    layers = [m for m in decoder.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert [type(m) for m in layers] == [nn.ConvTranspose2d, nn.Conv2d] * 5
+    assert [m.kernel_size for m in layers] == [(2, 2), (3, 3)] * 5
+    assert sum(p.numel() for p in decoder.parameters()) == pytest.approx(2.8e6, rel=0.05)
+
+
+@pytest.mark.parametrize("width", [128, 256, 768, 1024])
+@pytest.mark.parametrize("patch", [2, 4, 8, 16, 32, 64])
+def test_every_patch_fits_every_width(patch: int, width: int) -> None:
+    tokens_1PD = ImageEmbedder(patch, width)(torch.rand(1, 3, patch, patch))
+    assert tokens_1PD.shape == (1, 1, width)
+    assert ImageDecoder(patch, width, 1)(tokens_1PD).shape == (1, 3, patch, patch)

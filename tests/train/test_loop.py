@@ -1,0 +1,348 @@
+"""The loop: accumulation equals one big batch, a run that was stopped or killed equals one that was not."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.tiny import MARKER, SHAPE, batch, listings, network
+from workbench.batch import Batch
+from workbench.errors import MlimError
+from workbench.model.mlim import Mlim
+from workbench.recipe.schema import Mam, Optim
+from workbench.tasks.objective import MlmRecon
+from workbench.train import checkpoint
+from workbench.train.loop import Plan, Progress, fit
+from workbench.train.optim import rate
+
+CPU = torch.device("cpu")
+ADAM = Optim(lr=1e-3, weight_decay=0.1, warmup=0.3, clip=1e9)
+STATE, METRICS = "checkpoint.safetensors", "metrics.jsonl"
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def gradients(folder: Path) -> dict[str, torch.Tensor]:
+    """Of the first step, from Adam's first moment: (1 - 0.9) * gradient."""
+    moments = {n: t for n, t in load_file(folder / STATE).items() if n.startswith("optimizer.exp_avg.")}
+    return {n.removeprefix("optimizer.exp_avg."): t / 0.1 for n, t in moments.items()}
+
+
+def one_step(folder: Path, micro_batches: Sequence[Batch], optim: Optim = ADAM, bf16: bool = False) -> Mlim:
+    folder.mkdir()
+    model = network()
+    plan = Plan(steps=1, optim=optim, seed=0, bf16=bf16)
+    assert fit(MlmRecon(model, 1.0, 1.0), lambda start: [micro_batches], plan, folder, CPU)
+    return model
+
+
+# Accumulation
+
+
+def part(whole: Batch, start: int, end: int) -> Batch:
+    """Some listings of a batch, as the loader gives them: padded to the longest of these."""
+    cut = Batch(*(getattr(whole, f.name)[start:end] for f in fields(Batch)))
+    longest = int(cut.text_real_BL.sum(1).max())
+    return replace(cut, **{f: getattr(cut, f)[:, :longest] for f in ("tokens_BL", "text_real_BL", "text_masked_BL")})
+
+
+LENGTHS = [1, 3, 2, 4, *[10] * 10, 7, 5, 6, 6, 9]
+MASKED = [1, 1, 1, 0, *[10] * 9, 7, 0, 0, 4, 6, 1]
+CUTS = ((0, 4), (4, 14), (14, 16), (16, 19))
+
+
+@pytest.fixture(scope="module")
+def whole() -> Batch:
+    made = batch(LENGTHS, MASKED)
+    has_image_B = torch.ones(len(LENGTHS), dtype=torch.bool)
+    has_image_B[[2, 15, 17]] = False
+    return replace(made, has_image_B=has_image_B, image_masked_BP=made.image_masked_BP & has_image_B[:, None])
+
+
+def test_accumulation_over_uneven_micro_batches_equals_one_big_batch(whole: Batch, tmp_path: Path) -> None:
+    micro_batches = [part(whole, *cut) for cut in CUTS]
+    assert [int(m.text_masked_BL.sum()) for m in micro_batches] == [3, 97, 0, 11]
+    assert [m.tokens_BL.shape[1] for m in micro_batches] == [6, 12, 9, 11]
+    one_step(tmp_path / "four", micro_batches)
+    one_step(tmp_path / "one", [whole])
+    four, one = gradients(tmp_path / "four"), gradients(tmp_path / "one")
+    assert four.keys() == one.keys() == dict(network().named_parameters()).keys()
+    for name in one:
+        torch.testing.assert_close(four[name], one[name], rtol=1e-5, atol=1e-5, msg=name)
+    (logged_four,), (logged_one,) = lines(tmp_path / "four"), lines(tmp_path / "one")
+    assert logged_four == pytest.approx(logged_one, rel=1e-5)
+
+
+def test_the_gradient_is_that_of_the_mean_over_tokens_plus_the_mean_over_pictures(whole: Batch, tmp_path: Path) -> None:
+    one_step(tmp_path / "fit", [part(whole, *cut) for cut in CUTS])
+    model = network()
+    text_BLD, image_BPD = model.encode(whole)
+    logits_MV = model.masked_token_logits(text_BLD, whole)
+    mlm = torch.nn.functional.cross_entropy(logits_MV, whole.tokens_BL[whole.text_masked_BL])
+    error_BCHW = (model.redraw(image_BPD) - whole.pixels_BCHW / 255)[whole.has_image_B] ** 2
+    recon = error_BCHW.sum(1).mean()
+    (mlm + recon).backward()
+    found = gradients(tmp_path / "fit")
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-5, atol=1e-5, msg=name)
+    (logged,) = lines(tmp_path / "fit")
+    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+    expected = {"step": 1, "mlm": mlm.item(), "recon": recon.item(), "grad_norm": norm.item(), "lr": 1e-3}
+    assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_is_clipped_as_a_whole(whole: Batch, tmp_path: Path) -> None:
+    one_step(tmp_path / "clipped", [whole], ADAM.model_copy(update={"clip": 0.25}))
+    norm = torch.stack([g.norm() for g in gradients(tmp_path / "clipped").values()]).norm()
+    assert norm.item() == pytest.approx(0.25, rel=1e-4)
+    assert lines(tmp_path / "clipped")[0]["grad_norm"] > 1  # what it was before
+
+
+# Stopped, killed, resumed
+
+STEPS = 11
+RESUMED = Plan(
+    steps=STEPS, optim=Optim(lr=1e-3, warmup=0.3), seed=7, bf16=False, log_every=2, checkpoint_every=4, layer_decay=0.8
+)
+
+
+def micro_batches(step: int) -> list[Batch]:
+    return [batch([1, 6, 3], [1, 2, 0], seed=2 * step), batch([4], [3], seed=2 * step + 1)]
+
+
+def run(
+    folder: Path,
+    make: Callable[[int], list[Batch]] = micro_batches,
+    plan: Plan = RESUMED,
+    dropout: float = 0.3,
+    seen: list[Progress] | None = None,
+    **how: Any,
+) -> bool:
+    """Train a new network in `folder`, as a new process would."""
+    folder.mkdir(exist_ok=True)
+    model = network(dropout)
+    model.eval()
+
+    def validate(done: int) -> dict[str, float] | None:
+        if done % 3:
+            return None
+        model.eval()
+        torch.rand(done)  # what it draws must not matter
+        return {"valid": float(model.words.weight.detach().sum())}
+
+    def batches(start: int) -> Iterator[list[Batch]]:
+        return (make(step) for step in range(start, plan.steps))
+
+    progress = seen.append if seen is not None else lambda progress: None
+    return fit(MlmRecon(model, 1.0, 1.0), batches, plan, folder, CPU, validate=validate, progress=progress, **how)
+
+
+def result(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in (STATE, METRICS)}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("run")
+    assert run(folder)
+    assert [line["step"] for line in lines(folder) if "mlm" in line] == [2, 4, 6, 8, 10, 11]
+    assert [line["step"] for line in lines(folder) if "valid" in line] == [3, 6, 9]
+    assert len({line["mlm"] for line in lines(folder) if "mlm" in line}) == 6
+    return result(folder)
+
+
+def test_dropout_is_at_work(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    run(tmp_path, dropout=0.0)
+    assert result(tmp_path)[STATE] != uninterrupted[STATE]
+    run(tmp_path / "other", plan=replace(RESUMED, seed=8))
+    assert result(tmp_path / "other")[STATE] != uninterrupted[STATE]
+
+
+@pytest.mark.parametrize("last", [1, 4, 6, 10])
+def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(
+    last: int, uninterrupted: dict[str, bytes], tmp_path: Path
+) -> None:
+    seen: list[Progress] = []
+    assert not run(tmp_path, seen=seen, stop=lambda: len(seen) == last)
+    assert [progress.step for progress in seen] == list(range(1, last + 1))
+    assert run(tmp_path, seen=(rest := []))
+    assert [progress.step for progress in rest] == list(range(last + 1, STEPS + 1))
+    assert result(tmp_path) == uninterrupted
+
+
+def test_a_wish_to_stop_at_the_last_step_finds_it_finished(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    assert run(tmp_path, seen=(seen := []), stop=lambda: len(seen) == STEPS)
+    assert result(tmp_path) == uninterrupted
+
+
+def test_a_finished_training_is_not_done_again(uninterrupted: dict[str, bytes], tmp_path: Path) -> None:
+    assert run(tmp_path)
+    assert run(tmp_path, seen=(seen := []))
+    assert seen == []
+    assert result(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize("dead", [1, 3, 6, 7, 10])
+def test_a_training_that_broke_between_checkpoints_goes_on_from_the_last(
+    dead: int, uninterrupted: dict[str, bytes], tmp_path: Path
+) -> None:
+    def broken(step: int) -> list[Batch]:
+        if step == dead:
+            raise OSError("disk")
+        return micro_batches(step)
+
+    with pytest.raises(OSError, match="disk"):
+        run(tmp_path, broken)
+    assert run(tmp_path, seen=(seen := []))
+    assert seen[0].step == dead // 4 * 4 + 1
+    assert result(tmp_path) == uninterrupted
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.train.test_loop import micro_batches, run
+def killed(step):
+    if step == 6:
+        os.kill(os.getpid(), 9)
+    return micro_batches(step)
+run(Path(sys.argv[1]), killed)
+"""
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_checkpoint(
+    uninterrupted: dict[str, bytes], tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, timeout=120).returncode == -9
+    assert run(tmp_path, seen=(seen := []))
+    assert seen[0].step == 5
+    assert result(tmp_path) == uninterrupted
+
+
+def test_half_a_checkpoint_and_half_a_line_harm_nothing(
+    uninterrupted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_write, written = checkpoint.save_file, []
+
+    def torn(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        whole_write(tensors, path, metadata)
+        written.append(path)
+        if len(written) == 2:  # at step 8
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save_file", torn)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    monkeypatch.undo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [STATE, STATE + ".tmp", METRICS]
+    with (tmp_path / METRICS).open("a") as log:
+        log.write('{"step": 4, "ml')
+    assert run(tmp_path, seen=(seen := []))
+    assert seen[0].step == 5
+    assert result(tmp_path) == uninterrupted
+
+
+# What the steps do
+
+
+def test_the_rate_of_each_step_is_the_formulas(tmp_path: Path) -> None:
+    plan = replace(RESUMED, log_every=1)
+    run(tmp_path, plan=plan)
+    rates = [line["lr"] for line in lines(tmp_path) if "lr" in line]
+    assert rates == pytest.approx([1e-3 * rate(step, STEPS, plan.optim) for step in range(STEPS)])
+    assert rates[:4] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
+
+
+def test_the_first_step_moves_by_the_rate_and_decays_matrices_only(whole: Batch, tmp_path: Path) -> None:
+    """AdamW's first update is the rate times the gradient's sign, after a decay by rate * weight_decay."""
+    before = dict(network().named_parameters())
+    folder = tmp_path / "step"
+    after = dict(one_step(folder, [whole], ADAM.model_copy(update={"lr": 0.01})).named_parameters())
+    found = gradients(folder)
+    for name, decay in (("encoder.layers.0.up.weight", 0.1), ("encoder.layers.0.up.bias", 0.0)):
+        steep = found[name].abs() > 1e-4  # far above AdamW's eps
+        expected = before[name] * (1 - 0.01 * decay) - 0.01 * found[name].sign()
+        assert steep.float().mean() > 0.5
+        torch.testing.assert_close(after[name][steep], expected[steep], rtol=0, atol=1e-5)
+
+
+def test_progress_tells_samples_and_seconds(tmp_path: Path) -> None:
+    run(tmp_path, seen=(seen := []))
+    assert [progress.samples for progress in seen] == [4] * STEPS  # listings, not masked tokens
+    assert all(progress.seconds >= progress.waited >= 0 for progress in seen)
+    assert seen[0].losses.keys() == {"mlm", "recon"}
+
+
+def test_validation_leaves_the_network_in_training(tmp_path: Path) -> None:
+    """`validate` of `run` calls eval(): without train() after it, dropout would be off from step 4 on."""
+    run(tmp_path / "every", plan=RESUMED)
+    model, folder = network(0.3), tmp_path / "never"
+    folder.mkdir()
+    fit(MlmRecon(model, 1.0, 1.0), lambda start: map(micro_batches, range(start, STEPS)), RESUMED, folder, CPU)
+    assert (folder / STATE).read_bytes() == (tmp_path / "every" / STATE).read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_training_and_is_never_saved(value: float, tmp_path: Path) -> None:
+    model = network()
+
+    def poisoned() -> Iterator[list[Batch]]:
+        for step in range(STEPS):
+            if step == 5:
+                model.image_decoder.layers[0].bias.data[0] = value
+            yield micro_batches(step)
+
+    with pytest.raises(MlimError, match=r"step 6: .*learning rate"):
+        fit(MlmRecon(model, 1.0, 1.0), lambda start: poisoned(), RESUMED, tmp_path, CPU)
+    saved = load_file(tmp_path / STATE)
+    assert all(tensor.isfinite().all() for tensor in saved.values())
+    assert checkpoint.load(tmp_path / STATE, network(), torch.optim.AdamW(network().parameters())) == 4
+
+
+# Degenerate batches
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_no_masked_token_and_no_picture_is_a_loss_of_zero_and_no_nan(bf16: bool, tmp_path: Path) -> None:
+    made = batch([3, 1])
+    made = replace(
+        made,
+        has_image_B=torch.zeros(2, dtype=torch.bool),
+        image_masked_BP=torch.zeros_like(made.image_masked_BP),
+        pixels_BCHW=torch.zeros_like(made.pixels_BCHW),
+    )
+    model = one_step(tmp_path / "step", [made], bf16=bf16)
+    assert lines(tmp_path / "step") == [{"step": 1, "lr": 1e-3, "mlm": 0, "recon": 0, "grad_norm": 0}]
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_one_word_title_never_gives_nan(bf16: bool, tmp_path: Path) -> None:
+    made = listings([[MARKER, 7], [8], [MARKER, 9], []], [True, True, False, True], SHAPE.image_side, SHAPE.grid**2)
+    model, masked = network(0.1), set()
+
+    def batches(start: int) -> Iterator[list[Batch]]:
+        for step in range(start, 24):
+            rows = [np.array([step % 4]), np.array([0, 1, 2, 3])][step % 2 :]  # alone and together
+            micro = [made.batch(r, epoch=step, seed=0, masking=Mam(heavy_text=1, light=0.5)) for r in rows]
+            masked.update(int(m.text_masked_BL.sum()) for m in micro)
+            yield micro
+
+    plan = Plan(steps=24, optim=Optim(lr=1e-3, clip=1.0), seed=0, bf16=bf16, log_every=1)
+    assert fit(MlmRecon(model, 1.0, 1.0), batches, plan, tmp_path, CPU)
+    assert {0, 1, 2} <= masked
+    assert len(lines(tmp_path)) == 24
+    assert all(np.isfinite(list(line.values())).all() for line in lines(tmp_path))
+    assert all(parameter.isfinite().all() for parameter in model.parameters())

@@ -1,0 +1,37 @@
+"""Times go into the log outside the artifact, and into the bar where there is a terminal."""
+
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from workbench.artifacts.stage import Work
+from workbench.recipe.schema import Runtime
+from workbench.train.loop import Progress
+from workbench.train.meter import Meter
+
+
+def meter(folder: Path, terminal: bool) -> tuple[str, list[dict[str, float]]]:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=150)
+    log = folder / "log.jsonl"
+    with Meter(Work(folder, {}, Runtime(), console, log), "pretrain", steps=4, every=2) as show:
+        for step in (1, 2, 3, 4):
+            show(Progress(step, {"mlm": 2.0, "recon": 0.5}, samples=32, seconds=0.25, waited=0.0625 * (step > 2)))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue(), [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_each_line_of_the_log_sums_the_steps_since_the_last(tmp_path: Path) -> None:
+    shown, lines = meter(tmp_path, terminal=False)
+    assert lines == [
+        {"step": 2, "samples": 64, "seconds": 0.5, "waited": 0.0},
+        {"step": 4, "samples": 64, "seconds": 0.5, "waited": 0.125},
+    ]
+    assert shown.strip() == ""
+
+
+def test_the_bar_shows_speed_data_wait_and_losses(tmp_path: Path) -> None:
+    shown, _ = meter(tmp_path, terminal=True)
+    for part in ("pretrain", "4/4", "128/s", "data wait 25%", "mlm 2.000", "recon 0.500"):
+        assert part in shown
