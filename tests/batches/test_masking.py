@@ -106,7 +106,9 @@ def test_masks_are_pure_in_seed_epoch_and_row(masking: Masking) -> None:
 
 def test_seed_and_epoch_and_row_each_matter() -> None:
     base = draw(MAM, ROWS[:300])
-    for other in (draw(MAM, ROWS[:300], seed=1), draw(MAM, ROWS[:300], epoch=2), draw(MAM, ROWS[300:600])):
+    others = [draw(MAM, ROWS[:300], seed=1), draw(MAM, ROWS[:300], epoch=2)]
+    others += [draw(MAM, ROWS[:300] + further) for further in (300, 2**16, 2**31)]
+    for other in others:
         assert np.mean(base.mode_B == other.mode_B) == near(1 / 3, 300)
 
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,7 @@ def test_the_gradient_is_clipped_as_a_whole(whole: Batch, tmp_path: Path) -> Non
 # Stopped, killed, resumed
 
 STEPS = 11
-RESUMED = Plan(
-    steps=STEPS, optim=Optim(lr=1e-3, warmup=0.3), seed=7, bf16=False, log_every=2, checkpoint_every=4, layer_decay=0.8
-)
+RESUMED = Plan(steps=STEPS, optim=Optim(lr=1e-3, warmup=0.3), seed=7, log_every=2, checkpoint_every=4, layer_decay=0.8)
 
 
 def micro_batches(step: int) -> list[Batch]:
@@ -254,7 +252,46 @@ def test_half_a_checkpoint_and_half_a_line_harm_nothing(
     assert result(tmp_path) == uninterrupted
 
 
+def test_a_kill_while_the_metrics_are_cut_back_loses_no_line(
+    uninterrupted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not run(tmp_path, seen=(seen := []), stop=lambda: len(seen) == 6)
+
+    def torn(path: Path, text: str) -> None:
+        path.open("w").close()  # opened, emptied, and then the kill
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", torn)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    monkeypatch.undo()
+    assert run(tmp_path)
+    assert result(tmp_path) == uninterrupted
+
+
 # What the steps do
+
+
+class Drawing(MlmRecon):
+    """Notes the number that dropout would draw next in each micro-batch."""
+
+    def __init__(self) -> None:
+        super().__init__(network(), 1.0, 1.0)
+        self.drawn: list[float] = []
+
+    def sums(self, batch: Batch) -> Mapping[str, torch.Tensor]:
+        self.drawn.append(torch.rand(()).item())
+        return super().sums(batch)
+
+
+def test_dropout_differs_by_step_and_micro_batch_and_seed(tmp_path: Path) -> None:
+    drawn = []
+    for seed in (7, 8):
+        task, folder = Drawing(), tmp_path / str(seed)
+        folder.mkdir()
+        fit(task, lambda start: map(micro_batches, range(STEPS)), replace(RESUMED, seed=seed), folder, CPU)
+        drawn += task.drawn
+    assert len(drawn) == len(set(drawn)) == 2 * 2 * STEPS
 
 
 def test_the_rate_of_each_step_is_the_formulas(tmp_path: Path) -> None:
