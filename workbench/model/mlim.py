@@ -1,0 +1,107 @@
+"""MLIM on one page (Arici et al. 2021, arXiv 2109.12178).
+
+A shallow CNN embeds the picture, one BERT reads text and image tokens in one sequence ([CLS] text [SEP] image), a
+language head says the masked tokens and a decoder redraws the whole picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.batch import Batch
+from workbench.model.bert import NORM_EPS, Encoder, Size
+from workbench.model.vision import ImageDecoder, ImageEmbedder
+
+SIZES = {
+    "tiny": Size(128, 4, 2),
+    "small": Size(256, 4, 4),
+    "base": Size(768, 12, 12),
+    "large": Size(1024, 24, 16),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Everything that fixes the shapes of a model's parameters."""
+
+    size: Size
+    vocabulary: int
+    mask_token: int
+    text_positions: int  # longest text, [CLS] and [SEP] included
+    image_side: int
+    patch: int
+
+    @property
+    def grid(self) -> int:
+        """Image tokens along a side; P = grid ** 2."""
+        return self.image_side // self.patch
+
+
+class Mlim(nn.Module):
+    """The MLIM model. Weights are drawn from the global generator, which the caller seeds."""
+
+    def __init__(self, shape: Shape, dropout: float = 0.1) -> None:
+        super().__init__()
+        width = shape.size.width
+        self.shape = shape
+        self.words = nn.Embedding(shape.vocabulary, width)
+        self.text_positions = nn.Embedding(shape.text_positions, width)
+        self.image_positions = nn.Embedding(shape.grid**2, width)
+        self.image_embedder = ImageEmbedder(shape.patch, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = Encoder(shape.size, dropout)
+        self.language_head = LanguageHead(width, shape.vocabulary)
+        self.image_decoder = ImageDecoder(shape.patch, width, shape.grid)
+        self.apply(_initialise)
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Outputs of the encoder at the text positions (B, L, D) and at the image positions (B, P, D).
+
+        A masked position gets the embedding of [MASK], the same vector for text and image; positions are added
+        after. Image positions of a listing without a picture can't be attended to.
+        """
+        mask_D = self.words.weight[self.shape.mask_token]
+        text_BLD = self.words(batch.tokens_BL.masked_fill(batch.text_masked_BL, self.shape.mask_token))
+        text_BLD = text_BLD + self.text_positions.weight[: text_BLD.shape[1]]
+        image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
+        image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
+        image_BPD = image_BPD + self.image_positions.weight
+        x_BSD = self.dropout(self.embedding_norm(torch.cat([text_BLD, image_BPD], 1)))
+        visible_BS = torch.cat([batch.text_real_BL, batch.has_image_B[:, None].expand(batch.image_masked_BP.shape)], 1)
+        x_BSD = self.encoder(x_BSD, visible_BS)
+        text_length = batch.tokens_BL.shape[1]
+        return x_BSD[:, :text_length], x_BSD[:, text_length:]
+
+    def masked_token_logits(self, text_BLD: Tensor, batch: Batch) -> Tensor:
+        """(M, V): scores of every word at the masked text positions only."""
+        return self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)
+
+    def redraw(self, image_BPD: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1]: the whole picture, masked or not."""
+        return self.image_decoder(image_BPD)
+
+
+class LanguageHead(nn.Module):
+    """BERT's head for masked tokens; its last matrix is the word embedding."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, x_MD: Tensor, words_VD: Tensor) -> Tensor:
+        return F.linear(self.norm(F.gelu(self.dense(x_MD))), words_VD, self.bias)
+
+
+def _initialise(module: nn.Module) -> None:
+    """BERT's initial weights (normal, 0.02); convolutions keep PyTorch's."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,53 @@
+"""The artifacts that a task reads, opened together and aligned by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact
+from workbench.batches.loader import Listings
+from workbench.images.decode_cpu import Decoder
+from workbench.images.shard import Shards
+from workbench.recipe.schema import Model, Runtime
+from workbench.text.tokens import TokenTable
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The cleaned listings, and how the model reads them."""
+
+    items: pl.DataFrame  # row, id, group, part, title, text.*, label.*, picture
+    listings: Listings
+    shards: Shards
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """Rows of a part (train, valid, test) in ascending order."""
+        return self.items.filter(pl.col("part") == part)["row"].to_numpy().astype(np.int64)
+
+    def pictured(self, part: str) -> NDArray[np.int64]:
+        """Rows of a part with a usable picture and some text: what pre-training learns from."""
+        rows = self.rows(part)
+        return rows[self.shards.usable[rows] & (self.listings.tokens.lengths[rows] > 0)]
+
+
+def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:
+    """Open the artifacts of ingest, images and tokens for a model's picture size."""
+    shards = Shards(inputs["images"].folder)
+    pictures = Decoder(shards, model.image_side, runtime.threads)
+    listings = Listings(TokenTable(inputs["tokens"].folder), pictures, (model.image_side // model.patch) ** 2)
+    return Catalog(pl.read_parquet(inputs["ingest"].path("items.parquet")), listings, shards)
+
+
+def choose_device(work: Work) -> torch.device:
+    """The device of the recipe's runtime section; also sets torch's threads."""
+    if work.runtime.threads:
+        torch.set_num_threads(work.runtime.threads)
+    wanted = work.runtime.device
+    return torch.device("cuda" if wanted == "auto" and torch.cuda.is_available() else wanted.replace("auto", "cpu"))

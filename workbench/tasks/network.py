@@ -1,0 +1,52 @@
+"""From a recipe's model section to an MLIM network, and from a pre-training's artifact back to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from workbench.model.bert import Size, bert_size, load_bert
+from workbench.model.mlim import SIZES, Mlim, Shape
+from workbench.recipe.schema import Model
+from workbench.text.tokenizer import TextTokenizer
+from workbench.train.checkpoint import read_weights, write
+
+WEIGHTS, CONFIG = "model.safetensors", "model.json"
+
+
+def build(model: Model, tokenizer: TextTokenizer) -> Mlim:
+    """A new network; its weights come from the global generator, which the caller seeds."""
+    shape = Shape(
+        size=bert_size(model.bert) if model.bert else SIZES[model.size],
+        vocabulary=tokenizer.size,
+        mask_token=tokenizer.mask,
+        text_positions=tokenizer.max_length,
+        image_side=model.image_side,
+        patch=model.patch,
+    )
+    network = Mlim(shape, model.dropout)
+    if model.bert:
+        load_bert(model.bert, network)
+    return network
+
+
+def save_network(folder: Path, network: Mlim) -> None:
+    """Write the weights and what is needed to build the network again."""
+    write(folder / WEIGHTS, dict(network.named_parameters()))
+    config = dataclasses.asdict(network.shape) | {"dropout": network.dropout.p}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1))
+
+
+def read_shape(folder: Path) -> tuple[Shape, float]:
+    """Shape and dropout of a saved network."""
+    config = json.loads((folder / CONFIG).read_text())
+    dropout = config.pop("dropout")
+    return Shape(**config | {"size": Size(**config["size"])}), dropout
+
+
+def load_network(folder: Path) -> Mlim:
+    """The network that `save_network` wrote."""
+    network = Mlim(*read_shape(folder))
+    read_weights(folder / WEIGHTS, network)
+    return network

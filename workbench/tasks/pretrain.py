@@ -1,0 +1,129 @@
+"""The Pretrain stage: listings of the train part -> an MLIM checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.artifacts.stage import Stage, Work
+from workbench.recipe.schema import Model, Pretrain
+
+
+def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
+    """Pre-training of `model`; `digests` holds model.bert when published weights are the start."""
+    return Stage(
+        name="pretrain",
+        version=1,
+        section={
+            "model": model.model_dump(mode="json", exclude={"bert"}),
+            "pretrain": pretrain.model_dump(mode="json"),
+        },
+        needs=("ingest", "images", "tokens"),
+        sources=dict(digests),
+        run=lambda work: _run(work, model, pretrain),
+    )
+
+
+def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
+    # Imported here: a plan needs the stage above, not torch.
+    import torch
+
+    from workbench.batch import Batch
+    from workbench.batches.loader import Order, ahead
+    from workbench.errors import DataError, Interrupted
+    from workbench.tasks.catalog import choose_device, open_catalog
+    from workbench.tasks.network import build, save_network
+    from workbench.tasks.objective import MlmRecon
+    from workbench.train.loop import Plan, fit
+    from workbench.train.meter import Meter
+    from workbench.train.stopping import stoppable
+
+    device = choose_device(work)
+    catalog = open_catalog(work.inputs, model, work.runtime)
+    train, valid = catalog.pictured("train"), catalog.pictured("valid")
+    if not len(train):
+        raise DataError(
+            "pretrain: no listing of the train part has both a usable picture and a text; "
+            f"{work.inputs['images'].path('pictures.csv')} lists the pictures and what is wrong with them"
+        )
+    torch.manual_seed(pretrain.seed)
+    network = build(model, catalog.listings.tokens.tokenizer)
+    objective = MlmRecon(network, pretrain.mlm, pretrain.recon)
+    optim = pretrain.optim
+    order = Order(len(train), optim.batch_size, pretrain.epochs, pretrain.seed)
+    micro = optim.micro_batch or optim.batch_size
+
+    def micro_batches(step: int) -> list[Batch]:
+        epoch, chosen = order.at(step)
+        rows = train[chosen]
+        return [
+            catalog.listings.batch(
+                rows[start : start + micro],
+                epoch=epoch,
+                seed=pretrain.seed,
+                masking=pretrain.masking,
+                augment=pretrain.augment,
+            )
+            for start in range(0, len(rows), micro)
+        ]
+
+    @torch.no_grad()
+    def validate(step: int) -> dict[str, float] | None:
+        due = step % (pretrain.validate_every * order.steps_per_epoch) == 0 or step == order.steps
+        if not due or not len(valid):
+            return None
+        network.eval()
+        sums, counts = {"mlm": 0.0, "recon": 0.0}, {"mlm": 0, "recon": 0}
+        for start in range(0, len(valid), micro):
+            batch = catalog.listings.batch(
+                valid[start : start + micro], epoch=0, seed=pretrain.seed, masking=pretrain.masking
+            ).to(device)
+            for name, total in objective.sums(batch).items():
+                sums[name] += float(total)
+                counts[name] += objective.counts(batch)[name]
+        return {f"valid_{name}": sums[name] / max(counts[name], 1) for name in sums}
+
+    plan = Plan(
+        steps=order.steps,
+        optim=optim,
+        seed=pretrain.seed,
+        bf16=model.precision == "bf16",
+        log_every=pretrain.log_every,
+        checkpoint_every=pretrain.checkpoint_every,
+    )
+    with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
+        finished = fit(
+            objective,
+            lambda start: ahead(micro_batches, range(start, order.steps)),
+            plan,
+            work.folder,
+            device,
+            validate=validate,
+            progress=meter,
+            stop=stop,
+        )
+    if not finished:
+        raise Interrupted("pretrain: stopped and saved; run the same command again: it goes on from there")
+    save_network(work.folder, network)
+    (work.folder / "checkpoint.safetensors").unlink()  # the optimizer's state is of no use any more
+    lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
+    rows = catalog.rows("train")
+    return {
+        "listings": len(train),
+        "left_out": _left_out(catalog.shards.states[rows], catalog.listings.tokens.lengths[rows]),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "epochs": pretrain.epochs,
+        "steps": order.steps,
+        "valid": next(({k: v for k, v in line.items() if k != "step"} for line in lines[::-1] if "valid_mlm" in line), {}),
+    }
+
+
+def _left_out(states: Any, lengths: Any) -> dict[str, int]:
+    """Listings of the train part that pre-training doesn't see, by reason."""
+    reasons = [
+        f"picture {state}" if state != "present" else "no text"
+        for state, length in zip(states, lengths, strict=True)
+        if state != "present" or not length
+    ]
+    return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
