@@ -36,6 +36,10 @@ class Batch:
     has_image_B: Tensor  # bool
     has_text_B: Tensor  # bool
 
+    def __len__(self) -> int:
+        """B, the number of listings."""
+        return len(self.rows_B)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})

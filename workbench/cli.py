@@ -192,8 +192,7 @@ def _errors(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         _exit(f"interrupted; {GO_ON}", 130)
     except Interrupted as error:
-        ctrl_c = isinstance(error.__context__, KeyboardInterrupt)
-        _exit(str(error), 130 if ctrl_c else error.exit_code)
+        _exit(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output went away (`mlim plan | head`): nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None

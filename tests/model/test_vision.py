@@ -1,11 +1,13 @@
 """Each pixel reaches exactly one image token and each token its own patch; sizes as in the paper."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from tests.tiny import scatter
-from workbench.model.vision import ImageDecoder, ImageEmbedder
+from tests.tiny import SHAPE, network, scatter
+from workbench.model.vision import ImageDecoder, ImageEmbedder, fit_positions
 
 
 @pytest.mark.parametrize("patch", [2, 4, 8])
@@ -60,3 +62,23 @@ def test_every_patch_fits_every_width(patch: int, width: int) -> None:
     tokens_1PD = ImageEmbedder(patch, width)(torch.rand(1, 3, patch, patch))
     assert tokens_1PD.shape == (1, 1, width)
     assert ImageDecoder(patch, width, 1)(tokens_1PD).shape == (1, 3, patch, patch)
+
+
+def test_positions_of_another_grid_are_interpolated_as_a_map() -> None:
+    down, right = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    slope_PD = torch.stack([down.flatten(), right.flatten()], 1)
+    fitted_GGD = fit_positions(slope_PD, 4).unflatten(0, (4, 4))
+    inner = torch.tensor([2.5, 4.5])  # middles of pairs of cells; at the border the map is flat beyond it
+    torch.testing.assert_close(fitted_GGD[1:3, 1:3, 0], inner[:, None].expand(2, 2))
+    torch.testing.assert_close(fitted_GGD[1:3, 1:3, 1], inner[None].expand(2, 2))
+    assert torch.equal(fit_positions(slope_PD, 8), slope_PD)
+
+
+def test_weights_of_a_small_grid_load_into_a_model_of_a_larger_one() -> None:
+    small, large = network(), network(shape=replace(SHAPE, image_side=32), seed=1)
+    weights = small.state_dict()
+    large.load_state_dict(weights)
+    expected = fit_positions(small.image_positions.weight, 8)
+    assert torch.equal(large.image_positions.weight, expected) and expected.shape == (64, 32)
+    assert torch.equal(large.encoder.layers[0].up.weight, small.encoder.layers[0].up.weight)
+    assert len(weights["image_positions.weight"]) == 16  # what was given is not touched

@@ -269,6 +269,15 @@ def test_a_label_that_no_feed_has_is_told_before_anything_runs(write):
     assert load_recipe(path, ["catalog.feeds.0.columns=null"]).finetune.classify.label == "aisle"  # guessed later
 
 
+def test_published_weights_need_their_own_vocabulary(write, tmp_path):
+    path = write(CATALOG + "model:\n  bert: published\n")
+    assert error_of(path) == (
+        f"{path}, line 5: model.bert needs its own vocabulary; set tokens.tokenizer to the same folder, "
+        f"{tmp_path / 'published'}"
+    )
+    assert load_recipe(path, [f"tokens.tokenizer={tmp_path}"]).model.bert == tmp_path / "published"
+
+
 def test_yaml_of_a_tree_reads_back_as_the_same_recipe(write, tmp_path):
     tree = {"catalog": {"feeds": [{"path": "f.csv", "columns": {"id": "1e4", "title": "no", "text": {"été": "0o17"}}}]}}
     text = to_yaml(tree)

@@ -15,6 +15,7 @@ def test_a_signal_is_a_wish_and_its_handler_is_given_back(number: int) -> None:
         assert not stop()
         os.kill(os.getpid(), number)
         assert stop()
+        assert stop.interrupted("pretrain").exit_code == {signal.SIGINT: 130, signal.SIGTERM: 1}[number]
     assert signal.getsignal(number) is before
 
 

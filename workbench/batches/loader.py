@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from workbench.batch import Batch
 from workbench.batches.masking import Masks, draw_masks, draw_modality_dropout
+from workbench.draws import ORDER, stream
 from workbench.images.augment import colour, draw, identity
 from workbench.images.decode_cpu import Decoder
 from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
@@ -20,7 +22,7 @@ from workbench.text.tokens import TokenTable
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")
-_ORDER = 3  # stream of the sampler
+_UNMASKED = NoMasking(policy="none")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,13 @@ class Order:
     def at(self, step: int) -> tuple[int, Rows]:
         """Epoch, counted from 1, and the indices of a step, counted from 0."""
         epoch, batch = step // self.steps_per_epoch + 1, step % self.steps_per_epoch
-        stream = np.random.Generator(np.random.Philox(key=[self.seed, _ORDER], counter=[0, epoch, 0, 0]))
-        order = stream.permutation(self.count)
+        order = _order_of(self.seed, epoch, self.count)
         return epoch, order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+@lru_cache(maxsize=1)  # of the epoch at hand: a catalog of millions is shuffled once an epoch, not at every step
+def _order_of(seed: int, epoch: int, count: int) -> Rows:
+    return stream(seed, ORDER, epoch).permutation(count)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Listings:
         *,
         epoch: int = 0,
         seed: int = 0,
-        masking: Masking = NoMasking(policy="none"),
+        masking: Masking = _UNMASKED,
         augment: Augment | None = None,
         dropout: ModalityDropout | None = None,
     ) -> Batch:

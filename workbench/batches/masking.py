@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.draws import MASKING, MODALITY, stream
 from workbench.recipe.schema import Mam, Masking, ModalityDropout, Uniform
 
-_MASKING, _MODALITY = 1, 2  # one stream for each purpose
 HEAVY_IMAGE, HEAVY_TEXT, LIGHT = 0, 1, 2
 MODES = ("heavy image", "heavy text", "light")
 
@@ -46,12 +46,12 @@ def draw_masks(
     image_BP = np.zeros((len(rows_B), patches), bool)
     mode_B = np.full(len(rows_B), LIGHT, np.int64)
     for i, row in enumerate(rows_B):
-        stream = _stream(seed, _MASKING, epoch, int(row))
+        draws = stream(seed, MASKING, epoch, int(row))
         words = np.flatnonzero(maskable_BL[i])
-        text_share, image_share, mode_B[i] = _shares(masking, stream.random(), bool(has_image_B[i] and len(words)))
-        text_BL[i, _choose(stream, words, text_share)] = True
+        text_share, image_share, mode_B[i] = _shares(masking, draws.random(), bool(has_image_B[i] and len(words)))
+        text_BL[i, _choose(draws, words, text_share)] = True
         if has_image_B[i]:
-            image_BP[i, _choose(stream, np.arange(patches), image_share)] = True
+            image_BP[i, _choose(draws, np.arange(patches), image_share)] = True
     return Masks(text_BL, image_BP, mode_B)
 
 
@@ -59,7 +59,7 @@ def draw_modality_dropout(
     dropout: ModalityDropout, seed: int, epoch: int, rows_B: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(keep text, keep image), each (B,): a listing loses its text, or its image, or neither (paper, MDO)."""
-    u_B = np.array([_stream(seed, _MODALITY, epoch, int(row)).random() for row in rows_B])
+    u_B = np.array([stream(seed, MODALITY, epoch, int(row)).random() for row in rows_B])
     return u_B >= dropout.text, (u_B < dropout.text) | (u_B >= dropout.text + dropout.image)
 
 
@@ -77,11 +77,6 @@ def _shares(masking: Masking, u: float, both: bool) -> tuple[float, float, int]:
     return 0.0, 0.0, LIGHT
 
 
-def _choose(stream: np.random.Generator, positions: NDArray[np.int64], share: float) -> NDArray[np.int64]:
-    count = int(share * len(positions) + stream.random())
-    return stream.permutation(positions)[:count]
-
-
-def _stream(seed: int, purpose: int, epoch: int, row: int) -> np.random.Generator:
-    # The lowest counter word is Philox's own position; epoch and row go above it.
-    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, epoch, row, 0]))
+def _choose(draws: np.random.Generator, positions: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    count = int(share * len(positions) + draws.random())
+    return draws.permutation(positions)[:count]

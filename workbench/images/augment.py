@@ -1,23 +1,16 @@
 """Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs;
-and the colours among them, which are applied to a decoded batch.
-
-Each listing has its own counter-based generator: Philox with the key (seed, PURPOSE) and the counter
-(0, 0, row, epoch), whose two low words count the numbers drawn. Distinct (seed, epoch, row) never share numbers,
-whatever the batch, the order or the number of workers.
-"""
+and the colours among them, which are applied to a decoded batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
+from workbench.draws import AUGMENT, stream
 from workbench.recipe.schema import Augment
 
-PURPOSE = 0x617567  # "aug": other draws from the same seed and row use another key
-WORD = 2**64 - 1
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of R, G, B in a pixel's grey (ITU-R BT.601)
 
 
@@ -44,7 +37,7 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
     The crop's area is uniform in `crop_area`, its width:height log-uniform in [1 / crop_ratio, crop_ratio]; a side
     longer than the picture is clipped to it; its place is uniform.
     """
-    u = np.array([_uniforms(seed, epoch, int(row)) for row in rows]).reshape(-1, 8)
+    u = np.array([stream(seed, AUGMENT, epoch, int(row)).random(8) for row in rows]).reshape(-1, 8)
     low, high = augment.crop_area
     area = low + (high - low) * u[:, 0]
     ratio = augment.crop_ratio ** (2 * u[:, 1] - 1)
@@ -54,11 +47,6 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
     factors = 1 + np.array(strengths) * (2 * u[:, 5:8] - 1)
     crop = np.concatenate([corner, corner + size], axis=1)
     return Augmentation(crop.astype(np.float32), u[:, 4] < augment.flip, *factors.T.astype(np.float32))
-
-
-def _uniforms(seed: int, epoch: int, row: int) -> NDArray[np.float64]:
-    key = np.array([seed & WORD, PURPOSE], np.uint64)  # of Python's ints NumPy would make floats
-    return Generator(Philox(key=key, counter=np.array([0, 0, row, epoch], np.uint64))).random(8)
 
 
 def colour(pixels_BCHW: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:

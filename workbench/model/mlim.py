@@ -7,6 +7,7 @@ language head says the masked tokens and a decoder redraws the whole picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from workbench.batch import Batch
 from workbench.model.bert import NORM_EPS, Encoder, Size
-from workbench.model.vision import ImageDecoder, ImageEmbedder
+from workbench.model.vision import ImageDecoder, ImageEmbedder, fit_positions
 
 SIZES = {
     "tiny": Size(128, 4, 2),
@@ -58,6 +59,7 @@ class Mlim(nn.Module):
         self.language_head = LanguageHead(width, shape.vocabulary)
         self.image_decoder = ImageDecoder(shape.patch, width, shape.grid)
         self.apply(_initialise)
+        self.register_load_state_dict_pre_hook(_fit_positions)  # type: ignore[no-untyped-call]
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Outputs of the encoder at the text positions (B, L, D) and at the image positions (B, P, D).
@@ -79,11 +81,13 @@ class Mlim(nn.Module):
 
     def masked_token_logits(self, text_BLD: Tensor, batch: Batch) -> Tensor:
         """(M, V): scores of every word at the masked text positions only."""
-        return self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)
+        logits_MV: Tensor = self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)
+        return logits_MV
 
     def redraw(self, image_BPD: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1]: the whole picture, masked or not."""
-        return self.image_decoder(image_BPD)
+        redrawn_BCHW: Tensor = self.image_decoder(image_BPD)
+        return redrawn_BCHW
 
 
 class LanguageHead(nn.Module):
@@ -97,6 +101,14 @@ class LanguageHead(nn.Module):
 
     def forward(self, x_MD: Tensor, words_VD: Tensor) -> Tensor:
         return F.linear(self.norm(F.gelu(self.dense(x_MD))), words_VD, self.bias)
+
+
+def _fit_positions(network: nn.Module, weights: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Weights of another picture grid fit after their position embeddings are interpolated; all others fit any grid."""
+    assert isinstance(network, Mlim)
+    name, grid = f"{prefix}image_positions.weight", network.shape.grid
+    if name in weights and len(weights[name]) != grid**2:
+        weights[name] = fit_positions(weights[name], grid)
 
 
 def _initialise(module: nn.Module) -> None:

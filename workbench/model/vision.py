@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Channels after each halving of the side, for patches of 2, 4, ... 64 pixels (embedder, first to last).
@@ -22,6 +23,14 @@ class PositionNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def fit_positions(positions_PD: Tensor, grid: int) -> Tensor:
+    """Position embeddings of one square grid for another, (grid ** 2, D), interpolated bicubically (paper)."""
+    side = math.isqrt(len(positions_PD))
+    map_1DGG = positions_PD.T.reshape(1, -1, side, side)
+    fitted_1DGG = F.interpolate(map_1DGG, size=(grid, grid), mode="bicubic", align_corners=False)
+    return fitted_1DGG.flatten(2)[0].T
+
+
 class ImageEmbedder(nn.Module):
     """(B, 3, H, W) in [0, 1] -> (B, P, D), P = (H / patch) * (W / patch).
 
@@ -33,7 +42,8 @@ class ImageEmbedder(nn.Module):
         super().__init__()
         halvings = int(math.log2(patch))
         # Small patches start wider: with few halvings nothing may be lost before the 1x1 convolutions.
-        channels = [min(2 ** (6 - halvings) * c, 4 * width) for c in _EMBEDDER[:halvings]] if halvings < 5 else _EMBEDDER[:halvings]
+        wider = 2 ** (6 - halvings) if halvings < 5 else 1
+        channels = [min(wider * c, 4 * width) for c in _EMBEDDER[:halvings]]
         layers: list[nn.Module] = []
         last = 3
         for c in channels:
@@ -45,7 +55,8 @@ class ImageEmbedder(nn.Module):
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         if pixels_BCHW.shape[1] != 3:
             raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
-        return self.layers(pixels_BCHW).flatten(2).transpose(1, 2)
+        features_BDGG: Tensor = self.layers(pixels_BCHW)
+        return features_BDGG.flatten(2).transpose(1, 2)
 
 
 class ImageDecoder(nn.Module):
@@ -65,11 +76,11 @@ class ImageDecoder(nn.Module):
         last = width
         for i, c in enumerate(channels):
             final = i == halvings - 1
-            layers += [nn.ConvTranspose2d(last, c, 2, stride=2), nn.GELU(), nn.Conv2d(c, 3 if final else c, 3, padding=1)]
-            layers += [] if final else [nn.GELU()]
+            layers += [nn.ConvTranspose2d(last, c, 2, stride=2), nn.GELU()]
+            layers += [nn.Conv2d(c, 3 if final else c, 3, padding=1)] + ([] if final else [nn.GELU()])
             last = c
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image_BPD: Tensor) -> Tensor:
-        map_BDGG = image_BPD.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        map_BDGG = image_BPD.transpose(1, 2).reshape(*image_BPD.shape[::2], self.grid, self.grid)
         return torch.sigmoid(self.layers(map_BDGG).float())

@@ -250,6 +250,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
         lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
         raise RecipeError("\n".join(lines)) from None
     _check_label(recipe, source, top)
+    _check_bert(recipe, source, top)
     return recipe
 
 
@@ -262,6 +263,15 @@ def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
         raise RecipeError(
             f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {task.label!r} in "
             f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
+        )
+
+
+def _check_bert(recipe: Recipe, source: _Source, top: Origin) -> None:
+    """Published weights are those of published words."""
+    if recipe.model.bert and not recipe.tokens.tokenizer:
+        raise RecipeError(
+            f"{_where(source.origins, ('model', 'bert')) or top.where}: model.bert needs its own vocabulary; set "
+            f"tokens.tokenizer to the same folder, {recipe.model.bert}"
         )
 
 

@@ -29,7 +29,8 @@ class Catalog:
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Rows of a part (train, valid, test) in ascending order."""
-        return self.items.filter(pl.col("part") == part)["row"].to_numpy().astype(np.int64)
+        rows: NDArray[np.int64] = np.flatnonzero((self.items["part"] == part).to_numpy())
+        return rows
 
     def pictured(self, part: str) -> NDArray[np.int64]:
         """Rows of a part with a usable picture and some text: what pre-training learns from."""

@@ -49,7 +49,7 @@ def estimate(values_R: Floats) -> Estimate:
 
 def mean(values_n: Floats, weights_Rn: Floats) -> Floats:
     """(R,) weighted mean of a value per item."""
-    return (weights_Rn @ values_n) / weights_Rn.sum(1)
+    return np.asarray((weights_Rn @ values_n) / weights_Rn.sum(1))
 
 
 def ratio(tops_n: Floats, bottoms_n: Floats, weights_Rn: Floats) -> Floats:

@@ -33,9 +33,9 @@ def build(model: Model, tokenizer: TextTokenizer) -> Mlim:
 
 def save_network(folder: Path, network: Mlim) -> None:
     """Write the weights and what is needed to build the network again."""
-    write(folder / WEIGHTS, dict(network.named_parameters()))
     config = dataclasses.asdict(network.shape) | {"dropout": network.dropout.p}
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
+    write(folder / WEIGHTS, dict(network.named_parameters()))  # last: where there are weights, all is there
 
 
 def read_shape(folder: Path) -> tuple[Shape, float]:

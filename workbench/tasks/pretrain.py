@@ -31,9 +31,9 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
 
     from workbench.batch import Batch
     from workbench.batches.loader import Order, ahead
-    from workbench.errors import DataError, Interrupted
+    from workbench.errors import DataError
     from workbench.tasks.catalog import choose_device, open_catalog
-    from workbench.tasks.network import build, save_network
+    from workbench.tasks.network import WEIGHTS, build, save_network
     from workbench.tasks.objective import MlmRecon
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
@@ -92,22 +92,24 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         log_every=pretrain.log_every,
         checkpoint_every=pretrain.checkpoint_every,
     )
-    with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
-        finished = fit(
-            objective,
-            lambda start: ahead(micro_batches, range(start, order.steps)),
-            plan,
-            work.folder,
-            device,
-            validate=validate,
-            progress=meter,
-            stop=stop,
-        )
-    if not finished:
-        raise Interrupted("pretrain: stopped and saved; run the same command again: it goes on from there")
-    save_network(work.folder, network)
-    (work.folder / "checkpoint.safetensors").unlink()  # the optimizer's state is of no use any more
+    if not (work.folder / WEIGHTS).exists():  # else a run was killed after its training
+        with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
+            fit(
+                objective,
+                lambda start: ahead(micro_batches, range(start, order.steps)),
+                plan,
+                work.folder,
+                device,
+                validate=validate,
+                progress=meter,
+                stop=stop,
+            )
+        if stop():
+            raise stop.interrupted("pretrain")
+        save_network(work.folder, network)
+    (work.folder / "checkpoint.safetensors").unlink(missing_ok=True)  # the optimizer's state is of no use any more
     lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
+    validations = [line for line in lines if "valid_mlm" in line]
     rows = catalog.rows("train")
     return {
         "listings": len(train),
@@ -115,7 +117,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         "parameters": sum(p.numel() for p in network.parameters()),
         "epochs": pretrain.epochs,
         "steps": order.steps,
-        "valid": next(({k: v for k, v in line.items() if k != "step"} for line in lines[::-1] if "valid_mlm" in line), {}),
+        "valid": {k: v for k, v in validations[-1].items() if k != "step"} if validations else {},
     }
 
 

@@ -39,7 +39,7 @@ class Progress:
 
     step: int
     losses: dict[str, float]
-    samples: int  # in this step
+    samples: int  # listings or pairs in this step
     seconds: float  # of this step
     waited: float  # seconds of it spent waiting for data
 
@@ -81,7 +81,7 @@ def fit(
                 with _autocast(device, plan.bf16):
                     sums = task.sums(micro_batch.to(device))
                 means = {name: sums[name] / max(counts[name], 1) for name in sums}
-                torch.stack([task.weights[name] * mean for name, mean in means.items()]).sum().backward()
+                torch.stack([task.weights[name] * mean for name, mean in means.items()]).sum().backward()  # type: ignore[no-untyped-call]
                 for name, mean in means.items():
                     losses[name] += float(mean.detach())
             norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), plan.optim.clip))
@@ -92,12 +92,13 @@ def fit(
 
             done = step + 1
             if done % plan.log_every == 0 or done == plan.steps:
-                _log(log, {"step": done, "lr": plan.optim.lr * rate(step, plan.steps, plan.optim)} | losses | {"grad_norm": norm})
+                lr = plan.optim.lr * rate(step, plan.steps, plan.optim)
+                _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
             if (scores := validate(done)) is not None:
                 _log(log, {"step": done} | scores)
                 model.train()
             now = time.perf_counter()
-            progress(Progress(done, losses, max(counts.values()), now - before, fetched - before))
+            progress(Progress(done, losses, sum(map(len, micro_batches)), now - before, fetched - before))
             before = now
             stopping = stop()
             if done % plan.checkpoint_every == 0 or done == plan.steps or stopping:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 
 class Movable(Protocol):
-    """A micro-batch: anything that can go to a device."""
+    """A micro-batch: anything that can go to a device and tells how many listings or pairs it holds."""
+
+    def __len__(self) -> int: ...
 
     def to(self, device: torch.device) -> Movable: ...
 
@@ -25,8 +27,11 @@ class Task(Protocol, Generic[M_contra]):
     pictures, pairs) and accumulation equals the gradient of the whole batch.
     """
 
-    model: nn.Module
-    weights: Mapping[str, float]
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def weights(self) -> Mapping[str, float]: ...
 
     def counts(self, batch: M_contra) -> Mapping[str, int]:
         """What each loss is averaged over."""
