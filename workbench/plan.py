@@ -184,6 +184,8 @@ def _make(
             log.parent.mkdir(parents=True, exist_ok=True)
             summary = step.stage.run(Work(folder, inputs, runtime, console, log))
             artifact = store.commit(name, step.ingredients, summary)
+            with log.open("a") as times:
+                times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)

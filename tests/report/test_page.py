@@ -127,8 +127,11 @@ def report() -> dict[str, Any]:
             }
         ],
         "probes": {
+            "part": "test",
             "listings": 400,
+            "draws": 4,
             "bootstrap": 2000,
+            "blank": "#ffffff",
             "mlm": {
                 "true": 2.134,
                 "random": 2.389,

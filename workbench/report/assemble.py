@@ -1,0 +1,236 @@
+"""Artifacts -> the content of a report (docs/report.md) and its pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from PIL import Image
+
+from workbench import __version__
+from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact
+from workbench.errors import DataError
+from workbench.images.origin import Absent, Pictures, open_pictures
+from workbench.images.picture import Broken, own_pixel_limit, square
+from workbench.images.shard import INDEX, Shards
+from workbench.recipe.schema import Recipe, Report
+from workbench.report.gallery import png, title_of
+
+PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
+MOST_UNUSABLE = 200
+THUMBNAIL = 128  # pixels
+
+Json = dict[str, Any]
+
+
+def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str, bytes]]:
+    """The content, all but the recipe's text, and PNG bytes by the names that it uses."""
+    artifacts = work.inputs
+    pictures: dict[str, bytes] = {}
+    shelf = _Shelf(artifacts, pictures)
+    content: Json = {
+        "about": _about(work, report, recipe),
+        "data": _data(artifacts, report, recipe, shelf.items, pictures),
+        "pretrain": _pretrain(artifacts["pretrain"], work.log.parent),
+    }
+    probes = artifacts["probes"]
+    if samples := _read(probes, "samples.json"):
+        content["samples"] = samples
+        for sample in samples:
+            for name in (sample[role] for role in ("picture", "masked_picture", "redrawn")):
+                pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
+    if "mlm" in (found := _read(probes, "probes.json")):
+        content["probes"] = found
+    if "match" in artifacts:
+        content["match"] = match = _read(artifacts["match"], "results.json")
+        for pair in (*match["best"], *match["worst"]):
+            pair |= {side: shelf.show(pair[side]["row"]) for side in ("left", "right")}
+    if "classify" in artifacts:
+        content["classify"] = classify = _read(artifacts["classify"], "results.json")
+        for judged in (*classify["best"], *classify["worst"]):
+            judged |= shelf.show(judged.pop("row"))
+    return content, pictures
+
+
+class _Shelf:
+    """Listings to show, by row; the pictures of those shown are put into `pictures`."""
+
+    def __init__(self, artifacts: Mapping[str, Artifact], pictures: dict[str, bytes]) -> None:
+        self.items = pl.read_parquet(artifacts["ingest"].path("items.parquet"))
+        self._shards = Shards(artifacts["images"].folder)
+        self._pictures = pictures
+
+    def show(self, row: int) -> Json:
+        """Id, title and name of the picture of a listing."""
+        line, name = self.items.row(row, named=True), None
+        if self._shards.usable[row]:
+            name = f"listing-{row}"
+            with Image.open(io.BytesIO(self._shards.bytes(row))) as image:
+                self._pictures[name] = png(image, THUMBNAIL)
+        return {"id": line["id"], "title": title_of(line), "picture": name}
+
+
+def _about(work: Work, report: Report, recipe: Recipe) -> Json:
+    return {
+        "title": report.title,
+        "recipe_name": recipe.name,
+        "mlim_version": __version__,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "stages": [
+            {"name": name, "key": artifact.key, "seconds": _stage_seconds(_log(artifact, work.log.parent))}
+            for name, artifact in work.inputs.items()
+        ],
+    }
+
+
+def _data(
+    artifacts: Mapping[str, Artifact], report: Report, recipe: Recipe, items: pl.DataFrame, pictures: dict[str, bytes]
+) -> Json:
+    ingest, images, tokens = (artifacts[name].summary for name in ("ingest", "images", "tokens"))
+    feeds = [feed.path.name for feed in recipe.catalog.feeds]
+    index = pl.read_parquet(artifacts["images"].path(INDEX))
+    unusable = items.hstack(index.select("state", "reason")).filter(pl.col("state") != "present")
+    return {
+        **{name: ingest[name] for name in ("rows", "kept", "dropped")},
+        "feeds": [
+            {"name": name, "rows": f["rows"], "kept": f["kept"], "dropped": sum(f["dropped_by_reason"].values())}
+            for name, f in zip(feeds, ingest["feeds"], strict=True)
+        ],
+        "drops": list(_drops(pl.read_parquet(artifacts["ingest"].path("drops.parquet")), report, recipe, pictures)),
+        "parts": {
+            part: {
+                "listings": ingest["listings_by_part"].get(part, 0),
+                "groups": ingest["groups_by_part"].get(part, 0),
+            }
+            for part in ("train", "valid", "test")
+        },
+        "split": {"groups_in_two_parts": ingest["groups_in_two_parts"]},
+        "attributes": [
+            {
+                "name": name.partition(".")[2] or name,
+                "kind": "label" if name.startswith("label.") else "text",
+                "missing": missing,
+            }
+            for name, missing in sorted(ingest["missing"].items(), key=_title_first)
+            if name != "picture"
+        ],
+        "pictures": {
+            **{state: images[state] for state in ("present", "absent", "broken")},
+            "reasons": [
+                {
+                    "state": state,
+                    "reason": reason,
+                    "count": lines.height,
+                    "examples": [
+                        {"row": line["row"], "id": line["id"], "title": title_of(line)}
+                        for line in lines.head(report.examples).iter_rows(named=True)
+                    ],
+                }
+                for (state, reason), lines in unusable.group_by("state", "reason", maintain_order=True)
+            ],
+        },
+        "unusable": [
+            {name: line[name] for name in ("id", "picture", "state", "reason")} | {"title": title_of(line)}
+            for line in unusable.head(MOST_UNUSABLE).iter_rows(named=True)
+        ],
+        "cleaning": [
+            {"rule": rule, "cells": cells} for rule, cells in ingest["cells_changed_by_rule"].items() if cells
+        ],
+        "text": {name: tokens[name] for name in ("vocabulary", "tokens", "longest", "cut")},
+    }
+
+
+def _title_first(attribute: tuple[str, int]) -> tuple[bool, bool, str]:
+    name, _ = attribute
+    return name.startswith("label."), name != "title", name
+
+
+def _drops(drops: pl.DataFrame, report: Report, recipe: Recipe, pictures: dict[str, bytes]) -> Iterator[Json]:
+    """Each reason with its first examples, and their pictures where the feed names one that can be read."""
+    feeds = recipe.catalog.feeds
+    opened: dict[int, Pictures] = {}
+
+    def picture(line: Json) -> str | None:
+        feed, name = line["feed"], f"drop-{line['feed']}-{line['line']}"
+        try:
+            if feed not in opened:
+                opened[feed] = open_pictures(feeds[feed].pictures or feeds[feed].path.parent, "pictures")
+            data = opened[feed].read(line["picture"])
+            with own_pixel_limit():
+                shown = square(data, THUMBNAIL, recipe.images.background, recipe.images.max_pixels).image
+        except (DataError, Absent, Broken, OSError, ValueError):
+            return None  # this example has no picture to show
+        pictures[name] = png(shown, THUMBNAIL)
+        return name
+
+    for (reason,), lines in drops.group_by("reason", maintain_order=True):
+        yield {
+            "reason": reason,
+            "count": lines.height,
+            "examples": [
+                {
+                    "feed": feeds[line["feed"]].path.name,
+                    **{name: line[name] for name in ("line", "id", "detail")},
+                    "picture": picture(line) if line["picture"] else None,
+                }
+                for line in lines.head(report.examples).iter_rows(named=True)
+            ],
+        }
+
+
+def _pretrain(artifact: Artifact, logs: Path) -> Json:
+    summary = artifact.summary
+    lines = [json.loads(line) for line in artifact.path("metrics.jsonl").read_text().splitlines()]
+
+    def point(line: Json, prefix: str = "") -> Json:
+        losses = {name: line[prefix + name] or None for name in ("mlm", "recon")}  # 0: nothing was hidden
+        return {"step": line["step"], "epoch": line["step"] * summary["epochs"] / summary["steps"], **losses}
+
+    return {
+        "listings": summary["listings"],
+        "pictures": summary["listings"],  # those without a usable one are left out
+        "left_out": [{"reason": reason, "count": count} for reason, count in summary["left_out"].items()],
+        **{name: summary[name] for name in ("parameters", "epochs", "steps")},
+        **_speed(_log(artifact, logs)),
+        "curve": [point(line) | {"lr": line["lr"]} for line in lines if "lr" in line],
+        "valid": [point(line, "valid_") for line in lines if "valid_mlm" in line],
+        "masking": artifact.ingredients["section"]["pretrain"]["masking"],
+    }
+
+
+def _speed(log: list[Json]) -> Json:
+    """Time and speed of a training; of steps that were repeated after a kill, the last time."""
+    steps = {line["step"]: line for line in log if "step" in line}.values()
+    samples, seconds, waited = (sum(line[name] for line in steps) for name in ("samples", "seconds", "waited"))
+    return {
+        "seconds": seconds or None,
+        "samples_per_second": samples / seconds if seconds else None,
+        "data_wait": waited / seconds if seconds else None,
+    }
+
+
+def _stage_seconds(log: list[Json]) -> float | None:
+    return next((line["stage_seconds"] for line in reversed(log) if "stage_seconds" in line), None)
+
+
+def _log(artifact: Artifact, logs: Path) -> list[Json]:
+    """What the run that made an artifact told of its times; empty if that is not known."""
+    path = logs / f"{artifact.stage}-{artifact.key[:16]}.jsonl"
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:  # cut off by a kill
+            continue
+    return lines
+
+
+def _read(artifact: Artifact, name: str) -> Any:
+    return json.loads(artifact.path(name).read_text("utf-8"))

@@ -1,0 +1,98 @@
+"""Held-out listings as the model sees them: what was hidden, and what it redraws and guesses."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from workbench.batches.masking import MODES
+from workbench.draws import ORDER, stream
+from workbench.report.crossmodal import SEED, Probe
+from workbench.text.tokenizer import TextTokenizer
+
+MOST_PIXELS = 192  # a side in the report: a page with its pictures must stay easy to send
+GREY, HATCH = 150, 175
+
+
+def choose(items: pl.DataFrame, rows: NDArray[np.int64], count: int) -> list[int]:
+    """Rows to show: taken in turn from each class of the label with the fewest classes, drawn by a fixed seed."""
+    shuffled = stream(SEED, ORDER).permutation(rows).tolist()
+    held_out: pl.DataFrame = items[shuffled]
+    labels = {name: held_out[name].n_unique() for name in items.columns if name.startswith("label.")}
+    label = min((name for name, classes in labels.items() if classes > 1), key=lambda name: labels[name], default=None)
+    if label:
+        held_out = held_out.sort(pl.int_range(pl.len()).over(label), maintain_order=True)
+    shown: list[int] = held_out["row"].head(count).to_list()
+    return shown
+
+
+@torch.no_grad()
+def write_samples(folder: Path, probe: Probe, rows: list[int]) -> None:
+    """Write samples.json (docs/report.md, samples) and pictures/*.png; the modes of MAM take turns."""
+    (folder / "pictures").mkdir(exist_ok=True)
+    samples = []
+    for i, row in enumerate(rows):
+        mode = i % len(MODES)
+        batch = probe.masked(np.array([row]), mode, draw=0).to(probe.device)
+        text_BLD, image_BPD = probe.network.encode(batch)
+        guesses = probe.network.masked_token_logits(text_BLD, batch).argmax(1).tolist()
+        pixels_CHW = batch.pixels_BCHW[0].cpu().numpy()
+        redrawn_CHW = (probe.network.redraw(image_BPD)[0] * 255).round().byte().cpu().numpy()
+        hidden_P = batch.image_masked_BP[0].cpu().numpy()
+        pictures = {"picture": pixels_CHW, "masked_picture": _covered(pixels_CHW, hidden_P), "redrawn": redrawn_CHW}
+        names = {role: f"sample-{i:02d}-{role}" for role in pictures}
+        for role, seen_CHW in pictures.items():
+            (folder / "pictures" / f"{names[role]}.png").write_bytes(png(Image.fromarray(seen_CHW.transpose(1, 2, 0))))
+        ids, masked = batch.tokens_BL[0].tolist(), batch.text_masked_BL[0].tolist()
+        tokens = _tokens(probe.catalog.listings.tokens.tokenizer, ids, masked, guesses)
+        line = probe.catalog.items.row(row, named=True)
+        samples.append({"id": line["id"], "title": title_of(line), "mode": MODES[mode], **names, "tokens": tokens})
+    (folder / "samples.json").write_text(json.dumps(samples, indent=1, ensure_ascii=False), "utf-8")
+
+
+def title_of(line: dict[str, Any]) -> str:
+    """A listing's title, or the first text it has; ingest keeps none without."""
+    texts = [line["title"], *(line[name] for name in line if name.startswith("text."))]
+    return str(next(text for text in texts if text))
+
+
+def png(image: Image.Image, most: int = MOST_PIXELS) -> bytes:
+    """A picture as PNG, at most `most` pixels wide and high."""
+    out = io.BytesIO()
+    image.thumbnail((most, most), Image.Resampling.LANCZOS)
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _covered(pixels_CHW: NDArray[np.uint8], hidden_P: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Hidden squares in hatched grey."""
+    side, grid = pixels_CHW.shape[1], round(len(hidden_P) ** 0.5)
+    hidden_HW = hidden_P.reshape(grid, grid).repeat(side // grid, 0).repeat(side // grid, 1)
+    across_HW = np.add.outer(np.arange(side), np.arange(side))
+    grey_HW = np.where(across_HW % max(4, side // 12) == 0, HATCH, GREY)
+    return np.where(hidden_HW, grey_HW, pixels_CHW).astype(np.uint8)
+
+
+def _tokens(tokenizer: TextTokenizer, ids: list[int], masked: list[bool], guesses: list[int]) -> list[dict[str, Any]]:
+    """The tokens of a text without [CLS] and [SEP]; `guesses` holds one id for each masked token, in order."""
+    fields = dict(zip(tokenizer.vocabulary.markers, tokenizer.fields, strict=True))
+    guess_at = dict(zip((i for i, hidden in enumerate(masked) if hidden), guesses, strict=True))
+    return [
+        {
+            "text": fields.get(token) or tokenizer.decode([token]),
+            "masked": i in guess_at,
+            "guess": tokenizer.decode([guess_at[i]]) if i in guess_at else None,
+            "right": guess_at[i] == token if i in guess_at else None,
+            "field": token in fields,
+        }
+        for i, token in enumerate(ids)
+        if token not in (tokenizer.cls, tokenizer.sep)
+    ]
