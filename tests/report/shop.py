@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,13 @@ def write_shop(folder: Path, count: int, extra: Sequence[str] = ()) -> None:
     (folder / "shop.csv").write_text("\n".join([*lines, *extra]) + "\n")
 
 
-def recipe_of(folder: Path, **changes: Any) -> Recipe:
+def recipe_of(folder: Path, split: tuple[float, float, float] = (0.5, 0.1, 0.4), **changes: Any) -> Recipe:
     columns = {"id": "sku", "title": "name", "group": "parent", "picture": "photo", "labels": {"kind": "kind"}}
     tree: dict[str, Any] = {
         "name": "shop",
         "catalog": {
             "feeds": [{"path": "shop.csv", "columns": columns}],
-            "split": {"train": 0.5, "valid": 0.1, "test": 0.4},
+            "split": dict(zip(("train", "valid", "test"), split, strict=True)),
         },
         "images": {"side": 16, "background": "#f0e0d0"},
         "tokens": {"vocabulary": 300, "max_length": 16},
@@ -57,7 +57,7 @@ def recipe_of(folder: Path, **changes: Any) -> Recipe:
     return recipe_from_tree(tree | changes, folder)
 
 
-def make(recipe: Recipe, digests: Mapping[str, str] = {}) -> dict[str, Artifact]:  # noqa: B006
+def make(recipe: Recipe) -> dict[str, Artifact]:
     """Every stage of the recipe up to its report."""
     from workbench.catalog import ingest
     from workbench.images import build as images
@@ -67,8 +67,8 @@ def make(recipe: Recipe, digests: Mapping[str, str] = {}) -> dict[str, Artifact]
     from workbench.text import tokens
 
     stages = [
-        ingest.stage(recipe.catalog, digests),
-        images.stage(recipe.images, recipe.catalog, digests),
+        ingest.stage(recipe.catalog, {}),
+        images.stage(recipe.images, recipe.catalog, {}),
         tokens.stage(recipe.tokens, {}),
         pretrain.stage(recipe.model, recipe.pretrain, {}),
         probes.stage(recipe.report, {}),
