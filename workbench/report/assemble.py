@@ -48,14 +48,11 @@ def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str
                 pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
     if "mlm" in (found := _read(probes, "probes.json")):
         content["probes"] = found
-    if "match" in artifacts:
-        content["match"] = match = _read(artifacts["match"], "results.json")
-        for pair in (*match["best"], *match["worst"]):
-            pair |= {side: shelf.show(pair[side]["row"]) for side in ("left", "right")}
-    if "classify" in artifacts:
-        content["classify"] = classify = _read(artifacts["classify"], "results.json")
-        for judged in (*classify["best"], *classify["worst"]):
-            judged |= shelf.show(judged.pop("row"))
+    for task in ("match", "classify"):
+        if task in artifacts:
+            content[task] = results = _read(artifacts[task], "results.json")
+            for gallery in ("best", "worst"):
+                results[gallery] = [shelf.fill_in(shown) for shown in results[gallery][: report.examples]]
     return content, pictures
 
 
@@ -67,7 +64,13 @@ class _Shelf:
         self._shards = Shards(artifacts["images"].folder)
         self._pictures = pictures
 
-    def show(self, row: int) -> Json:
+    def fill_in(self, shown: Json) -> Json:
+        """A task's example with each {"row": …} in it made a listing."""
+        others = {name: value for name, value in shown.items() if name != "row"}
+        filled = {name: self.fill_in(value) if isinstance(value, dict) else value for name, value in others.items()}
+        return (self._show(shown["row"]) if "row" in shown else {}) | filled
+
+    def _show(self, row: int) -> Json:
         """Id, title and name of the picture of a listing."""
         line, name = self.items.row(row, named=True), None
         if self._shards.usable[row]:
