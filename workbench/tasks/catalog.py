@@ -35,7 +35,8 @@ class Catalog:
     def pictured(self, part: str) -> NDArray[np.int64]:
         """Rows of a part with a usable picture and some text: what pre-training learns from."""
         rows = self.rows(part)
-        return rows[self.shards.usable[rows] & (self.listings.tokens.lengths[rows] > 0)]
+        pictured: NDArray[np.int64] = rows[self.shards.usable[rows] & (self.listings.tokens.lengths[rows] > 0)]
+        return pictured
 
 
 def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:

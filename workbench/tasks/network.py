@@ -6,6 +6,11 @@ import dataclasses
 import json
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from workbench.artifacts.store import Artifact
+from workbench.batch import Batch
 from workbench.model.bert import Size, bert_size, load_bert
 from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.recipe.schema import Model
@@ -13,6 +18,11 @@ from workbench.text.tokenizer import TextTokenizer
 from workbench.train.checkpoint import read_weights, write
 
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
+
+
+def model_section(pretrained: Artifact) -> Model:
+    """The model section of the recipe that a pre-training ran with."""
+    return Model(**pretrained.ingredients["section"]["model"])
 
 
 def build(model: Model, tokenizer: TextTokenizer) -> Mlim:
@@ -50,3 +60,11 @@ def load_network(folder: Path) -> Mlim:
     network = Mlim(*read_shape(folder))
     read_weights(folder / WEIGHTS, network)
     return network
+
+
+def mean_of_tokens(batch: Batch, text_BLD: Tensor, image_BPD: Tensor) -> Tensor:
+    """(B, D): the mean of the encoder's outputs over a listing's visible positions, in float32."""
+    image_BP = batch.has_image_B[:, None].expand(image_BPD.shape[:2])
+    visible_BS1 = torch.cat([batch.text_real_BL, image_BP], 1)[:, :, None].float()
+    x_BSD = torch.cat([text_BLD, image_BPD], 1).float()
+    return (x_BSD * visible_BS1).sum(1) / visible_BS1.sum(1)

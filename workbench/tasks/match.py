@@ -1,0 +1,28 @@
+"""The Match stage: the network learns from pairs whether two listings are the same product.
+
+results.json          the `match` section of docs/report.md; a listing of an example is {"row": its row}
+scores.parquet        left, right, match, part of the held-out pairs, and the score each arm gives them
+pairs_dropped.csv     pairs that were not used: line, left, right, reason
+model.safetensors, model.json, head.safetensors   the pre-trained network tuned on the most labels, first seed
+<arm>-<share>-<seed>/ each run's scores and metrics.jsonl
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.artifacts.stage import Stage, Work
+from workbench.recipe.schema import Match
+
+
+def stage(match: Match, digests: Mapping[str, str]) -> Stage:
+    """Fine-tuning for `match`; `digests` holds that of its pairs."""
+
+    def run(work: Work) -> Mapping[str, Any]:
+        from workbench.tasks.match_run import run_match  # torch and scikit-learn
+
+        return run_match(work, match)
+
+    section = {"finetune": {"match": match.model_dump(mode="json", exclude={"pairs"})}}
+    return Stage("match", 1, section, run, ("ingest", "images", "tokens", "pretrain"), dict(digests))

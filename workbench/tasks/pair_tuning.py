@@ -1,0 +1,58 @@
+"""Tuning a network on pairs: batches of pairs, and the scores of held-out ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.batches.loader import Listings
+from workbench.model.mlim import Mlim
+from workbench.recipe.schema import Match
+from workbench.tasks.metrics import average_precision
+from workbench.tasks.pair_net import PairBatch, PairLoss, PairNet
+from workbench.tasks.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class PairTuning:
+    """The match task as `tune` sees it."""
+
+    section: Match
+    train: Pairs
+    groups: NDArray[np.str_]  # (n,) product group of the left listing of each training pair
+    held_out: dict[str, Pairs]  # by part
+
+    def objective(self, network: Mlim) -> PairLoss:
+        return PairLoss(PairNet(network))
+
+    def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> PairBatch:
+        """The training pairs of these places."""
+        rows, places = np.unique(self.train.rows[chosen], return_inverse=True)
+        left_n, right_n = torch.from_numpy(places.reshape(-1, 2).T.copy())
+        match_n = torch.from_numpy(self.train.match[chosen].astype(np.float32))
+        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=self.section.augment, dropout=self.section.mdo)
+        return PairBatch(batch, left_n, right_n, match_n)
+
+    def scores(self, model: torch.nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
+        """(n,) log odds of the held-out pairs by part; `size` listings are embedded at once."""
+        assert isinstance(model, PairNet)
+        rows, places = np.unique(np.vstack([p.rows for p in self.held_out.values()]), return_inverse=True)
+        if not len(rows):
+            return {part: torch.zeros(0) for part in self.held_out}
+        batches = (listings.batch(rows[start : start + size]) for start in range(0, len(rows), size))
+        points_BD = torch.cat([model.embed(batch.to(device)) for batch in batches])
+        left, right = torch.from_numpy(places.reshape(-1, 2).T.copy()).to(device)
+        scores = model.scores(points_BD[left], points_BD[right]).cpu()
+        parts = torch.split(scores, [len(p) for p in self.held_out.values()])
+        return dict(zip(self.held_out, parts, strict=True))
+
+    def outcome(self, scores: dict[str, NDArray[np.float64]]) -> str:
+        """How good the scores are on the valid part, for a person who waits."""
+        match = self.held_out["valid"].match
+        if not match.any():
+            return "no matches in the valid part"
+        return f"PR AUC {average_precision(match, scores['valid'], np.ones((1, len(match))))[0]:.3f} on valid"

@@ -1,0 +1,272 @@
+"""The runs of a task: each arm, at each share of the labels, with each seed; side by side on the cores of a CPU.
+
+A run trains in a folder of its own and leaves there its scores of the held-out parts; then its checkpoint is
+deleted. After a kill, finished runs stay and unfinished ones go on from their checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+
+from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact
+from workbench.batches.loader import Listings, Order, ahead
+from workbench.draws import LABELS, stream
+from workbench.errors import MlimError
+from workbench.model.mlim import Mlim
+from workbench.recipe.schema import Arm, Model, Runtime
+from workbench.recipe.schema import Task as Section
+from workbench.tasks.catalog import choose_device, open_catalog
+from workbench.tasks.compare import labels_in_words
+from workbench.tasks.network import load_network, model_section, read_shape, save_network
+from workbench.train.checkpoint import write
+from workbench.train.loop import Plan, fit
+from workbench.train.stopping import Stop, stoppable
+from workbench.train.task import Movable, Task
+
+Scores = dict[str, NDArray[np.float64]]  # of the held-out parts
+SCORES, STATE, HEAD = "scores.safetensors", "checkpoint.safetensors", "head.safetensors"
+
+
+class Tuning(Protocol):
+    """What a task is tuned on and by; it is sent to other processes."""
+
+    @property
+    def section(self) -> Section: ...
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """(n,) product group of each training label."""
+
+    def objective(self, network: Mlim) -> Task[Any]:
+        """The network with a new head, and its losses."""
+
+    def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Movable:
+        """The training labels of these places, as the network reads them."""
+
+    def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
+        """What the network says of the held-out parts; `size` listings are read at once."""
+
+    def outcome(self, scores: Scores) -> str:
+        """How good the scores are, in a few words."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: "pretrained" or "scratch", on a share of the labels."""
+
+    arm: str
+    share: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.share:g}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every run needs, small enough to be sent to a process."""
+
+    tuning: Tuning
+    inputs: Mapping[str, Artifact]
+    model: Model
+    runtime: Runtime  # its threads are those of one process
+    device: torch.device
+    folder: Path
+    kept: Run  # the run whose network stays
+
+
+def runs_of(section: Section) -> list[Run]:
+    """The runs, longest first; the first is the pre-trained network on the most labels."""
+    arms = ("pretrained", "scratch") if section.scratch else ("pretrained",)
+    shares = sorted(set(section.label_shares), reverse=True)
+    return [Run(arm, share, seed) for share in shares for seed in dict.fromkeys(section.seeds) for arm in arms]
+
+
+def choose_labels(groups: NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:
+    """Places of a share of the labels, by product groups drawn at random; a smaller share is part of a larger."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    rank = stream(seed, LABELS).permutation(len(names))
+    return np.flatnonzero(rank[group_of] < max(1, round(share * len(names))))
+
+
+def steps_for(arm: Arm, labels: int, share: float) -> int:
+    """Optimizer steps: few labels are seen more often, so that steps shrink by the root of the share only."""
+    return max(1, round(arm.epochs * math.ceil(labels / arm.optim.batch_size) * math.sqrt(share)))
+
+
+def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
+    """Train all runs of a task in `work.folder`: the scores of each.
+
+    Leaves the network of the first run as model.safetensors, model.json and head.safetensors. Raises Interrupted,
+    all runs saved, when the user stops it, and whatever a run raised.
+    """
+    runs = runs_of(tuning.section)
+    device = choose_device(work)
+    cores = work.runtime.threads or len(os.sched_getaffinity(0))
+    processes = min(cores, len(runs)) if device.type == "cpu" else 1  # of all runs, finished or not: see below
+    # The threads of a process change the last digits, so a resumed task must have as many as an uninterrupted one.
+    runtime = work.runtime.model_copy(update={"threads": cores // processes})
+    model = model_section(work.inputs["pretrain"])
+    bench = Bench(tuning, work.inputs, model, runtime, device, work.folder, kept=runs[0])
+    open_runs = [run for run in runs if not (work.folder / run.name / SCORES).exists()]
+    train = _one_by_one if processes == 1 else _side_by_side
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        console=work.console,
+        disable=not work.console.is_terminal,
+    )
+    with stoppable() as stop, bar:
+        task = bar.add_task("", total=len(runs), completed=len(runs) - len(open_runs))
+        for run, seconds in train(bench, open_runs, processes, stop):
+            outcome = tuning.outcome(_read(work.folder / run.name)[0])
+            line = f"{run.arm}, {labels_in_words(run.share)}, seed {run.seed}: {outcome} ({seconds:.0f} s)"
+            bar.update(task, advance=1, description=line)
+            if not work.console.is_terminal:
+                work.console.print(f"  {line}", soft_wrap=True, markup=False)
+    if stop():
+        raise stop.interrupted(what)
+    for run in runs:  # a run was killed between its scores and this
+        (work.folder / run.name / STATE).unlink(missing_ok=True)
+    return {run: _read(work.folder / run.name)[0] for run in runs}
+
+
+def _read(folder: Path) -> tuple[Scores, NDArray[np.int64]]:
+    """A finished run's scores, and the labels it learned from."""
+    tensors = load_file(folder / SCORES)
+    labels = tensors.pop("labels")
+    return {part: scores.astype(np.float64) for part, scores in tensors.items()}, labels
+
+
+def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], bool]) -> bool:
+    """Train one network and write its scores; False when `stop()` asked for an end before the last step."""
+    if stop():
+        return False
+    tuning, folder = bench.tuning, bench.folder / run.name
+    arm = tuning.section.pretrained if run.arm == "pretrained" else tuning.section.scratch
+    assert arm is not None
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(run.seed)
+    start = bench.inputs["pretrain"].folder
+    network = load_network(start) if run.arm == "pretrained" else Mlim(*read_shape(start))
+    objective = tuning.objective(network)
+    labels = choose_labels(tuning.groups, run.share, run.seed)
+    steps = steps_for(arm, len(tuning.groups), run.share)
+    batch_size, micro = arm.optim.batch_size, arm.optim.micro_batch or arm.optim.batch_size
+    order = Order(len(labels), batch_size, epochs=steps, seed=run.seed)
+
+    def micro_batches(step: int) -> list[Movable]:
+        epoch, chosen = order.at(step)
+        parts = (labels[chosen[start : start + micro]] for start in range(0, len(chosen), micro))
+        return [tuning.micro_batch(listings, part, epoch, run.seed) for part in parts]
+
+    plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bf16=bench.model.precision == "bf16")
+    batches = lambda first: ahead(micro_batches, range(first, steps))  # noqa: E731
+    if not fit(objective, batches, plan, folder, bench.device, stop=stop):
+        return False
+    model = objective.model.eval()
+    with torch.no_grad():
+        scores = tuning.scores(model, listings, bench.device, micro)
+    if run == bench.kept:
+        head: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if not n.startswith("network.")}
+        write(bench.folder / HEAD, head)
+        save_network(bench.folder, network)
+    write(folder / SCORES, scores | {"labels": torch.from_numpy(labels)})
+    (folder / STATE).unlink()
+    return True
+
+
+def _one_by_one(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -> Iterator[tuple[Run, float]]:
+    torch.set_num_threads(bench.runtime.threads)
+    listings = open_catalog(bench.inputs, bench.model, bench.runtime).listings
+    for run in runs:
+        begun = time.monotonic()
+        if train_run(bench, listings, run, stop):
+            yield run, time.monotonic() - begun
+
+
+def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -> Iterator[tuple[Run, float]]:
+    """In processes of their own: at these sizes two with a thread each do more than one with two."""
+    if not runs:
+        return
+    context = multiprocessing.get_context("spawn")
+    ending = context.Event()
+    pool = ProcessPoolExecutor(processes, context, _enter, (bench, ending))
+    try:
+        with _ctrl_c_later():
+            waiting = {pool.submit(_work, run): run for run in runs}
+        while waiting:
+            done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            if stop():
+                ending.set()
+            for future in done:
+                run, seconds = waiting.pop(future), future.result()
+                if seconds is not None:
+                    yield run, seconds
+    except BrokenProcessPool:
+        if not stop():
+            raise MlimError("a process was killed (out of memory?); run the same command again: it goes on") from None
+    finally:
+        ending.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Processes started within it never see Ctrl-C, which a terminal sends to all of them; this one sees it after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_own: tuple[Bench, Listings, Event]  # of a process that trains
+
+
+def _enter(bench: Bench, ending: Event) -> None:
+    """Begin a process: it ends its run when asked by its parent alone, and dies with it."""
+    global _own
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(bench.runtime.threads)
+    _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime).listings, ending
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(run: Run) -> float | None:
+    """Seconds a run took, None when it was stopped."""
+    bench, listings, ending = _own
+    begun = time.monotonic()
+    return time.monotonic() - begun if train_run(bench, listings, run, ending.is_set) else None
