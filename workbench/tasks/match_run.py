@@ -31,7 +31,7 @@ NOTHING = "The test part has no pairs of both kinds, matching and not: nothing c
 
 @dataclass(frozen=True)
 class ArmScores:
-    """What an arm says of the held-out pairs: part -> scores, one for each seed."""
+    """What an arm says of the held-out pairs: part -> scores, one for each seed; a network's are probabilities."""
 
     arm: str
     share: float | None
@@ -55,7 +55,7 @@ def run_match(work: Work, match: Match) -> dict[str, Any]:
 
     arms: dict[tuple[str, float | None], list[Mapping[str, Floats]]] = {}
     for run, scores in runs.items():
-        arms.setdefault((run.arm, run.share), []).append(scores)
+        arms.setdefault((run.arm, run.share), []).append({part: 1 / (1 + np.exp(-s)) for part, s in scores.items()})
     tuned = [ArmScores(arm, share, seeds) for (arm, share), seeds in arms.items()]
     catalog = open_catalog(work.inputs, model_section(work.inputs["pretrain"]), work.runtime)
     known = {part: pairs.of(part) for part in PARTS if part == "train" or len(pairs.of(part))}
@@ -149,16 +149,16 @@ def _curve(test: Pairs, scores_n: Floats) -> list[list[float]]:
 
 
 def _examples(test: Pairs, scores_n: Floats) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The pairs judged rightly and wrongly with the most certainty; log odds above 0 say: the same product."""
-    order = np.argsort(-np.abs(scores_n), kind="stable")
-    right = (scores_n > 0) == test.match
+    """The pairs judged rightly and wrongly with the most certainty; above 0.5 says: the same product."""
+    order = np.argsort(-np.abs(scores_n - 0.5), kind="stable")
+    right = (scores_n > 0.5) == test.match
     return tuple(  # type: ignore[return-value]
         [
             {
                 "left": {"row": int(test.rows[i, 0])},
                 "right": {"row": int(test.rows[i, 1])},
                 "match": int(test.match[i]),
-                "score": _probability(scores_n[i]),
+                "score": float(scores_n[i]),
             }
             for i in order[right[order] == wanted][:EXAMPLES]
         ]
@@ -166,12 +166,8 @@ def _examples(test: Pairs, scores_n: Floats) -> tuple[list[dict[str, Any]], list
     )
 
 
-def _probability(log_odds: Any) -> Any:
-    return 1 / (1 + np.exp(-log_odds))
-
-
 def _write_scores(path: Path, ids: pl.Series, held_out: Mapping[str, Pairs], arms: Sequence[ArmScores]) -> None:
-    """A line a pair: a network's score is the mean probability over its seeds, a baseline's its own measure."""
+    """A line a pair, a column an arm: the mean over its seeds."""
     rows = np.vstack([p.rows for p in held_out.values()])
     table = {
         "left": ids[rows[:, 0]],
@@ -181,6 +177,5 @@ def _write_scores(path: Path, ids: pl.Series, held_out: Mapping[str, Pairs], arm
     }
     for arm in arms:
         scores = np.array([np.concatenate([seed[part] for part in held_out]) for seed in arm.seeds])
-        baseline = arm.arm.endswith(" baseline")
-        table[_name(arm.arm, arm.share)] = (scores if baseline else _probability(scores)).mean(0)
+        table[_name(arm.arm, arm.share)] = scores.mean(0)
     pl.DataFrame(table).write_parquet(path)

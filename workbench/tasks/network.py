@@ -13,7 +13,7 @@ from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.model.bert import Size, bert_size, load_bert
 from workbench.model.mlim import SIZES, Mlim, Shape
-from workbench.recipe.schema import Model
+from workbench.recipe.schema import Model, Start
 from workbench.text.tokenizer import TextTokenizer
 from workbench.train.checkpoint import read_weights, write
 
@@ -60,6 +60,23 @@ def load_network(folder: Path) -> Mlim:
     network = Mlim(*read_shape(folder))
     read_weights(folder / WEIGHTS, network)
     return network
+
+
+@torch.no_grad()
+def shrink_and_perturb(network: Mlim, start: Start) -> None:
+    """Shrink the weights towards those of a fresh network and add noise (Ash & Adams 2020), in place.
+
+    Matrices become shrink * w + perturb * std(w) * noise; gains of norms are shrunk towards 1, offsets towards 0.
+    The noise comes from the global generator, which the caller seeds.
+    """
+    if start == Start():
+        return
+    for name, weight in network.named_parameters():
+        if weight.ndim >= 2:
+            weight.copy_(start.shrink * weight + start.perturb * weight.std() * torch.randn_like(weight))
+        else:
+            fresh = 1.0 if name.endswith("weight") else 0.0
+            weight.lerp_(torch.full_like(weight, fresh), 1 - start.shrink)
 
 
 def mean_of_tokens(batch: Batch, text_BLD: Tensor, image_BPD: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ from workbench.recipe.schema import Arm, Model, Runtime
 from workbench.recipe.schema import Task as Section
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.compare import labels_in_words
-from workbench.tasks.network import load_network, model_section, read_shape, save_network
+from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
 from workbench.train.checkpoint import write
 from workbench.train.loop import Plan, fit
 from workbench.train.stopping import Stop, stoppable
@@ -173,7 +173,12 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     folder.mkdir(exist_ok=True)
     torch.manual_seed(run.seed)
     start = bench.inputs["pretrain"].folder
-    network = load_network(start) if run.arm == "pretrained" else Mlim(*read_shape(start))
+    if run.arm == "pretrained":
+        network = load_network(start)
+        shrink_and_perturb(network, tuning.section.start)
+    else:
+        network = Mlim(read_shape(start)[0])
+    network.set_dropout(tuning.section.dropout)
     objective = tuning.objective(network)
     labels = choose_labels(tuning.groups, run.share, run.seed)
     steps = steps_for(arm, len(tuning.groups), run.share)

@@ -1,0 +1,211 @@
+"""Matching: a symmetric score, losses that add up, and results that equal scikit-learn's."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from tests.tasks import shop
+from tests.tiny import batch, network, scatter
+from workbench.artifacts.store import Artifact
+from workbench.batch import Batch
+from workbench.errors import DataError
+from workbench.model.mlim import Mlim
+from workbench.tasks.match_run import ArmScores, measure
+from workbench.tasks.network import load_network, mean_of_tokens
+from workbench.tasks.pair_net import PairBatch, PairLoss, PairNet
+from workbench.tasks.pairs import Pairs
+
+
+@pytest.fixture
+def net() -> PairNet:
+    model = PairNet(network()).eval()
+    scatter(model)
+    return model
+
+
+def test_a_score_is_the_same_both_ways_round(net: PairNet) -> None:
+    points_BD = net.embed(batch([1, 5, 3, 0]))
+    scores_BB = net.all_scores(points_BD)
+    left, right = torch.triu_indices(4, 4)
+    scores = net.scores(points_BD[left], points_BD[right])
+    assert torch.equal(scores, net.scores(points_BD[right], points_BD[left]))
+    torch.testing.assert_close(scores, scores_BB[left, right])
+    torch.testing.assert_close(points_BD.norm(dim=1), torch.ones(4))
+
+
+def test_padding_and_missing_pictures_do_not_enter_a_listing(net: PairNet) -> None:
+    made = batch([2, 7])
+    alone = net.embed(batch_of(made, [0]))
+    torch.testing.assert_close(net.embed(made)[:1], alone, rtol=1e-5, atol=1e-6)
+    blind = replace(made, has_image_B=torch.tensor([False, True]))
+    text_BLD, image_BPD = net.network.encode(blind)
+    expected = text_BLD[0, :4].mean(0)  # [CLS], two words, [SEP]
+    torch.testing.assert_close(mean_of_tokens(blind, text_BLD, image_BPD)[0], expected)
+
+
+def batch_of(made: Batch, places: list[int]) -> Batch:
+    cut = {name: tensor[places] for name, tensor in vars(made).items()}
+    longest = int(cut["text_real_BL"].sum(1).max())
+    return Batch(
+        **{n: t[:, :longest] if n in ("tokens_BL", "text_real_BL", "text_masked_BL") else t for n, t in cut.items()}
+    )
+
+
+def test_the_losses_are_the_cross_entropies(net: PairNet) -> None:
+    pairs = PairBatch(batch([2, 7, 4, 1]), torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([1.0, 0, 0]))
+    loss = PairLoss(net)
+    sums, counts = loss.sums(pairs), loss.counts(pairs)
+    assert counts == {"pairs": 3, "in_batch": 2} and len(pairs) == 3
+    scores = net.all_scores(net.embed(pairs.batch)).detach().numpy().astype(np.float64)
+    odds = scores[[0, 1, 2], [1, 2, 3]]
+    expected = np.log1p(np.exp(-odds[0])) + np.log1p(np.exp(odds[1:])).sum()
+    assert sums["pairs"].item() == pytest.approx(expected, rel=1e-5)
+    found = [np.log(np.exp(scores[i, [j for j in range(4) if j != i]]).sum()) - scores[0, 1] for i in (0, 1)]
+    assert sums["in_batch"].item() == pytest.approx(sum(found), rel=1e-4)
+
+
+def test_micro_batches_of_pairs_give_the_gradient_of_the_whole(net: PairNet) -> None:
+    made = batch([2, 7, 4, 1, 3])
+    left, right, match = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 2, 3, 4]), torch.tensor([1.0, 0, 0, 1])
+    whole = PairBatch(made, left, right, match)
+    parts = [
+        PairBatch(batch_of(made, [0, 1]), torch.tensor([0]), torch.tensor([1]), match[:1]),
+        PairBatch(batch_of(made, [0, 1, 2, 3, 4]), left[1:], right[1:], match[1:]),
+    ]
+    gradients = []
+    for batches in ([whole], parts):
+        net.zero_grad()
+        for pairs in batches:
+            (PairLoss(net).sums(pairs)["pairs"] / 4).backward()
+        gradients.append({n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_no_matching_pair_in_a_batch_is_no_nan(net: PairNet) -> None:
+    loss = PairLoss(net)
+    pairs = PairBatch(batch([2, 7]), torch.tensor([0]), torch.tensor([1]), torch.tensor([0.0]))
+    sums = loss.sums(pairs)
+    sum(sums.values()).backward()
+    assert sums["in_batch"].item() == 0
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
+# What is measured
+
+
+def pairs_of(match: list[int]) -> Pairs:
+    n = len(match)
+    return Pairs(np.arange(2 * n).reshape(n, 2), np.array(match, bool), np.array(["test"] * n))
+
+
+def test_intervals_thresholds_and_examples_by_hand() -> None:
+    stream = np.random.default_rng(0)
+    test, valid = pairs_of([1, 0] * 50), pairs_of([1, 1, 0, 1])
+    good = np.clip(test.match * 0.4 + stream.random(100) * 0.6, 0, 1)
+    other = np.clip(test.match * 0.3 + stream.random(100) * 0.7, 0, 1)
+    seeds = [{"valid": np.array([0.9, 0.8, 0.7, 0.1]), "test": s} for s in (good, other)]
+    arms = [
+        ArmScores("pretrained", 1.0, seeds),
+        ArmScores("scratch", 1.0, seeds[1:]),
+        ArmScores("text baseline", None, [{"valid": seeds[0]["valid"], "test": 1 - good}]),
+    ]
+    found = measure(arms, {"valid": valid, "test": test}, np.arange(200).astype(str), 0.9)
+    truth = [average_precision_score(test.match, s) for s in (good, other)]
+    kept, scratch, baseline = found["arms"]
+    assert kept["by_seed"] == pytest.approx(truth) and kept["seeds"] == 2 and scratch["seeds"] == 1
+    assert kept["pr_auc"]["mean"] == pytest.approx(np.mean(truth))
+    assert kept["pr_auc"]["low"] < np.mean(truth) < kept["pr_auc"]["high"]
+    above = good >= 0.8  # two of two valid pairs from 0.8 on match, two of three from 0.7 on
+    assert kept["threshold"] == {
+        "wanted_precision": 0.9,
+        "score": 0.8,
+        "precision": pytest.approx(test.match[above].mean()),
+        "recall": pytest.approx((above & test.match).sum() / 50),
+    }
+    gains = {(d["left"], d["right"], d["share"]): d for d in found["differences"]}
+    assert gains.keys() == {("pretrained", "scratch", 1.0), ("pretrained", "text baseline", 1.0)}
+    gain = gains["pretrained", "text baseline", 1.0]
+    assert gain["better"] == "left" and gain["pr_auc"]["mean"] == pytest.approx(np.mean(truth) - baseline["by_seed"][0])
+    assert found["verdict"][0].startswith(
+        "With all labels, the pre-trained network beats the best baseline, text: PR AUC"
+    )
+    right = (good > 0.5) == test.match
+    assert len(found["best"]) == 24 and len(found["worst"]) == (~right).sum()
+    sure = [abs(pair["score"] - 0.5) for pair in found["best"]]
+    assert sure == sorted(sure, reverse=True) and sure[0] == np.abs(good[right] - 0.5).max()
+    assert found["best"][0]["right"]["row"] == found["best"][0]["left"]["row"] + 1
+    assert found["curve"][0]["points"][-1] == [1.0, 0.5] and len(found["curve"]) == 3
+
+
+@pytest.mark.parametrize("match", [[], [1, 1], [0]])
+def test_test_pairs_of_one_kind_measure_nothing_and_say_so(match: list[int]) -> None:
+    scores = {"valid": np.zeros(0), "test": np.zeros(len(match))}
+    held_out = {"valid": pairs_of([]), "test": pairs_of(match)}
+    found = measure([ArmScores("pretrained", 1.0, [scores])], held_out, np.array(["g"] * 9), 0.9)
+    assert found["arms"] == found["differences"] == found["best"] == []
+    assert "nothing could be measured" in found["verdict"][0]
+
+
+def test_without_valid_pairs_there_is_no_threshold() -> None:
+    scores = {"valid": np.zeros(0), "test": np.array([0.9, 0.1])}
+    held_out = {"valid": pairs_of([]), "test": pairs_of([1, 0])}
+    (arm,) = measure([ArmScores("pretrained", 1.0, [scores])], held_out, np.array(list("abcd")), 0.9)["arms"]
+    assert arm["threshold"] == {"wanted_precision": 0.9, "score": None, "precision": None, "recall": None}
+    assert arm["pr_auc"]["mean"] == 1
+
+
+# The stage
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    shop.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path) -> Artifact:
+    return shop.make(folder, folder / "cache", "match", match=shop.match(label_shares=[1.0, 0.5], seeds=[0, 1]))[0]
+
+
+def test_from_the_feed_to_the_results(made: Artifact) -> None:
+    results = json.loads(made.path("results.json").read_text())
+    counts = results["pairs"]
+    kept = sum(counts[part]["pairs"] for part in ("train", "valid", "test"))
+    assert kept + sum(d["count"] for d in counts["dropped"]) == 4 * shop.PRODUCTS
+    assert [d["reason"] for d in counts["dropped"]] == ["crosses the split"]
+    assert sum(counts[part]["positives"] for part in ("train", "valid", "test")) == shop.PRODUCTS
+    arms = [(arm["arm"], arm["share"], arm["seeds"]) for arm in results["arms"]]
+    networks = [(arm, share, 2) for share in (1.0, 0.5) for arm in ("pretrained", "scratch")]
+    assert arms == [*networks, ("text baseline", None, 1), ("picture baseline", None, 1), ("both baseline", 1.0, 1)]
+    table = pl.read_parquet(made.path("scores.parquet"))
+    assert table.columns[:5] == ["left", "right", "match", "part", "pretrained 1"]
+    assert table.height == counts["valid"]["pairs"] + counts["test"]["pairs"]
+    test = table.filter(pl.col("part") == "test")
+    for arm in results["arms"][-3:]:
+        assert arm["by_seed"][0] == pytest.approx(average_precision_score(test["match"], test[arm["arm"]]))
+    assert test["pretrained 1"].is_between(0, 1).all()
+
+
+def test_the_kept_network_is_the_one_that_was_scored(made: Artifact) -> None:
+    assert isinstance(load_network(made.folder), Mlim)
+    assert {n for n in made.files if "/" not in n} == {
+        *("results.json", "scores.parquet", "pairs_dropped.csv"),
+        *("model.safetensors", "model.json", "head.safetensors"),
+    }
+    assert not any("checkpoint" in name for name in made.files)
+
+
+def test_pairs_of_one_kind_can_not_be_learnt_from(folder: Path, tmp_path: Path) -> None:
+    (folder / "ones.csv").write_text("left,right,match\n" + "".join(f"L{p},R{p},1\n" for p in range(shop.PRODUCTS)))
+    with pytest.raises(DataError, match=r"ones.csv: \d+ of the \d+ pairs of the train part match; expected both"):
+        shop.make(folder, folder / "cache", "match", match=shop.match(pairs="ones.csv"))
