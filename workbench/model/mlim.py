@@ -79,6 +79,12 @@ class Mlim(nn.Module):
         text_length = batch.tokens_BL.shape[1]
         return x_BSD[:, :text_length], x_BSD[:, text_length:]
 
+    def set_dropout(self, dropout: float) -> None:
+        """Change the rate of every dropout."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
+
     def masked_token_logits(self, text_BLD: Tensor, batch: Batch) -> Tensor:
         """(M, V): scores of every word at the masked text positions only."""
         logits_MV: Tensor = self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)

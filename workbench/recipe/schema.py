@@ -220,9 +220,22 @@ class Arm(Section):
     )
 
 
+class Start(Section):
+    """Shrink and perturb (Ash & Adams 2020, arXiv 1910.08475): what the pre-trained weights become before tuning.
+
+    A matrix becomes shrink * w + perturb * std(w) * noise. Weights learnt on few listings keep what they know
+    of words and pictures and lose what ties them to those listings; see docs/log.md.
+    """
+
+    shrink: Share = Field(1.0, description="factor on the pre-trained weights; 1: as they are")
+    perturb: Annotated[float, Field(ge=0)] = Field(0.0, description="noise, in standard deviations of each matrix")
+
+
 class Task(Section):
     """What every fine-tuning has."""
 
+    start: Start = Field(Start(), description="what is done to the pre-trained weights first")
+    dropout: Share = Field(0.1, description="dropout in the transformer while tuning")
     pretrained: Arm = Field(Arm(), description="the pre-trained network")
     scratch: Arm | None = Field(Arm(), description="the same network without pre-training; null: not run")
     mdo: ModalityDropout = Field(ModalityDropout(), description="modality dropout")
