@@ -58,8 +58,8 @@ def match_arm(name: str, share: float | None, value: float, score: float | None 
 def report() -> dict[str, Any]:
     pair = {"left": listing("mug"), "right": listing("cup", None), "match": 1, "score": 0.987}
     guess = {**listing("mug"), "truth": "mugs", "guess": "cups", "probability": 0.66}
-    hidden = {"text": "mug", "masked": True, "guess": HOSTILE, "right": False, "field": False}
-    marker = {"text": "title", "masked": False, "guess": None, "right": None, "field": True}
+    hidden = {"text": "mug", "masked": True, "guess": HOSTILE, "right": False, "field": False, "joined": False}
+    marker = {"text": "title", "masked": False, "guess": None, "right": None, "field": True, "joined": False}
     return {
         "about": {
             "title": f"Shop {HOSTILE}",

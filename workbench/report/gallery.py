@@ -92,6 +92,7 @@ def _tokens(tokenizer: TextTokenizer, ids: list[int], masked: list[bool], guesse
             "guess": tokenizer.decode([guess_at[i]]) if i in guess_at else None,
             "right": guess_at[i] == token if i in guess_at else None,
             "field": token in fields,
+            "joined": i > 0 and token not in fields and not tokenizer.starts_word(token),
         }
         for i, token in enumerate(ids)
         if token not in (tokenizer.cls, tokenizer.sep)

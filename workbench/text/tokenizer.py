@@ -89,6 +89,12 @@ class TextTokenizer:
         flat[np.isin(flat, self._never)] = self.unk  # a vocabulary may hold "[MASK]" as a word like others
         return flat, np.concatenate(counts)
 
+    def starts_word(self, token: int) -> bool:
+        """Whether a piece begins a word: "Ġpiece" in byte-level BPE, "piece" and not "##piece" in WordPiece."""
+        piece = self._bare.id_to_token(token) or ""
+        bytewise = (self._spec.get("decoder") or {}).get("type") == "ByteLevel"
+        return piece.startswith("Ġ") if bytewise else not piece.startswith("##")
+
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text, special tokens and markers by name; a piece of a letter shows as U+FFFD."""
         parts: list[str] = []
