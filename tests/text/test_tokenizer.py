@@ -182,3 +182,9 @@ def test_bad_use_is_told(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DataError, match="not a tokenizer that can be read"):
         load_huggingface(tmp_path, ["title"], 64)
+
+
+def test_pieces_that_begin_a_word(trained: TextTokenizer) -> None:
+    ids, _ = trained.encode_words(["unmistakably"])
+    assert [trained.starts_word(int(i)) for i in ids] == [True] + [False] * (len(ids) - 1)
+    assert len(ids) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +150,27 @@ def _curve(test: Pairs, scores_n: Floats) -> list[list[float]]:
 
 
 def _examples(test: Pairs, scores_n: Floats) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The pairs judged rightly and wrongly with the most certainty; above 0.5 says: the same product."""
+    """The pairs judged rightly and wrongly with the most certainty; above 0.5 says: the same product.
+
+    Matches and others take turns, since there are more of the others.
+    """
     order = np.argsort(-np.abs(scores_n - 0.5), kind="stable")
     right = (scores_n > 0.5) == test.match
-    return tuple(  # type: ignore[return-value]
-        [
+
+    def shown(wanted: bool) -> list[dict[str, Any]]:
+        kinds = (order[(right[order] == wanted) & (test.match[order] == kind)] for kind in (True, False))
+        turns = [int(i) for pair in zip_longest(*kinds) for i in pair if i is not None]
+        return [
             {
                 "left": {"row": int(test.rows[i, 0])},
                 "right": {"row": int(test.rows[i, 1])},
                 "match": int(test.match[i]),
                 "score": float(scores_n[i]),
             }
-            for i in order[right[order] == wanted][:EXAMPLES]
+            for i in turns[:EXAMPLES]
         ]
-        for wanted in (True, False)
-    )
+
+    return shown(True), shown(False)
 
 
 def _write_scores(path: Path, ids: pl.Series, held_out: Mapping[str, Pairs], arms: Sequence[ArmScores]) -> None:
