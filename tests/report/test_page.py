@@ -15,6 +15,7 @@ from PIL import Image
 
 from workbench.report import charts, verdict
 from workbench.report.page import render
+from workbench.tasks.compare import labels_in_words
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
 
@@ -352,7 +353,7 @@ def test_one_way_and_no_way_are_said(report: dict[str, Any]) -> None:
 
 
 def test_labels_in_words() -> None:
-    words = [verdict.labels_in_words(s) for s in (1.0, 0.2, 0.03, None)]
+    words = [labels_in_words(s) for s in (1.0, 0.2, 0.03, None)]
     assert words == ["all labels", "a fifth of the labels", "3% of the labels", "no labels"]
 
 

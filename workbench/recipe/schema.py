@@ -271,7 +271,7 @@ class Report(Section):
 
     title: str = Field("mlim report", description="headline")
     examples: Annotated[int, Field(ge=1, le=48)] = Field(8, description="listings shown in each gallery")
-    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval")
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval of the probes")
     probe_draws: Count = Field(2, description="fixed masks drawn for each held-out listing in the probes")
 
 

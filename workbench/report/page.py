@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from workbench.report import charts, verdict
+from workbench.tasks.compare import labels_in_words
 
 STYLES = {
     "pretrained": "s-pre",
@@ -37,7 +38,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "interval": _interval,
         "share": _share,
         "duration": _duration,
-        "labels": verdict.labels_in_words,
+        "labels": labels_in_words,
         "arm": _arm,
         "in_text": verdict.in_text,
         "style": _style,
@@ -89,7 +90,7 @@ def _curve_charts(match: Mapping[str, Any]) -> list[charts.Chart]:
 
     return [
         charts.chart(
-            f"Precision by recall, {verdict.labels_in_words(share)}",
+            f"Precision by recall, {labels_in_words(share)}",
             [line(c) for c in curves if c["share"] in (share, None)],
             "recall",
             unit=True,

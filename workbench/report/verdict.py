@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from workbench.tasks.compare import labels_in_words
+
 Answer = Literal["yes", "no", "undecided"]
 Interval = Mapping[str, float]
 
@@ -50,14 +52,6 @@ def findings(report: Mapping[str, Any]) -> list[Finding]:
 def above_zero(interval: Interval) -> Answer:
     """yes: wholly above zero; no: wholly below; undecided: zero lies within."""
     return "yes" if interval["low"] > 0 else "no" if interval["high"] < 0 else "undecided"
-
-
-def labels_in_words(share: float | None) -> str:
-    """1.0 -> all labels, 0.2 -> a fifth of the labels, 0.03 -> 3% of the labels, None -> no labels."""
-    known = {1.0: "all", 0.5: "half of the", 0.25: "a quarter of the", 0.2: "a fifth of the", 0.1: "a tenth of the"}
-    if share is None:
-        return "no labels"
-    return f"{known.get(share, f'{share:.0%} of the')} labels"
 
 
 def in_text(arm: str) -> str:
