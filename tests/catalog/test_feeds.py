@@ -151,3 +151,20 @@ def test_the_head_alone(tmp_path: Path) -> None:
     pl.DataFrame(rows).write_ndjson(tmp_path / "a.jsonl")
     for name in ("a.parquet", "a.csv", "a.jsonl"):
         assert read_feed(tmp_path / name, limit=3).cells.rows() == [("0", "x"), ("1", "x"), ("2", "x")]
+
+
+def test_lists_and_objects_written_as_json_read_alike_from_every_format(tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "tags": ["red", "soft, warm"], "size": {"w": 1.5, "unit": "cm"}, "title": "[MASK] mug"},
+        {"id": "2", "tags": [], "size": {"w": 2.5, "unit": None}, "title": "[SEP]"},
+    ]
+    frame = pl.DataFrame(rows)
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.write_ndjson(tmp_path / "a.jsonl")
+    cells = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
+    pl.DataFrame(cells).write_csv(tmp_path / "a.csv")
+    pl.DataFrame(cells).write_csv(tmp_path / "a.tsv", separator="\t")
+    read = {name: read_feed(tmp_path / f"a.{name}").cells.rows() for name in ("csv", "tsv", "jsonl", "parquet")}
+    assert read["csv"][0] == ("1", "red, soft, warm", '{"unit":"cm","w":"1.5"}', "[MASK] mug")
+    assert read["csv"][1] == ("2", "", '{"unit":null,"w":"2.5"}', "[SEP]")
+    assert read["csv"] == read["tsv"] == read["jsonl"] == read["parquet"]

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from workbench.catalog.feeds.lines import Lines
-from workbench.catalog.feeds.table import BadRow, Rows, Table, cell_text, excerpt
+from workbench.catalog.feeds.table import BadRow, Rows, Table, cell_text, excerpt, parse_json
 
 
 def read_jsonl(path: Path, limit: int | None = None) -> Table:
@@ -26,7 +26,7 @@ def read_jsonl(path: Path, limit: int | None = None) -> Table:
         if limit is not None and len(starts) + len(bad) >= limit:
             break
         try:
-            row = _DECODER.decode(line.strip())
+            row = parse_json(line.strip())
         except (ValueError, RecursionError) as error:
             bad.append(BadRow(number, "broken JSON", f"{error}: {excerpt(line)}"))
             continue
@@ -54,4 +54,3 @@ def _whole(value: Any) -> Any:
 
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.catalog.feeds.delimited import read_delimited
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
-from workbench.catalog.feeds.table import Table
+from workbench.catalog.feeds.table import Table, unpacked
 from workbench.errors import DataError
 
 
@@ -34,7 +35,7 @@ def read_feed(path: Path, limit: int | None = None) -> Table:
     if not table.rows:
         words = ", ".join(table.cells.columns) or "none"
         raise DataError(f"{path}: the feed holds no row (header words: {words}); give one with at least one listing")
-    return table
+    return replace(table, cells=unpacked(table.cells))
 
 
 def _read(path: Path, head: bytes, limit: int | None) -> Table:

@@ -70,8 +70,34 @@ def cell_text(value: Any) -> str | None:
     if isinstance(value, list) and not any(isinstance(inner, (list, dict)) for inner in value):
         return ", ".join(text for inner in value if (text := cell_text(inner)) is not None)
     if isinstance(value, (list, dict)):
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        plain = parse_json(json.dumps(value, default=str))  # a number reads alike from every format
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return str(value)
+
+
+def unpacked(cells: pl.DataFrame) -> pl.DataFrame:
+    """The cells, those that hold a list or an object written as JSON read as `cell_text` reads such a value.
+
+    CSV and TSV have no other way to write `["red", "blue"]`, and the same catalog must read the same from any format.
+    """
+    return cells.with_columns(
+        pl.when(pl.col(name).str.contains(r"(?s)^\s*(\[.*\]|\{.*\})\s*$"))
+        .then(pl.col(name).map_elements(_unpacked, pl.String))
+        .otherwise(pl.col(name))
+        for name in cells.columns
+    )
+
+
+def _unpacked(cell: str) -> str | None:
+    if cell.strip()[:1] not in ("[", "{"):
+        return cell
+    try:
+        return cell_text(parse_json(cell.strip()))
+    except (ValueError, RecursionError):  # `[MASK]` and the like
+        return cell
+
+
+parse_json = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode  # numbers as they are written
 
 
 def excerpt(text: str) -> str:
