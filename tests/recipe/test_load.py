@@ -269,6 +269,17 @@ def test_a_label_that_no_feed_has_is_told_before_anything_runs(write):
     assert load_recipe(path, ["catalog.feeds.0.columns=null"]).finetune.classify.label == "aisle"  # guessed later
 
 
+@pytest.mark.parametrize(("role", "text"), [("title", ""), ("text.colour", "text: {colour: b}, ")])
+def test_a_label_that_the_model_reads_is_refused(write, role, text):
+    columns = f"{{id: a, title: {'x' if text else 'b'}, {text}labels: {{kind: b}}}}"
+    path = write(f"{CATALOG}      columns: {columns}\nfinetune: {{classify: {{label: kind}}}}\n")
+    assert error_of(path) == (
+        f"{path}, line 4: catalog.feeds.0.columns.{role} is the column 'b', which is also the label of "
+        "finetune.classify: the model would read the answer; take it out of one of them"
+    )
+    assert load_recipe(path, ["finetune.classify=null"])
+
+
 def test_published_weights_need_their_own_vocabulary(write, tmp_path):
     path = write(CATALOG + "model:\n  bert: published\n")
     assert error_of(path) == (

@@ -255,7 +255,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
 
 
 def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
-    """A label that no feed has would only be noticed after pre-training."""
+    """A label that no feed has would only be noticed after pre-training; one that the model reads, never."""
     columns = [feed.columns for feed in recipe.catalog.feeds]
     task, key = recipe.finetune.classify, ("finetune", "classify", "label")
     known = {name for roles in columns if roles for name in roles.labels}
@@ -264,6 +264,16 @@ def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
             f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {task.label!r} in "
             f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
         )
+    for i, roles in enumerate(columns):
+        if not task or not roles or (word := roles.labels.get(task.label)) is None:
+            continue
+        read: dict[KeyPath, str] = {("title",): roles.title, **{("text", name): c for name, c in roles.text.items()}}
+        for role in (role for role, column in read.items() if column == word):
+            at = ("catalog", "feeds", i, "columns", *role)
+            raise RecipeError(
+                f"{_where(source.origins, at) or top.where}: {_dotted(at)} is the column {word!r}, which is also the "
+                f"label of {_dotted(key[:-1])}: the model would read the answer; take it out of one of them"
+            )
 
 
 def _check_bert(recipe: Recipe, source: _Source, top: Origin) -> None:
