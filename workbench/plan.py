@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.key import Digests, key_of
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Store
-from workbench.errors import DataError
+from workbench.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,12 +113,25 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
 
 
 def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step]:
-    """The steps that the goals need, in order. Raises DataError for a source that isn't there."""
+    """The steps that the goals need, in order.
+
+    Raises DataError for a source that isn't there, RecipeError for a cache or reports folder that can't be written.
+    """
+    for key in ("cache", *(["reports"] if "report" in goals else [])):
+        _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
     store, digests = Store(recipe.runtime.cache), Digests(recipe.runtime.cache / "digests.json")
     try:
         return plan_stages(wanted(builders(recipe, Sources(recipe, digests)), goals), store)
     finally:
         digests.save()
+
+
+def _check_writable(key: str, folder: Path) -> None:
+    """Told before anything runs, not after the hours that a report takes."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    found = "not a folder" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "not writable"
+    if found:
+        raise RecipeError(f"{key}: {folder}: {there} is {found}; give a folder that can be written")
 
 
 def wanted(stages: Mapping[str, Builder], goals: Sequence[str]) -> list[Stage]:

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from workbench.errors import DataError
+from workbench.recipe.schema import Match
+from workbench.tasks.match import stage
 from workbench.tasks.pairs import read_pairs
 
 ITEMS = pl.DataFrame(
@@ -75,3 +77,10 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("left,right,match\né,b,1\n".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):
         read_pairs(tmp_path / "latin.csv", ITEMS)
+
+
+def test_a_bad_file_is_told_when_the_stage_is_planned(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("left,right,match\na,b,1\na,c,yes\n")
+    with pytest.raises(DataError, match="line 3, column match: found 'yes'"):
+        stage(Match(pairs=path), {})

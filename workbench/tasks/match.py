@@ -14,10 +14,13 @@ from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Match
+from workbench.tasks.pairs import check_pairs
 
 
 def stage(match: Match, digests: Mapping[str, str]) -> Stage:
     """Fine-tuning for `match`; `digests` holds that of its pairs."""
+
+    check_pairs(match.pairs)  # before the hours of pre-training
 
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.tasks.match_run import run_match  # torch and scikit-learn

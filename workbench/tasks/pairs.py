@@ -66,6 +66,12 @@ def read_pairs(path: Path, items: pl.DataFrame) -> tuple[Pairs, pl.DataFrame]:
     return Pairs(rows_n2, np.array(matches, bool), np.array(of_part, np.str_)), table
 
 
+def check_pairs(path: Path) -> None:
+    """Raises the DataErrors of `read_pairs` that need no catalog."""
+    for _ in _lines(path):
+        pass
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str, str, bool]]:
     """Line in the file, left, right and match of each pair."""
     try:
