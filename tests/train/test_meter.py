@@ -12,10 +12,10 @@ from workbench.train.loop import Progress
 from workbench.train.meter import Meter
 
 
-def meter(folder: Path, terminal: bool) -> tuple[str, list[dict[str, float]]]:
+def meter(folder: Path, terminal: bool, every: int = 2) -> tuple[str, list[dict[str, float]]]:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=150)
     log = folder / "log.jsonl"
-    with Meter(Work(folder, {}, Runtime(), console, log), "pretrain", steps=4, every=2) as show:
+    with Meter(Work(folder, {}, Runtime(), console, log), "pretrain", steps=4, every=every) as show:
         for step in (1, 2, 3, 4):
             show(Progress(step, {"mlm": 2.0, "recon": 0.5}, samples=32, seconds=0.25, waited=0.0625 * (step > 2)))
     assert isinstance(console.file, io.StringIO)
@@ -29,6 +29,14 @@ def test_each_line_of_the_log_sums_the_steps_since_the_last(tmp_path: Path) -> N
         {"step": 4, "samples": 64, "seconds": 0.5, "waited": 0.125},
     ]
     assert shown.strip() == ""
+
+
+def test_the_last_steps_are_logged_too(tmp_path: Path) -> None:
+    _, lines = meter(tmp_path, terminal=False, every=3)
+    assert lines == [
+        {"step": 3, "samples": 96, "seconds": 0.75, "waited": 0.0625},
+        {"step": 4, "samples": 32, "seconds": 0.25, "waited": 0.0625},
+    ]
 
 
 def test_the_bar_shows_speed_data_wait_and_losses(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, work: Work, what: str, steps: int, every: int) -> None:
         self._every = every
         self._log = work.log
+        self._step = 0
         self._losses: dict[str, float] = {}
         self._window = [0.0, 0.0, 0.0]  # samples, seconds, seconds waited since the last line
         self._bar = Bar(
@@ -43,6 +44,8 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        if self._window[0]:  # the last steps, or all of a short training
+            self._write()
 
     def __call__(self, progress: Progress) -> None:
         for name, value in progress.losses.items():
@@ -53,8 +56,13 @@ class Meter:
         losses = "  ".join(f"{name} {value:.3f}" for name, value in self._losses.items())
         seen = f"{samples / seconds:.0f}/s  data wait {waited / seconds:.0%}  {losses}"
         self._bar.update(self._task, completed=progress.step, seen=seen)
+        self._step = progress.step
         if progress.step % self._every == 0:
-            with self._log.open("a") as log:
-                times = {"step": progress.step, "samples": samples, "seconds": seconds, "waited": waited}
-                log.write(json.dumps(times) + "\n")
-            self._window = [0.0, 0.0, 0.0]
+            self._write()
+
+    def _write(self) -> None:
+        samples, seconds, waited = self._window
+        with self._log.open("a") as log:
+            times = {"step": self._step, "samples": samples, "seconds": seconds, "waited": waited}
+            log.write(json.dumps(times) + "\n")
+        self._window = [0.0, 0.0, 0.0]
