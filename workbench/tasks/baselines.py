@@ -85,7 +85,8 @@ def classify_rows(
     def guess(x: sp.csr_matrix) -> NDArray[np.int64]:
         # One class against the rest, by one thread: as good as all at once, and many words take a tenth of the time.
         wide = x.shape[1] > len(train_rows)
-        one = LogisticRegression(C=30, solver="liblinear", dual=wide, tol=0.01 if wide else 1e-4, random_state=0)
+        tol = 0.01 if wide else 1e-4
+        one = LogisticRegression(C=30, solver="liblinear", dual=wide, tol=tol, max_iter=1000, random_state=0)
         return np.asarray(OneVsRestClassifier(one).fit(x[train_rows], known).predict(x[rows]))
 
     return {name: guess(x) for name, x in features.items()}

@@ -43,8 +43,12 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     catalog = open_catalog(work.inputs, model, work.runtime)
     train, valid = catalog.pictured("train"), catalog.pictured("valid")
     if not len(train):
+        reasons = (
+            ", ".join(f"{reason} ({n})" for reason, n in work.inputs["images"].summary["reasons"].items()) or "none"
+        )
         raise DataError(
-            "pretrain: no listing of the train part has both a usable picture and a text; "
+            "pretrain: no listing of the train part has both a usable picture and a text; pictures that can't be used: "
+            f"{reasons}; name their column and place in catalog.feeds (columns.picture, pictures); "
             f"{work.inputs['images'].path('pictures.csv')} lists the pictures and what is wrong with them"
         )
     torch.manual_seed(pretrain.seed)
