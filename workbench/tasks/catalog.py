@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
+from workbench.errors import RecipeError
 from workbench.images.decode_cpu import Decoder
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Model, Runtime
@@ -48,8 +49,10 @@ def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime)
 
 
 def choose_device(work: Work) -> torch.device:
-    """The device of the recipe's runtime section; also sets torch's threads."""
+    """The device of the recipe's runtime section; also sets torch's threads. RecipeError for a GPU that isn't there."""
     if work.runtime.threads:
         torch.set_num_threads(work.runtime.threads)
     wanted = work.runtime.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("runtime.device: found no GPU that torch can use; expected one for 'cuda'; give auto or cpu")
     return torch.device("cuda" if wanted == "auto" and torch.cuda.is_available() else wanted.replace("auto", "cpu"))
