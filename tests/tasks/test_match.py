@@ -139,8 +139,10 @@ def test_intervals_thresholds_and_examples_by_hand() -> None:
     )
     right = (good > 0.5) == test.match
     assert len(found["best"]) == 24 and len(found["worst"]) == (~right).sum()
-    sure = [abs(pair["score"] - 0.5) for pair in found["best"]]
-    assert sure == sorted(sure, reverse=True) and sure[0] == np.abs(good[right] - 0.5).max()
+    assert [pair["match"] for pair in found["best"]] == [1, 0] * 12  # in turns, the surest of each kind first
+    for kind in (1, 0):
+        sure = sorted(np.abs(good[right & (test.match == kind)] - 0.5), reverse=True)
+        assert [abs(pair["score"] - 0.5) for pair in found["best"] if pair["match"] == kind] == sure[:12]
     assert found["best"][0]["right"]["row"] == found["best"][0]["left"]["row"] + 1
     assert found["curve"][0]["points"][-1] == [1.0, 0.5] and len(found["curve"]) == 3
 
