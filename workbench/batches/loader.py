@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.batch import Batch
-from workbench.batches.masking import Masks, draw_masks, draw_modality_dropout
+from workbench.batches.masking import draw_masks, draw_modality_dropout
 from workbench.draws import ORDER, stream
 from workbench.images.augment import colour, draw, identity
 from workbench.images.decode_cpu import Decoder
@@ -76,19 +76,6 @@ class Listings:
         dropout: ModalityDropout | None = None,
     ) -> Batch:
         """The listings of these rows, masked and augmented as (seed, epoch, row) says; nothing of it by default."""
-        return self.masked_batch(rows_B, epoch=epoch, seed=seed, masking=masking, augment=augment, dropout=dropout)[0]
-
-    def masked_batch(
-        self,
-        rows_B: Rows,
-        *,
-        epoch: int,
-        seed: int,
-        masking: Masking,
-        augment: Augment | None = None,
-        dropout: ModalityDropout | None = None,
-    ) -> tuple[Batch, Masks]:
-        """As `batch`, with the masks and their modes."""
         keep_text_B, keep_image_B = np.ones((2, len(rows_B)), bool)
         if dropout is not None:
             keep_text_B, keep_image_B = draw_modality_dropout(dropout, seed, epoch, rows_B)
@@ -105,7 +92,7 @@ class Listings:
             pixels_BCHW = colour(pixels_BCHW, augmentation)
         pixels_BCHW[~keep_image_B] = 0
         arrays = (rows_B, tokens_BL, real_BL, masks.text_BL, pixels_BCHW, masks.image_BP, keep_image_B, keep_text_B)
-        return Batch(*map(torch.from_numpy, arrays)), masks
+        return Batch(*map(torch.from_numpy, arrays))
 
     def _texts(self, rows_B: Rows, keep_B: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_], NDArray[np.bool_]]:
         """[CLS] text [SEP], padded to the longest: ids, where real, and where ordinary tokens are; each (B, L)."""

@@ -11,12 +11,16 @@ def mlm_sum(logits_MV: Tensor, tokens_M: Tensor) -> Tensor:
     return F.cross_entropy(logits_MV.float(), tokens_M, reduction="sum")
 
 
-def recon_sum(redrawn_BCHW: Tensor, pixels_BCHW: Tensor, has_image_B: Tensor) -> Tensor:
-    """Squared error summed over the channels, averaged over *all* pixels of a picture, summed over pictures.
+def recon_errors(redrawn_BCHW: Tensor, pixels_BCHW: Tensor) -> Tensor:
+    """(B,) squared error summed over the channels, averaged over *all* pixels of a picture, masked or not.
 
-    Masked or not, every pixel counts (paper, Loss: RECON). Both in [0, 1]; listings without a picture count nothing.
+    (Paper, Loss: RECON.) Both in [0, 1]; ValueError when the shapes differ, since one channel would broadcast to three.
     """
     if redrawn_BCHW.shape != pixels_BCHW.shape:
         raise ValueError(f"shapes differ: {tuple(redrawn_BCHW.shape)} redrawn, {tuple(pixels_BCHW.shape)} true")
-    error_B = (redrawn_BCHW - pixels_BCHW).square().sum(1).mean((1, 2))
-    return (error_B * has_image_B).sum()
+    return (redrawn_BCHW - pixels_BCHW).square().sum(1).mean((1, 2))
+
+
+def recon_sum(redrawn_BCHW: Tensor, pixels_BCHW: Tensor, has_image_B: Tensor) -> Tensor:
+    """`recon_errors` summed over the pictures; listings without one count nothing."""
+    return (recon_errors(redrawn_BCHW, pixels_BCHW) * has_image_B).sum()

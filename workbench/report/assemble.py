@@ -16,6 +16,7 @@ from PIL import Image
 from workbench import __version__
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
+from workbench.catalog.ingest import read_items
 from workbench.errors import DataError
 from workbench.images.origin import Absent, Pictures, open_pictures
 from workbench.images.picture import Broken, own_pixel_limit, square
@@ -60,7 +61,7 @@ class _Shelf:
     """Listings to show, by row; the pictures of those shown are put into `pictures`."""
 
     def __init__(self, artifacts: Mapping[str, Artifact], pictures: dict[str, bytes]) -> None:
-        self.items = pl.read_parquet(artifacts["ingest"].path("items.parquet"))
+        self.items = read_items(artifacts["ingest"].folder)
         self._shards = Shards(artifacts["images"].folder)
         self._pictures = pictures
 

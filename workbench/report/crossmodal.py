@@ -18,6 +18,7 @@ from torch import Tensor
 from workbench.batch import Batch
 from workbench.batches.masking import HEAVY_IMAGE, HEAVY_TEXT
 from workbench.draws import ORDER, stream
+from workbench.model.losses import recon_errors
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Mam, ModalityDropout
 from workbench.tasks import metrics
@@ -147,7 +148,7 @@ def mlm_by_listing(network: Mlim, batch: Batch) -> Tensor:
 def recon_by_listing(network: Mlim, batch: Batch) -> Tensor:
     """(B,) squared error summed over the channels, averaged over all pixels of each picture."""
     _, image_BPD = network.encode(batch)
-    return (network.redraw(image_BPD) - batch.pixels_BCHW.float() / 255).square().sum(1).mean((1, 2))
+    return recon_errors(network.redraw(image_BPD), batch.pixels_BCHW.float() / 255)
 
 
 def _beside(batch: Batch, text: Batch) -> Batch:

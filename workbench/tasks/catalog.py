@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
+from workbench.catalog.ingest import read_items
 from workbench.errors import RecipeError
 from workbench.images.decode_cpu import Decoder
 from workbench.images.shard import Shards
@@ -45,7 +46,7 @@ def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime)
     shards = Shards(inputs["images"].folder)
     pictures = Decoder(shards, model.image_side, runtime.threads)
     listings = Listings(TokenTable(inputs["tokens"].folder), pictures, (model.image_side // model.patch) ** 2)
-    return Catalog(pl.read_parquet(inputs["ingest"].path("items.parquet")), listings, shards)
+    return Catalog(read_items(inputs["ingest"].folder), listings, shards)
 
 
 def choose_device(work: Work) -> torch.device:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.artifacts.stage import Work
+from workbench.catalog.ingest import read_items
 from workbench.errors import DataError
 from workbench.recipe.schema import Classify
 from workbench.tasks import baselines
@@ -39,7 +40,7 @@ class ArmGuesses:
 
 def run_classify(work: Work, classify: Classify) -> dict[str, Any]:
     """Tune, measure, write; the summary for the manifest."""
-    items = pl.read_parquet(work.inputs["ingest"].path("items.parquet"))
+    items = read_items(work.inputs["ingest"].folder)
     names, label_N = read_labels(items, classify.label)
     labelled = {part: np.flatnonzero((items["part"] == part).to_numpy() & (label_N >= 0)) for part in PARTS}
     train, test = labelled["train"], labelled["test"]
