@@ -196,13 +196,24 @@ def _make(
         artifact = store.find(name, step.key)  # another process may have made it since the plan
         if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
-            summary = step.stage.run(Work(folder, inputs, runtime, console, log))
+            summary = step.stage.run(Work(folder, inputs, runtime, console, log, _earlier(step, store)))
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)
+
+
+def _earlier(step: Step, store: Store) -> Artifact | None:
+    """The newest artifact that the same stage made by the same rules from other inputs."""
+    alike = ("stage", "version", "section")
+    found = (
+        a
+        for a in reversed(store.all_of(step.stage.name))
+        if all(a.ingredients[k] == step.ingredients[k] for k in alike)
+    )
+    return next(found, None)
 
 
 def tell(artifact: Artifact, console: Console) -> None:

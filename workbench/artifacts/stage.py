@@ -23,6 +23,8 @@ class Work:
     runtime: Runtime
     console: Console
     log: Path  # a file for what differs from run to run (times); no part of the artifact
+    earlier: Artifact | None = None  # the newest artifact of the same stage, version and section: what it holds of
+    # unchanged listings may be taken over, the bytes written being the same as if it weren't there
 
 
 @dataclass(frozen=True)

@@ -33,17 +33,37 @@ class Columns(Section):
     group: str | None = Field(
         None, description="column of the product group: listings of one group never cross the split; default: the id"
     )
-    picture: str | None = Field(None, description="column that names the picture inside `pictures`")
+    picture: str | None = Field(None, description="column that names the picture (or pictures, the main one first)")
+    pictures: tuple[str, ...] = Field((), description="further columns that name pictures, in their order")
+    code: str | None = Field(
+        None, description="column of the GTIN (EAN, UPC, ISBN): listings of one code never cross the split"
+    )
+    price: str | None = Field(None, description="column of the price, with or without a currency")
+    language: str | None = Field(None, description="column of the language or locale")
+    split: str | None = Field(None, description="column of a split made elsewhere: train, valid or test")
 
 
 class Feed(Section):
-    """One feed file: CSV, TSV, JSON lines or Parquet."""
+    """One feed: a file or folder of any known format, a data set of the `datasets` library, or an SQL query."""
 
-    path: Path = Field(description="the feed file")
+    path: Path | None = Field(None, description="the feed file, or the folder of a data set")
+    dataset: str | None = Field(None, description="name of a `datasets` data set on the hub: NAME, or NAME:SPLIT")
+    database: str | None = Field(None, description="postgresql://… or duckdb://FILE, asked with `query`")
+    query: str | None = Field(None, description="SQL whose rows are the feed")
+    as_of: str = Field("", description="any word; another word reads `database` or `dataset` again")
+    feed: str | None = Field(None, description="the feed's format by name, where the guess is wrong (docs/feeds.md)")
     pictures: Path | None = Field(
         None, description="folder, .zip or .tar that holds its pictures, read in place; default: the feed's folder"
     )
     columns: Columns | None = Field(None, description="roles of the columns; guessed from the header when absent")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Feed:
+        if sum(x is not None for x in (self.path, self.dataset, self.database)) != 1:
+            raise ValueError("give one of path, dataset and database")
+        if (self.database is None) != (self.query is None):
+            raise ValueError("database and query go together")
+        return self
 
 
 class Split(Section):

@@ -21,12 +21,14 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A feed as text. Nothing is typed: `000123`, `NA` and `None` are what they say, and only null is missing."""
+    """A feed, or the next rows of it, as text. Nothing is typed: `000123`, `NA` and `None` are what they say, and only
+    null is missing."""
 
     cells: pl.DataFrame  # String columns named by the header words
-    lines: pl.Series  # UInt32, the line of each row (Parquet: its number), from 1
+    lines: pl.Series  # UInt32, the line of each row (Parquet, Excel, SQL: its number), from 1
     bad: tuple[BadRow, ...]
     read_as: str  # format, delimiter and encoding, for the summary
+    file: str = ""  # which file of a folder, relative to it; "" where the feed is one file
 
     @property
     def rows(self) -> int:
