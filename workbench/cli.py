@@ -138,7 +138,7 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     """The recipe for a bare feed, guessed from its header and shown."""
     if not feed.is_file():
         raise DataError(f"{feed}: no such file; give the path of a feed or of a recipe (.yaml)")
-    from workbench.catalog.dialects import recipe_tree
+    from workbench.catalog.dialects.look import recipe_tree
     from workbench.recipe.load import recipe_from_tree, to_yaml
 
     tree, said = recipe_tree(feed)

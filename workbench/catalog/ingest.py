@@ -21,7 +21,7 @@ import polars as pl
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.catalog.clean import NAME_RULES, TEXT_RULES, clean
-from workbench.catalog.dialects import guess
+from workbench.catalog.dialects.look import guess
 from workbench.catalog.feeds.read import read_feed
 from workbench.catalog.feeds.table import Table
 from workbench.catalog.split import part_of

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.catalog.dialects.dialect import Reading
 from workbench.catalog.feeds.read import read_feed
 from workbench.errors import DataError
-from workbench.recipe.schema import Columns
+from workbench.recipe.schema import Columns, Feed
 
 # Role or attribute -> header words; where a feed has several of them, the first listed plays the role.
 ROLES: Mapping[str, tuple[str, ...]] = {
@@ -185,3 +186,10 @@ def _are_ids(values: list[str], rows: int) -> bool:
 
 def _words(values: list[str]) -> float:
     return sum(len(v.split()) for v in values) / len(values)
+
+
+def look(feed: Feed, key: str, language: str | None = None) -> Reading:
+    """How the feed is to be read. DataError, naming the recipe key, where no id or no title can be found."""
+    assert feed.path is not None
+    found = guess(feed.path, key)
+    return Reading("plain", feed.columns or found.columns, language, said=found.said)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.catalog.dialects import folded, guess, recipe_tree
+from workbench.catalog.dialects.look import folded, guess, recipe_tree
 from workbench.errors import DataError
 from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Columns
