@@ -11,18 +11,17 @@ from rich.console import Console
 from workbench.artifacts.key import canonical
 from workbench.artifacts.stage import Work
 from workbench.catalog.ingest import read_items, stage
-from workbench.catalog.split import part_of
 from workbench.errors import DataError
-from workbench.recipe.schema import Catalog, Columns, Feed, Runtime, Split
+from workbench.recipe.schema import Catalog, Columns, Feed, Runtime
 
 COLUMNS = Columns(
     id="sku", title="title", text={"keywords": "tags", "price": "price"}, labels={"aisle": "aisle"}, group="parent"
 )
 
 
-def ingest(folder: Path, *feeds: Feed, split: Split | None = None) -> dict[str, Any]:
+def ingest(folder: Path, *feeds: Feed) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    made = stage(Catalog(feeds=feeds, split=split or Split()), {"catalog.feeds.0.path": "digest"})
+    made = stage(Catalog(feeds=feeds), {"catalog.feeds.0.path": "digest"})
     canonical(made.section)
     return dict(made.run(Work(folder, {}, Runtime(), Console(quiet=True), folder / "log")))
 
@@ -53,7 +52,7 @@ def test_four_formats_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(written) == 1
     first = read_items(tmp_path / "out").row(1, named=True)
     assert first == {
-        **{"row": 1, "id": "00001", "group": "0", "part": part_of("0", Split()), "feed": 0},
+        **{"row": 1, "id": "00001", "group": "0", "feed": 0},
         **{"title": 'Café «1» "12"" x; | \'', "text.keywords": "a, b,c", "text.new": "false", "text.price": "0.125"},
         **{"label.aisle": "NA", "picture": None},
     }
@@ -90,15 +89,6 @@ def test_every_row_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
     ]
     assert pl.read_parquet(tmp_path / "out" / "sources.parquet").rows() == [(0, 0, 2), (1, 0, 5), (2, 1, 2)]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
-
-
-def test_a_group_never_crosses_the_split(tmp_path: Path) -> None:
-    rows = "".join(f"{i},Mug,,,A,group {i % 200}\n" for i in range(2000))
-    summary = ingest(tmp_path / "out", feed_of(tmp_path / "a.csv", "sku,title,tags,price,aisle,parent\n" + rows))
-    items = read_items(tmp_path / "out")
-    assert items.group_by("group").agg(pl.col("part").n_unique())["part"].to_list() == [1] * 200
-    assert items["part"].to_list() == [part_of(g, Split()) for g in items["group"]]
-    assert summary["groups_in_two_parts"] == 0 and sum(summary["groups_by_part"].values()) == 200
 
 
 def test_a_second_run_over_leftovers_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def recipe_of(folder: Path, split: tuple[float, float, float] = (0.5, 0.1, 0.4),
 
 def make(recipe: Recipe) -> dict[str, Artifact]:
     """Every stage of the recipe up to its report."""
-    from workbench.catalog import ingest
+    from workbench.catalog import ingest, split
     from workbench.images import build as images
     from workbench.report import build as report
     from workbench.report import probes
@@ -69,6 +69,7 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
     stages = [
         ingest.stage(recipe.catalog, {}),
         images.stage(recipe.images, recipe.catalog, {}),
+        split.stage(recipe.catalog.split),
         tokens.stage(recipe.tokens, {}),
         pretrain.stage(recipe.model, recipe.pretrain, {}),
         probes.stage(recipe.report, {}),

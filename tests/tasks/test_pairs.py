@@ -12,7 +12,7 @@ from workbench.tasks.match import stage
 from workbench.tasks.pairs import read_pairs
 
 ITEMS = pl.DataFrame(
-    {"row": range(6), "id": ["a", "b", "c", "007", "e", "f"], "part": ["train"] * 4 + ["test", "test"]},
+    {"row": range(7), "id": ["a", "b", "c", "007", "e", "f", "g"], "part": ["train"] * 4 + ["test", "test", None]},
     {"row": pl.UInt32, "id": pl.String, "part": pl.String},
 )
 FILE = """\ufeffmatch,note,right,left
@@ -26,6 +26,7 @@ FILE = """\ufeffmatch,note,right,left
 lines",b,a
 
 0,,f,e
+1,,g,a
 """
 
 
@@ -42,8 +43,9 @@ def test_each_pair_is_kept_or_has_one_reason(tmp_path: Path) -> None:
         (6, "a", "e", "crosses the split"),
         (7, "b", "a", "duplicate"),
         (9, "a", "b", "contradicts an earlier line"),
+        (12, "a", "g", "left out of the split"),
     ]
-    assert len(pairs) + dropped.height == 8
+    assert len(pairs) + dropped.height == 9
     assert pairs.of("test").rows.tolist() == [[4, 5]] and len(pairs.of("valid")) == 0
 
 

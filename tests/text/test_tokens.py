@@ -36,10 +36,15 @@ def run(
     out.mkdir(exist_ok=True, parents=True)
     ingest.mkdir(exist_ok=True)
     table = pl.DataFrame(items, dict.fromkeys(items, pl.String)).with_row_index("row")
-    table.write_parquet(ingest / "items.parquet")
-    size = (ingest / "items.parquet").stat().st_size
-    artifact = Artifact(ingest, "ingest", "key", {}, {}, {"items.parquet": {"bytes": size}})
-    work = Work(out, {"ingest": artifact}, Runtime(), Console(quiet=True), root / "log")
+    inputs = {}
+    for stage, name, content in (
+        ("ingest", "items.parquet", table.drop("part")),
+        ("split", "split.parquet", table.select("row", "part")),
+    ):
+        content.write_parquet(ingest / name)
+        size = (ingest / name).stat().st_size
+        inputs[stage] = Artifact(ingest, stage, "key", {}, {}, {name: {"bytes": size}})
+    work = Work(out, inputs, Runtime(), Console(quiet=True), root / "log")
     return out, tokens.stage(recipe, {}).run(work)
 
 

@@ -1,6 +1,6 @@
 """The Ingest stage: feeds -> one table of cleaned listings, numbered row = 0..N-1, and a table of what was dropped.
 
-    items.parquet    row, id, group, part, feed, title, text.<name> ..., label.<name> ..., picture
+    items.parquet    row, id, group, feed, title, text.<name> ..., label.<name> ..., picture
     sources.parquet  row, feed, line: where each listing was read
     drops.parquet    feed, line, id, title, picture, reason, detail; the same in drops.csv
     summary.json     every count
@@ -24,9 +24,8 @@ from workbench.catalog.clean import NAME_RULES, TEXT_RULES, clean
 from workbench.catalog.dialects.look import guess
 from workbench.catalog.feeds.read import read_feed
 from workbench.catalog.feeds.table import Table
-from workbench.catalog.split import part_of
 from workbench.errors import DataError
-from workbench.recipe.schema import Catalog, Columns, Split
+from workbench.recipe.schema import Catalog, Columns
 
 _DROP_COLUMNS = ("feed", "line", "id", "title", "picture", "reason", "detail")
 
@@ -45,9 +44,9 @@ def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
         tables = [read_feed(feed.path) for feed in catalog.feeds]
         for feed, table, columns, key in zip(catalog.feeds, tables, roles, keys, strict=True):
             _check_header(feed.path, table.cells.columns, columns, key)
-        return _ingest(tables, roles, catalog.split, work.folder)
+        return _ingest(tables, roles, work.folder)
 
-    return Stage("ingest", 1, {"catalog": {"feeds": feeds, "split": catalog.split.model_dump()}}, run, sources=digests)
+    return Stage("ingest", 2, {"catalog": {"feeds": feeds}}, run, sources=digests)
 
 
 def read_items(folder: Path) -> pl.DataFrame:
@@ -79,7 +78,7 @@ def _check_header(path: Path, header: Sequence[str], columns: Columns, key: str)
             )
 
 
-def _ingest(tables: Sequence[Table], roles: Sequence[Columns], split: Split, folder: Path) -> dict[str, Any]:
+def _ingest(tables: Sequence[Table], roles: Sequence[Columns], folder: Path) -> dict[str, Any]:
     rows = pl.concat(
         [_by_role(feed, *pair) for feed, pair in enumerate(zip(tables, roles, strict=True))], how="diagonal"
     )
@@ -97,9 +96,6 @@ def _ingest(tables: Sequence[Table], roles: Sequence[Columns], split: Split, fol
         raise DataError(f"no listing is left of {found} rows ({reasons}); check catalog.feeds.0.columns in the recipe")
 
     items = rows.with_columns(pl.col("group").fill_null(pl.col("id"))).with_row_index("row")
-    groups = items["group"].unique(maintain_order=True)
-    parts = pl.DataFrame({"group": groups, "part": [part_of(group, split) for group in groups]})
-    items = items.join(parts, on="group", how="left", maintain_order="left")
 
     summary = {
         "rows": found,
@@ -115,14 +111,11 @@ def _ingest(tables: Sequence[Table], roles: Sequence[Columns], split: Split, fol
             }
             for feed, table in enumerate(tables)
         ],
-        "listings_by_part": _counts(items["part"]),
-        "groups": groups.len(),
-        "groups_by_part": _counts(parts["part"]),
-        "groups_in_two_parts": items.group_by("group").agg(pl.col("part").n_unique()).filter(pl.col("part") > 1).height,
+        "groups": items["group"].n_unique(),
         "missing": {name: items[name].null_count() for name in ("title", *texts, *labels, "picture")},
         "cells_changed_by_rule": changed_names | changed_texts,
     }
-    columns = ["row", "id", "group", "part", "feed", "title", *texts, *labels, "picture"]
+    columns = ["row", "id", "group", "feed", "title", *texts, *labels, "picture"]
     _write(folder / "items.parquet", items.select(columns).rechunk().write_parquet)
     _write(folder / "sources.parquet", items.select("row", "feed", "line").rechunk().write_parquet)
     _write(folder / "drops.parquet", drops.rechunk().write_parquet)

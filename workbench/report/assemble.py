@@ -97,7 +97,7 @@ def _about(work: Work, report: Report, recipe: Recipe) -> Json:
 def _data(
     artifacts: Mapping[str, Artifact], report: Report, recipe: Recipe, items: pl.DataFrame, pictures: dict[str, bytes]
 ) -> Json:
-    ingest, images, tokens = (artifacts[name].summary for name in ("ingest", "images", "tokens"))
+    ingest, images, split, tokens = (artifacts[name].summary for name in ("ingest", "images", "split", "tokens"))
     feeds = [feed.path.name for feed in recipe.catalog.feeds]
     index = pl.read_parquet(artifacts["images"].path(INDEX))
     unusable = items.hstack(index.select("state", "reason")).filter(pl.col("state") != "present")
@@ -110,12 +110,12 @@ def _data(
         "drops": list(_drops(pl.read_parquet(artifacts["ingest"].path("drops.parquet")), report, recipe, pictures)),
         "parts": {
             part: {
-                "listings": ingest["listings_by_part"].get(part, 0),
-                "groups": ingest["groups_by_part"].get(part, 0),
+                "listings": split["listings_by_part"].get(part, 0),
+                "groups": split["groups_by_part"].get(part, 0),
             }
             for part in ("train", "valid", "test")
         },
-        "split": {"groups_in_two_parts": ingest["groups_in_two_parts"]},
+        "split": {"groups_in_two_parts": split["groups_in_two_parts"]},
         "attributes": [
             {
                 "name": name.partition(".")[2] or name,

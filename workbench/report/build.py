@@ -19,7 +19,7 @@ def stage(report: Report, recipe: Recipe, digests: Mapping[str, str]) -> Stage:
         name="report",
         version=1,
         section=shown,
-        needs=("ingest", "images", "tokens", "pretrain", *tasks, "probes"),
+        needs=("ingest", "images", "split", "tokens", "pretrain", *tasks, "probes"),
         sources=dict(digests),
         run=lambda work: _run(work, report, recipe, shown),
     )

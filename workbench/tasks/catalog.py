@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
-from workbench.catalog.ingest import read_items
+from workbench.catalog.split import read_listings
 from workbench.errors import RecipeError
 from workbench.images.decode_cpu import Decoder
 from workbench.images.shard import Shards
@@ -25,13 +25,13 @@ from workbench.text.tokens import TokenTable
 class Catalog:
     """The cleaned listings, and how the model reads them."""
 
-    items: pl.DataFrame  # row, id, group, part, title, text.*, label.*, picture
+    items: pl.DataFrame  # row, id, group, title, text.*, label.*, picture, …, part
     listings: Listings
     shards: Shards
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Rows of a part (train, valid, test) in ascending order."""
-        rows: NDArray[np.int64] = np.flatnonzero((self.items["part"] == part).to_numpy())
+        rows: NDArray[np.int64] = np.flatnonzero(self.items["part"].eq_missing(part).to_numpy())
         return rows
 
     def pictured(self, part: str) -> NDArray[np.int64]:
@@ -42,11 +42,11 @@ class Catalog:
 
 
 def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:
-    """Open the artifacts of ingest, images and tokens for a model's picture size."""
+    """Open the artifacts of ingest, split, images and tokens for a model's picture size."""
     shards = Shards(inputs["images"].folder)
     pictures = Decoder(shards, model.image_side, runtime.threads)
     listings = Listings(TokenTable(inputs["tokens"].folder), pictures, (model.image_side // model.patch) ** 2)
-    return Catalog(read_items(inputs["ingest"].folder), listings, shards)
+    return Catalog(read_listings(inputs), listings, shards)
 
 
 def choose_device(work: Work) -> torch.device:

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.artifacts.stage import Work
-from workbench.catalog.ingest import read_items
+from workbench.catalog.split import read_listings
 from workbench.errors import DataError
 from workbench.recipe.schema import Classify
 from workbench.tasks import baselines
@@ -40,9 +40,9 @@ class ArmGuesses:
 
 def run_classify(work: Work, classify: Classify) -> dict[str, Any]:
     """Tune, measure, write; the summary for the manifest."""
-    items = read_items(work.inputs["ingest"].folder)
+    items = read_listings(work.inputs)
     names, label_N = read_labels(items, classify.label)
-    labelled = {part: np.flatnonzero((items["part"] == part).to_numpy() & (label_N >= 0)) for part in PARTS}
+    labelled = {part: np.flatnonzero(items["part"].eq_missing(part).to_numpy() & (label_N >= 0)) for part in PARTS}
     train, test = labelled["train"], labelled["test"]
     if len(np.unique(label_N[train])) < 2:
         raise DataError(

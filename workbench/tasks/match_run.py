@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.artifacts.stage import Work
-from workbench.catalog.ingest import read_items
+from workbench.catalog.split import read_listings
 from workbench.errors import DataError
 from workbench.recipe.schema import Match
 from workbench.tasks import baselines
@@ -42,7 +42,7 @@ class ArmScores:
 
 def run_match(work: Work, match: Match) -> dict[str, Any]:
     """Tune, measure, write; the summary for the manifest."""
-    items = read_items(work.inputs["ingest"].folder)
+    items = read_listings(work.inputs)
     pairs, dropped = read_pairs(match.pairs, items)
     train = pairs.of("train")
     if train.match.all() or not train.match.any():

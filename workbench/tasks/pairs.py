@@ -49,6 +49,8 @@ def read_pairs(path: Path, items: pl.DataFrame) -> tuple[Pairs, pl.DataFrame]:
             reason = "unknown id"
         elif left == right:
             reason = "a listing with itself"
+        elif parts[left] is None or parts[right] is None:
+            reason = "left out of the split"
         elif parts[left] != parts[right]:
             reason = "crosses the split"
         elif (pair := (min(left, right), max(left, right))) in seen:

@@ -32,7 +32,8 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
         tokenizer = load_huggingface(tokens.tokenizer, fields, tokens.max_length)
     else:
         with work.console.status("training the tokenizer"):
-            tokenizer = train(_training_texts(items, columns), fields, tokens)
+            parts = pl.read_parquet(work.inputs["split"].path("split.parquet"), columns=["part"])["part"]
+            tokenizer = train(_training_texts(items, columns, parts), fields, tokens)
     tokenizer.save(work.folder)
     encoder = Encoder(tokenizer)
 
@@ -114,11 +115,14 @@ def _cut(ids: Ints, lengths: Ints, most: int) -> tuple[Ints, Ints]:
     return ids[position < most], np.minimum(lengths, most)
 
 
-def _training_texts(items: Path, columns: Sequence[str]) -> Iterator[list[str]]:
+def _training_texts(items: Path, columns: Sequence[str], parts: pl.Series) -> Iterator[list[str]]:
     """Texts of the training part alone: what is held out must stay unseen."""
-    for listings in _slices(items, [*columns, "part"]):
+    start = 0
+    for listings in _slices(items, columns):
+        train = listings.filter(parts.slice(start, len(listings)) == "train")
+        start += len(listings)
         for column in columns:
-            yield listings.filter(pl.col("part") == "train")[column].drop_nulls().to_list()
+            yield train[column].drop_nulls().to_list()
 
 
 def _slices(items: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

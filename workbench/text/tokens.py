@@ -35,7 +35,7 @@ def stage(tokens: Tokens, digests: Mapping[str, str]) -> Stage:
         return write_tokens(work, tokens)
 
     section = {"tokens": tokens.model_dump(mode="json", exclude={"tokenizer"})}
-    return Stage("tokens", VERSION, section, run, ("ingest",), dict(digests))
+    return Stage("tokens", VERSION, section, run, ("ingest", "split"), dict(digests))
 
 
 def id_type(size: int) -> str:
