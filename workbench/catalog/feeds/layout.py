@@ -15,8 +15,8 @@ from pathlib import Path
 class Join:
     """Columns of another table, looked up by a key. A file that is missing is said, not fatal; the cells stay null.
 
-    `each`: the cell of `on` is a list of keys (`a, b` or a JSON list); what is taken is a JSON list in its order, without
-    the keys that are not found.
+    `each`: the cell of `on` is a list of keys (`a, b` or a JSON list); what is taken is a JSON list in its order,
+    without the keys that are not found.
     """
 
     glob: str  # files of the other table, relative to the feed's folder; all that match are one table
