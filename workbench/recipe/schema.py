@@ -7,6 +7,7 @@ names them (or the working directory, for `--set`) when a recipe is loaded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -82,11 +83,77 @@ class Split(Section):
         return self
 
 
+class Clean(Section):
+    """The rules by which texts are cleaned; the data page of the report shows what each changed."""
+
+    mojibake: bool = Field(True, description="`CafÃ©` -> `Café`: UTF-8 read as another encoding, where that is certain")
+    control: bool = Field(True, description="control characters, NUL among them, removed")
+    html: bool = Field(True, description="HTML to text; list items and table cells stay apart")
+    entities: bool = Field(True, description="`&eacute;` -> `é`, also where encoded twice or more")
+    invisible: bool = Field(True, description="zero-width spaces, byte order marks, soft hyphens removed")
+    nfc: bool = Field(True, description="composed to Unicode NFC")
+    white_space: bool = Field(True, description="runs of white space become one space, none stays at the ends")
+    boilerplate: bool = Field(
+        True, description="sentences that begin or end a large share of the catalog's long texts removed"
+    )
+    placeholders: bool = Field(True, description="cells that say that there is nothing (`N/A`, `-`, `TBD`) are missing")
+    also_missing: tuple[str, ...] = Field((), description="further such cells, of any column but the id; case is ignored")
+    never_missing: tuple[str, ...] = Field((), description="cells that are values here, such as `none`; case is ignored")
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
+        (), description="ISO codes; listings in other languages are dropped. Default: all are kept, none is guessed"
+    )
+
+
 class Catalog(Section):
-    """The feeds and how listings are split."""
+    """The feeds, how they are cleaned and how listings are split."""
 
     feeds: tuple[Feed, ...] = Field(min_length=1, description="the feed files, read in this order")
+    language: str | None = Field(None, description="ISO code: which of a feed's languages to read, where it has several")
+    clean: Clean = Field(Clean(), description="the rules of cleaning")
+    same_id: Literal["keep first", "fail"] = Field("keep first", description="what to do where two products have one id")
     split: Split = Field(Split(), description="shares of train, valid and test")
+
+
+class Pace(Section):
+    """How hard servers are asked, and for how long. Nothing here enters a cache key."""
+
+    concurrency: Count = Field(32, description="pictures on their way at once, over all hosts")
+    per_host: Count = Field(4, description="pictures on their way at once from one host")
+    per_second: Annotated[float, Field(gt=0)] = Field(20.0, description="requests a second to one host, at most")
+    idle: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="seconds without a connection or without a byte, after which a request is given up"
+    )
+    total: Annotated[float, Field(gt=0)] = Field(60.0, description="seconds that one request may take")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        3, description="further tries after 408, 429, 500, 502, 503, 504, a time limit or a lost connection"
+    )
+    back_off: Annotated[float, Field(ge=0)] = Field(0.5, description="seconds before the first retry; then doubled")
+    longest: Annotated[float, Field(ge=0)] = Field(
+        60.0, description="seconds: the longest wait before a retry, whatever a server's Retry-After asks"
+    )
+
+
+class Fetch(Section):
+    """Pictures by web address are downloaded; without this section none is (docs/fetch.md)."""
+
+    contact: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")] = Field(
+        "", description="an e-mail or web address of yours, told to servers in the User-Agent"
+    )
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="hosts of your own, HOST or HOST:PORT: the only ones that may be inside your network"
+    )
+    max_bytes: Count = Field(32 * 2**20, description="bytes of one picture, at most")
+    most_bytes: Count = Field(10**10, description="bytes of all downloads, at most; also compared with an estimate")
+    snapshot: str = Field("", description="any word; another word asks servers whether their pictures changed")
+    retry: str = Field("", description="any word; another word asks again for pictures that were not to be had")
+    pace: Pace = Field(Pace(), description="how hard servers are asked")
+
+    @model_validator(mode="after")
+    def _hosts(self) -> Fetch:
+        for host in self.allow_hosts:
+            if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?", host, re.ASCII):
+                raise ValueError(f"allow_hosts: expected HOST or HOST:PORT such as cdn.intern:8080, found {host!r}")
+        return self
 
 
 class Images(Section):
@@ -102,8 +169,14 @@ class Images(Section):
         "auto", description="auto: lossless PNG up to a side of 96 px, else JPEG"
     )
     quality: Annotated[int, Field(ge=50, le=100)] = Field(95, description="JPEG quality, without chroma subsampling")
-    max_pixels: Count = Field(100_000_000, description="pixels: a larger picture is refused from its header")
-    shard_pictures: Count = Field(4096, description="pictures in one shard file")
+    use: Literal["main", "all"] = Field(
+        "main", description="main: a listing's first picture that can be used; all: every one, of which training draws"
+    )
+    max_pixels: Count = Field(100_000_000, description="pixels: a picture of more is too large")
+    too_large: Literal["refuse", "reduce"] = Field(
+        "refuse", description="refuse it from its header, or reduce it while it is read (PNG, and JPEG where possible)"
+    )
+    shard_pictures: Count = Field(4096, description="listings whose pictures share a shard file")
 
 
 class Tokens(Section):
@@ -313,6 +386,7 @@ class Recipe(Section):
         description="names the report's folder; default: the recipe's file name",
     )
     catalog: Catalog = Field(description="the feeds and the split")
+    fetch: Fetch | None = Field(None, description="download pictures by web address; absent: none is downloaded")
     images: Images = Field(Images(), description="how pictures are stored")
     tokens: Tokens = Field(Tokens(), description="how texts become token ids")
     model: Model = Field(Model(), description="the network")
