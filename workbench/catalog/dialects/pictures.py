@@ -8,13 +8,14 @@ address, so a cell is cut only where one name ends and the next begins.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from string import Formatter
 from typing import Any
 
 import polars as pl
 
 from workbench.catalog.dialects.cells import parsed
+from workbench.catalog.dialects.words import matching
 
 NONE = ("", "no_selection", "null", "none", "nan", "nil", "undefined", "false", "-", "--", "n/a", "na", "#n/a", "<na>")
 
@@ -42,14 +43,11 @@ _BARE = re.compile(r"[\w.+=-]{5,}")
 def split_pictures(cells: pl.Series) -> pl.Series:
     """List[String]: the names in each cell, in their order, each once; empty where the cell names none."""
     text = cells.cast(pl.String).fill_null("").str.strip_chars().str.replace_all("&amp;", "&", literal=True)
-    plain = ~text.str.contains(_NOT_PLAIN)
+    odd = text.str.contains(_NOT_PLAIN)
     lists = text.to_frame("text").select(pl.concat_list("text")).to_series()
     lists = lists.zip_with(~text.str.to_lowercase().is_in(NONE), pl.Series([[]], dtype=pl.List(pl.String)))
-    if not plain.all():
-        odd = text.filter(~plain).unique().to_frame("text")
-        odd = odd.with_columns(names=_read(odd["text"]))
-        found = text.to_frame("text").join(odd, on="text", how="left", maintain_order="left")["names"]
-        lists = lists.zip_with(plain, found)
+    if odd.any():
+        lists = woven(lists.filter(~odd), _read(text.filter(odd)), odd)
     return lists.alias(cells.name)
 
 
@@ -66,8 +64,13 @@ def _read(text: pl.Series) -> pl.Series:
     names = text.to_frame("text").select(pl.coalesce(*cut).list.unique(maintain_order=True)).to_series()
     rest = names.is_null()
     slow = pl.Series([names_in(cell) for cell in text.filter(rest)], dtype=pl.List(pl.String))
-    order = rest.cum_sum() - 1
-    return names.zip_with(~rest, slow.gather(order.clip(0))) if rest.any() else names
+    return woven(names.filter(~rest), slow, rest)
+
+
+def woven(left: pl.Series, right: pl.Series, is_right: pl.Series) -> pl.Series:
+    """The values of both in one series: where `is_right`, the next of `right`, else the next of `left`."""
+    at = pl.concat([(~is_right).arg_true(), is_right.arg_true()])
+    return pl.concat([left, right]).gather(at.arg_sort())
 
 
 def names_in(cell: str) -> list[str]:
@@ -146,31 +149,18 @@ def _is_main(value: Any) -> bool:
     return said in ("main", "primary") or any(str(fields.get(flag)).lower() in ("true", "1") for flag in _FLAGS)
 
 
-def fill_template(cells: pl.DataFrame, template: str) -> pl.Series:
+def fill_template(cells: pl.DataFrame, template: str) -> pl.Series | None:
     """One picture's name a row from other columns: `images/{article_id:.3}/{article_id}.jpg`.
 
-    `{column}` is the cell, `{column:.3}` its first 3 characters, `{column:0>10}` the cell filled up with zeros. A
-    number that went through a float (`1263597046.0`) is mended. Null where a cell is empty.
+    `{column}` is the cell and `{column:.3}` its first 3 characters. A number that went through a float (`1263597046.0`)
+    is mended. Null where a cell is empty; None where the feed has not these columns.
     """
     parts: list[pl.Expr] = []
     for text, column, how, _ in Formatter().parse(template):
-        if text:
-            parts.append(pl.lit(text))
+        parts.append(pl.lit(text))
         if column is not None:
-            parts.append(_field(column, how or ""))
+            if not (found := matching([column], cells.columns)):
+                return None
+            cell = pl.col(found[0]).str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1").replace("", None)
+            parts.append(cell.str.slice(0, int(how[1:])) if how else cell)
     return cells.select(pl.concat_str(parts).alias("picture")).to_series()
-
-
-def columns_of(template: str) -> Sequence[str]:
-    """The columns that a template reads."""
-    return [column for _, column, _, _ in Formatter().parse(template) if column is not None]
-
-
-def _field(column: str, how: str) -> pl.Expr:
-    cell = pl.col(column).str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1")
-    cell = pl.when(cell != "").then(cell)
-    if how.startswith("."):
-        return cell.str.slice(0, int(how[1:]))
-    if how.startswith("0>"):
-        return cell.str.zfill(int(how[2:]))
-    return cell

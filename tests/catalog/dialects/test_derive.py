@@ -1,0 +1,26 @@
+"""Ids made whole, and parts of a cell as columns."""
+
+import polars as pl
+
+from workbench.catalog.dialects.derive import derived
+from workbench.catalog.dialects.dialect import Dialect
+
+
+def test_ids_get_their_zeros_back() -> None:
+    dialect = Dialect("d", "", {}, digits={"article id": 10})
+    cells = pl.DataFrame({"Article_ID": ["0108775015", "108775015", "108775015.0", " 7", "A-1", "", None]})
+    assert derived(cells, dialect)["Article_ID"].to_list() == [
+        *["0108775015"] * 3,
+        "0000000007",
+        "A-1",
+        "",
+        None,
+    ]
+
+
+def test_parts_of_a_cell_are_columns() -> None:
+    dialect = Dialect("d", "", {}, parts={"image path": r"(?P<kind>[^/]+)/(?P<product>[^/]+)/[^/]+$"})
+    cells = pl.DataFrame({"image_path": ["women/dresses/91/91_0.jpeg", "91.jpeg", None], "kind": ["kept", "", ""]})
+    found = derived(cells, dialect)
+    assert found["product"].to_list() == ["91", None, None]
+    assert found["kind"].to_list() == ["kept", "", ""]

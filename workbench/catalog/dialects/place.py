@@ -1,0 +1,64 @@
+"""Where a feed's pictures lie below its folder, when its cells only name files: `train_images/`, `images.zip::`."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from workbench.catalog.dialects.pictures import split_pictures, woven
+
+_USUAL = ("images", "image", "Images", "img", "imgs", "pictures", "photos", "media", "assets", "data/images")
+
+
+def place(root: Path, names: Iterable[str], folders: Sequence[str] = ()) -> str:
+    """What to put before each name: "" where the files lie as named, `images/`, or `images.zip::`.
+
+    It is the first place that holds one of the names (some of the feed's first). Where none does it is the first of
+    `folders`, in which the dialect's pictures are published: a picture that is missing is then looked for there.
+    """
+    local = [name for name in names if not _ELSEWHERE.search(name) and ".." not in PurePosixPath(name).parts][:50]
+    if not local:
+        return ""
+    usual = () if folders else _USUAL
+    found = (at for at in _places(root, ("", *folders, *usual)) if _holds(root, at, local))
+    return next(found, f"{folders[0]}/" if folders else "")
+
+
+def placed(cells: pl.Series, place: str) -> pl.Series:
+    """The cells of a picture column with `place` before every name of a file; several as a JSON list."""
+    lists = split_pictures(cells)
+    several = lists.list.len() > 1
+    name = pl.col("name")
+    local = ~name.str.contains(_ELSEWHERE.pattern)
+    single = lists.filter(~several).list.first().to_frame("name")
+    one = single.select(pl.when(local).then(pl.lit(place) + name).otherwise(name)).to_series()
+    put = ([n if _ELSEWHERE.search(n) else place + n for n in names] for names in lists.filter(several))
+    more = pl.Series([json.dumps(names, ensure_ascii=False) for names in put], dtype=pl.String)
+    return woven(one, more, several).alias(cells.name)
+
+
+_ELSEWHERE = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*:|^/|::")  # an address, a path from the root, a member of an archive
+
+
+def _places(root: Path, folders: Sequence[str]) -> Iterator[str]:
+    for folder in folders:
+        if (root / folder).is_dir():
+            yield f"{folder}/" if folder else ""
+        elif (root / f"{folder}.zip").is_file():
+            yield from (f"{folder}.zip::", f"{folder}.zip::{PurePosixPath(folder).name}/")
+
+
+def _holds(root: Path, place: str, names: Sequence[str]) -> bool:
+    archive, inside, folder = place.rpartition("::")
+    if not inside:
+        return any((root / folder / name).is_file() for name in names)
+    try:
+        with zipfile.ZipFile(root / archive) as file:
+            return not {folder + name for name in names}.isdisjoint(file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
