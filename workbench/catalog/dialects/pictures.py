@@ -149,18 +149,23 @@ def _is_main(value: Any) -> bool:
     return said in ("main", "primary") or any(str(fields.get(flag)).lower() in ("true", "1") for flag in _FLAGS)
 
 
-def fill_template(cells: pl.DataFrame, template: str) -> pl.Series | None:
+def fill_template(cells: pl.DataFrame, template: str) -> pl.Series:
     """One picture's name a row from other columns: `images/{article_id:.3}/{article_id}.jpg`.
 
     `{column}` is the cell and `{column:.3}` its first 3 characters. A number that went through a float (`1263597046.0`)
-    is mended. Null where a cell is empty; None where the feed has not these columns.
+    is mended. Null where a cell is empty, or the feed has no such column.
     """
     parts: list[pl.Expr] = []
     for text, column, how, _ in Formatter().parse(template):
         parts.append(pl.lit(text))
         if column is not None:
-            if not (found := matching([column], cells.columns)):
-                return None
-            cell = pl.col(found[0]).str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1").replace("", None)
+            found = matching([column], cells.columns)
+            cell = pl.col(found[0]) if found else pl.lit(None, pl.String)
+            cell = cell.str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1").replace("", None)
             parts.append(cell.str.slice(0, int(how[1:])) if how else cell)
-    return cells.select(pl.concat_str(parts).alias("picture")).to_series()
+    return cells.with_columns(pl.concat_str(parts).alias("picture"))["picture"]
+
+
+def columns_of(template: str) -> list[str]:
+    """The columns that a template reads."""
+    return [column for _, column, _, _ in Formatter().parse(template) if column is not None]
