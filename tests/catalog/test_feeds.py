@@ -68,7 +68,7 @@ def test_repeated_and_empty_header_words_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_ragged_rows_are_told_with_their_line(tmp_path: Path) -> None:
-    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,"a\nb"\n2\n3,x,y\n4,z\n'))
+    table = read_feed(write(tmp_path, "a.csv", 'id,price\n1,"a\nb"\n2\n3,x,y\n4,z\n'))
     assert table.cells["id"].to_list() == ["1", "4"] and table.rows == 4
     assert [(b.line, b.reason, b.detail) for b in table.bad] == [
         (4, "ragged row", "1 cells, the header has 2: 2"),
@@ -76,10 +76,10 @@ def test_ragged_rows_are_told_with_their_line(tmp_path: Path) -> None:
     ]
 
 
-def test_a_quote_that_never_closes_is_told(tmp_path: Path) -> None:
-    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,ok\n2,"open\n3,lost\n'))
-    assert table.cells.rows() == [("1", "ok")]
-    assert [(b.line, b.reason) for b in table.bad] == [(3, "unclosed quote")]
+def test_a_quote_that_never_closes_spoils_its_own_line_only(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,title\n1,ok\n2,"open\n3,kept\n4,"two\nlines"\n5,"last\n6,end\n'))
+    assert table.cells.rows() == [("1", "ok"), ("3", "kept"), ("4", "two\nlines"), ("6", "end")]
+    assert [(b.line, b.reason) for b in table.bad] == [(3, "unclosed quote"), (7, "unclosed quote")]
 
 
 def test_a_cell_longer_than_the_default_limit(tmp_path: Path) -> None:

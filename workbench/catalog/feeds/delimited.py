@@ -1,75 +1,184 @@
-"""CSV and TSV: quotes as RFC 4180 says, delimiter found by which one splits the rows alike."""
+"""CSV and TSV in a stream: blocks of records at once where their quotes are in order, one by one where they aren't."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from workbench.catalog.feeds.lines import Lines
-from workbench.catalog.feeds.table import BadRow, Rows, Table, excerpt
+from workbench.catalog.feeds.blocks import Block, parse, sound_block
+from workbench.catalog.feeds.grammar import Grammar, find_grammar, told_delimiter
+from workbench.catalog.feeds.header import Header, header
+from workbench.catalog.feeds.lines import BLOCK, Lines
+from workbench.catalog.feeds.rfc4180 import PATIENCE, Record, records, split_lines
+from workbench.catalog.feeds.table import CHUNK, BadRow, Table, excerpt, first_rows, joined, text_frame
 
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-csv.field_size_limit(2**31 - 1)  # the default of 128 KB is less than some HTML descriptions
-
-
-def read_delimited(path: Path, limit: int | None = None) -> Table:
-    """Read a feed, or its first `limit` rows. A row with more or fewer cells than the header is bad, never mended."""
-    delimiter = _sniff(path)
-    lines = Lines(path)
-    numbered = _rows(lines, delimiter)
-    _, header = next(numbered, (0, []))
-    rows = Rows(_distinct(header))
-    starts: list[int] = []
-    bad: list[BadRow] = []
-    for line, row in islice(numbered, limit):
-        if lines.ended:  # a row after the last line: the reader was still looking for the closing quote
-            bad.append(BadRow(line, "unclosed quote", f"no closing quote up to the end: {excerpt(row[-1])}"))
-        elif len(row) != len(header):
-            found = f"{len(row)} cells, the header has {len(header)}: {excerpt(delimiter.join(row))}"
-            bad.append(BadRow(line, "ragged row", found))
-        else:
-            rows.add(row)
-            starts.append(line)
-    read_as = f"{_NAMES[delimiter]}-separated, {lines.encoding}"
-    return Table(rows.frame(), pl.Series("line", starts, pl.UInt32), tuple(bad), read_as)
+_STRETCH = 2**16  # bytes read one by one before blocks are tried again
 
 
-def _rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(line where the row begins, cells) of every row that isn't blank."""
-    reader = csv.reader(lines, delimiter=delimiter)
-    start = 1
-    for row in reader:
-        if row:
-            yield start, row
-        start = reader.line_num + 1
+def read_delimited(path: Path, limit: int | None = None, words: Sequence[str] = ()) -> Iterator[Table]:
+    """Stream a feed, or its first `limit` rows; `words` are the header words of a file that has none.
 
-
-def _sniff(path: Path) -> str:
-    """The delimiter by which most of the first rows have as many cells as the header; then, the most cells.
-
-    Counting characters would be misled by texts and header words with commas in them.
+    A row whose cells can't be told is bad ("ragged row", "unclosed quote"); one that was made to fit is in `mended`.
     """
+    left = limit
+    for table in _ahead(_parts(Lines(path), words)):
+        table = table if left is None else first_rows(table, left)
+        yield table
+        left = None if left is None else left - table.rows
+        if left == 0:
+            return
 
-    def score(delimiter: str) -> tuple[float, int]:
-        widths = [len(row) for _, row in _rows(islice(Lines(path), 200), delimiter)]
-        alike = sum(width == widths[0] for width in widths)
-        return (alike / len(widths), widths[0]) if widths and widths[0] > 1 else (0, 0)
 
-    return max(_NAMES, key=score)
+def _ahead(tasks: Iterator[Callable[[], Table]]) -> Iterator[Table]:
+    """Results in order, the next two under way while the consumer works (parsing holds no interpreter lock)."""
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[Future[Table]] = deque(pool.submit(task) for task in islice(tasks, 2))
+        while waiting:
+            table = waiting.popleft().result()
+            waiting.extend(pool.submit(task) for task in islice(tasks, 1))
+            yield table
 
 
-def _distinct(header: list[str]) -> list[str]:
-    """Header words without outer space; a word that repeats gets a number, one that is empty its position."""
-    names: list[str] = []
-    for position, word in enumerate(header, 1):
-        word = word.strip() or f"column {position}"
-        name, copy = word, 1
-        while name in names:
-            copy += 1
-            name = f"{word} ({copy})"
-        names.append(name)
-    return names
+def _parts(lines: Lines, words: Sequence[str]) -> Iterator[Callable[[], Table]]:
+    """What is to be done for each part of the feed, in order."""
+    source = _with_end(lines)
+    data, final = next(source)
+    told, skipped = told_delimiter(data)
+    data = data[skipped:]
+    grammar = find_grammar(data, final, told)
+    data = grammar.regular(data)
+    while (first := _first(data, grammar, final)) is None and not final:
+        more, final = next(source)
+        data += grammar.regular(more)
+    cells, line, size = first if first and not words else ([], 0, 0)
+    form = _Form(grammar, header(words or cells))
+    data, line, stretch = data[size:], line + bool(skipped), _STRETCH
+    if not data.strip(b"\r\n"):
+        yield partial(form.table, [], line, f"{grammar}, {lines.encoding}")
+    while True:
+        read_as = f"{grammar}, {lines.encoding}"
+        block, broken = sound_block(data, grammar.delimiter, grammar.quotes)
+        if len(block.data) >= (stretch if broken else 1):
+            yield from form.blocks(block, line, read_as)
+            data, line = data[len(block.data) :], line + block.height
+        taken = 0
+        if broken or (final and data):
+            found, taken, height = form.stretch(data, stretch, final)
+            yield partial(form.table, found, line, read_as)
+            data, line = data[taken:], line + height
+            stretch = min(2 * stretch, BLOCK)
+        else:
+            stretch = _STRETCH
+        if final and not data:
+            return
+        if not taken:
+            more, final = next(source)
+            data += grammar.regular(more)
+
+
+def _with_end(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Blocks, and whether it is the last one, which gets the line end that it may lack."""
+    source = iter(blocks)
+    block = next(source, b"")
+    for following in source:
+        yield block, False
+        block = following
+    yield block if block.endswith((b"\n", b"\r")) else block + b"\n", True
+
+
+def _first(data: bytes, grammar: Grammar, final: bool) -> tuple[list[str], int, int] | None:
+    """Cells of the first record, lines and bytes up to its end."""
+    lines = split_lines(data.decode())
+    for record in records(lines, grammar.delimiter, grammar.quotes, final):
+        return record.cells, record.after, len("".join(lines[: record.after]).encode())
+    return None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Records -> tables: the same tables whether they come one by one or as a block."""
+
+    grammar: Grammar
+    header: Header
+
+    def blocks(self, block: Block, line: int, read_as: str) -> Iterator[Callable[[], Table]]:
+        """The records of a block, no more at once than a table may have."""
+        for start in range(0, len(block.starts), CHUNK):
+            part = block.cut(start, min(start + CHUNK, len(block.starts)))
+            yield partial(self.block, part, line + int(block.lines[start]), read_as)
+
+    def block(self, block: Block, line: int, read_as: str) -> Table:
+        """A block with uneven rows is halved, so that only their neighbourhood is read one by one."""
+        cells = parse(block, self.header.names, self.grammar.delimiter, self.grammar.quotes)
+        if cells is not None:
+            return Table(cells, pl.Series("line", line + 1 + block.lines, pl.UInt32), (), read_as)
+        half = len(block.starts) // 2
+        if len(block.data) <= _STRETCH or not half:
+            return self.table(self._records(split_lines(block.data.decode()), True), line, read_as)
+        parts = block.cut(0, half), block.cut(half, len(block.starts))
+        lines = line, line + int(block.lines[half])
+        return joined([self.block(part, first, read_as) for part, first in zip(parts, lines, strict=True)])
+
+    def stretch(self, data: bytes, least: int, final: bool) -> tuple[list[Record], int, int]:
+        """The records of the next `least` bytes or more, one by one; the bytes and lines that they take.
+
+        None, when the first of them may go on after `data`.
+        """
+        size = least + 2 * PATIENCE
+        while True:
+            part = data if len(data) <= size else data[: data.rfind(b"\n", 0, size) + 1]
+            lines, last = split_lines(part.decode()), final and len(part) == len(data)
+            found, characters = [], 0
+            for record in self._records(lines, last):
+                found.append(record)
+                characters += sum(map(len, lines[record.first : record.after]))
+                if characters >= least and not record.tied:
+                    break
+            else:
+                if last:
+                    return found, len(data), len(lines)
+            if found or len(part) == len(data):
+                after = found[-1].after if found else 0
+                return found, len("".join(lines[:after]).encode()), after
+            size *= 2
+
+    def table(self, found: Iterable[Record], line: int, read_as: str) -> Table:
+        rows: list[list[str]] = []
+        starts: list[int] = []
+        bad: list[BadRow] = []
+        mended: list[BadRow] = []
+        for record in found:
+            if len(record.cells) == 1 < len(self.header.names) and not record.cells[0].strip():
+                continue  # a line of spaces is blank
+            cells, remark = self._fit(record, line + record.first + 1)
+            if remark:
+                (bad if cells is None else mended).append(remark)
+            if cells is not None:
+                rows.append(cells)
+                starts.append(line + record.first + 1)
+        frame = text_frame(self.header.names, rows)
+        return Table(frame, pl.Series("line", starts, pl.UInt32), tuple(bad), read_as, mended=tuple(mended))
+
+    def _fit(self, record: Record, line: int) -> tuple[list[str] | None, BadRow | None]:
+        """The cells of a row, if they can be told, and what is to be said about it."""
+        width, told = len(self.header.names), excerpt(self.grammar.delimiter.join(record.cells))
+        if record.unclosed:
+            # Tabs are rare in texts: a row with the right number of them has a quote that is only a sign.
+            if self.grammar.delimiter == "\t" and len(record.cells) == width > 1:
+                return record.cells, BadRow(line, "quote kept as text", f"no closing quote: {told}")
+            return None, BadRow(line, "unclosed quote", f"no closing quote: {told}")
+        uneven = f"{len(record.cells)} cells, the header has {width}: {told}"
+        cells = self.header.fit(record.cells, self.grammar.delimiter)
+        if cells is None:
+            return None, BadRow(line, "ragged row", uneven)
+        return cells, BadRow(line, "rejoined", uneven) if any(record.cells[width:]) else None
+
+    def _records(self, lines: Sequence[str], final: bool) -> Iterator[Record]:
+        return records(lines, self.grammar.delimiter, self.grammar.quotes, final)

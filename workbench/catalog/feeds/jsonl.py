@@ -4,53 +4,76 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import msgspec
 
 from workbench.catalog.feeds.lines import Lines
-from workbench.catalog.feeds.table import BadRow, Rows, Table, cell_text, excerpt, parse_json
+from workbench.catalog.feeds.listings import Listings
+from workbench.catalog.feeds.table import CHUNK, Table, excerpt, first_rows, parse_json
+
+_fast = msgspec.json.Decoder(float_hook=str).decode
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_jsonl(path: Path, limit: int | None = None) -> Table:
-    """Read a feed, or its first `limit` rows. The columns are all keys met; a row without a key has null there."""
-    lines = Lines(path)
-    rows = Rows([])
-    places: dict[str, int] = {}
-    starts: list[int] = []
-    bad: list[BadRow] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        if limit is not None and len(starts) + len(bad) >= limit:
-            break
+def read_jsonl(path: Path, limit: int | None = None) -> Iterator[Table]:
+    """Stream a feed, or its first `limit` rows. A line that holds no object is bad ("broken JSON")."""
+    left = limit
+    for table in _tables(Lines(path)):
+        table = table if left is None else first_rows(table, left)
+        yield table
+        left = None if left is None else left - table.rows
+        if left == 0:
+            return
+
+
+def _tables(lines: Lines) -> Iterator[Table]:
+    found, before = Listings(), 0
+    for block in lines:
+        split = block.splitlines()
+        for number, line in enumerate(split, before + 1):
+            try:
+                listing = parse_line(line)
+            except (ValueError, RecursionError) as error:
+                if line.strip():
+                    found.add_bad(number, "broken JSON", f"{error}: {excerpt(line.decode())}")
+                continue
+            found.add(number, listing)
+            if found.rows == CHUNK:
+                yield found.table(f"JSON lines, {lines.encoding}")
+        before += len(split)
+        if found.rows:
+            yield found.table(f"JSON lines, {lines.encoding}")
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The object of a line, its numbers with a point or an exponent as text, whole ones as int or text.
+
+    Raises ValueError or RecursionError where it is none. The fast decoder knows neither NaN nor -0, which are read
+    by the slow one.
+    """
+    if b"-0" not in line:
         try:
-            row = parse_json(line.strip())
-        except (ValueError, RecursionError) as error:
-            bad.append(BadRow(number, "broken JSON", f"{error}: {excerpt(line)}"))
-            continue
-        if _SURROGATE.search(line):
-            row = _whole(row)
-        if not isinstance(row, dict):
-            bad.append(BadRow(number, "broken JSON", f"no object in braces: {excerpt(line)}"))
-            continue
-        cells: list[str | None] = [None] * len(places)
-        for key, value in row.items():
-            if key not in places:
-                places[key] = len(places)
-                rows.header.append(key)
-                cells.append(None)
-            cells[places[key]] = cell_text(value)
-        rows.add(cells)
-        starts.append(number)
-    return Table(rows.frame(), pl.Series("line", starts, pl.UInt32), tuple(bad), f"JSON lines, {lines.encoding}")
+            value = _fast(line)
+        except (ValueError, RecursionError):
+            value = parse_slowly(line.decode())
+    else:
+        value = parse_slowly(line.decode())
+    if not isinstance(value, dict):
+        raise ValueError("no object in braces")
+    return value
 
 
-def _whole(value: Any) -> Any:
+def parse_slowly(line: str) -> Any:
+    """The slow twin of msgspec's decoder: all numbers as text, NaN too, U+FFFD for half a surrogate pair."""
+    return whole(parse_json(line.strip()), line)
+
+
+def whole(value: Any, source: str) -> Any:
     """The value with U+FFFD for every escaped surrogate that lacks its other half, which is no text."""
+    if not _SURROGATE.search(source):
+        return value
     text = json.dumps(value, ensure_ascii=False)
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -1,49 +1,98 @@
-"""Which reader a feed file needs."""
+"""Which reader a feed needs."""
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from workbench.catalog.feeds.delimited import read_delimited
+from workbench.catalog.feeds.document import read_document
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
-from workbench.catalog.feeds.table import Table, unpacked
+from workbench.catalog.feeds.table import Table, joined, unpacked
 from workbench.errors import DataError
 
+Reader = Callable[[Path, int | None], Iterator[Table]]
 
-def read_feed(path: Path, limit: int | None = None) -> Table:
-    """Read a feed file, or its first `limit` rows, by what its first bytes and its name say it is.
 
-    Raises DataError when it can't be opened, is of no known kind, or holds no row.
+def open_feed(path: Path, limit: int | None = None) -> Iterator[Table]:
+    """Stream a feed, or its first `limit` rows, in tables of at most 100,000 rows, in bounded memory whatever its size.
+
+    What it is its first bytes say, then its name. Columns may differ between tables (JSON keys met later).
+    Raises DataError when it can't be opened, is of no known kind, or holds no row that can be read.
     """
+    kept = bad = 0
+    first: Table | None = None  # the first table that has a bad row, else the first
     try:
-        with open_bytes(path) as file:
-            head = file.read(4096)
-        table = _read(path, head, limit)
+        for table in _reader(path)(path, limit):
+            first = table if first is None or (table.bad and not bad) else first
+            kept, bad = kept + len(table.lines), bad + len(table.bad)
+            yield replace(table, cells=unpacked(table.cells))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{path}: the feed can't be read ({reason}); correct the path or write the file again"
         ) from None
-    if table.bad and table.lines.is_empty():
-        first = table.bad[0]
-        found = f"line {first.line}: {first.reason}: {first.detail}"
-        raise DataError(f"{path}: none of {table.rows} rows can be read as {table.read_as}; {found}")
-    if not table.rows:
-        words = ", ".join(table.cells.columns) or "none"
-        raise DataError(f"{path}: the feed holds no row (header words: {words}); give one with at least one listing")
-    return replace(table, cells=unpacked(table.cells))
+    if not kept:
+        raise _nothing(path, first, bad)
 
 
-def _read(path: Path, head: bytes, limit: int | None) -> Table:
-    suffix = Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
-    if head.startswith(b"PAR1") or suffix == ".parquet":
-        return read_parquet(path, limit)
-    if suffix in (".jsonl", ".ndjson") or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return read_jsonl(path, limit)
-    if suffix in (".csv", ".tsv", ".txt") and not head.startswith(b"<"):  # a web page saved as one
-        return read_delimited(path, limit)
-    raise DataError(f"{path}: unknown kind of feed; expected .csv, .tsv, .txt, .jsonl, .ndjson (also .gz) or .parquet")
+def read_feed(path: Path, limit: int | None = None) -> Table:
+    """All of a feed, or its first `limit` rows, as one table. Raises as `open_feed`."""
+    return joined(list(open_feed(path, limit)))
+
+
+def _nothing(path: Path, table: Table | None, rows: int) -> DataError:
+    if table and table.bad:
+        bad = table.bad[0]
+        found = f"line {bad.line}: {bad.reason}: {bad.detail}"
+        return DataError(f"{path}: none of {rows} rows can be read as {table.read_as}; {found}")
+    words = ", ".join(table.cells.columns if table else []) or "none"
+    return DataError(f"{path}: the feed holds no row (header words: {words}); give one with at least one listing")
+
+
+def _reader(path: Path) -> Reader:
+    head = b"" if path.is_dir() else _head(path)
+    name = (path.stem if path.suffix.lower() == ".gz" else path.name).lower()
+    for says, reader in chain(_BY_CONTENT, _BY_NAME):
+        if says(path, head, name):
+            return reader
+    raise DataError(
+        f"{path}: unknown kind of feed; expected .csv, .tsv, .txt, .jsonl, .ndjson, .json (also .gz) or .parquet"
+    )
+
+
+def _head(path: Path) -> bytes:
+    with open_bytes(path) as file:
+        return file.read(4096)
+
+
+def _named(*endings: str) -> Callable[[Path, bytes, str], bool]:
+    return lambda path, head, name: name.endswith(endings) and not head.lstrip().startswith(b"<")  # a saved web page
+
+
+def _starts(*magic: bytes) -> Callable[[Path, bytes, str], bool]:
+    return lambda path, head, name: head.startswith(magic)
+
+
+# A list of objects or one that goes over several lines is a document; one object a line is JSON lines.
+_OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{\s*[\"}]")
+_DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*[\[{\]]|\{\s*[\r\n])")
+
+# (whether path, first 4096 unpacked bytes and lower-case name without .gz say so, the reader), first that fits.
+_BY_CONTENT: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
+    (_starts(b"PAR1"), read_parquet),
+    (lambda path, head, name: bool(_DOCUMENT.match(head)), read_document),
+    (lambda path, head, name: bool(_OBJECT.match(head)) and not name.endswith(".json"), read_jsonl),
+]
+_BY_NAME: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
+    (_named(".parquet"), read_parquet),
+    (_named(".jsonl", ".ndjson"), read_jsonl),
+    (_named(".json"), read_document),
+    (_named(".csv", ".tsv", ".txt", ".tab", ".psv"), read_delimited),
+]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
+
+CHUNK = 100_000  # most rows of a table that is one of many
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Table:
     bad: tuple[BadRow, ...]
     read_as: str  # format, delimiter and encoding, for the summary
     file: str = ""  # which file of a folder, relative to it; "" where the feed is one file
+    mended: tuple[BadRow, ...] = ()  # rows among `cells` that were not as they should be, and what was done
 
     @property
     def rows(self) -> int:
@@ -36,31 +39,40 @@ class Table:
         return len(self.lines) + len(self.bad)
 
 
-class Rows:
-    """Gathers rows into text columns, a chunk at a time so that a million rows stay small."""
+def text_frame(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pl.DataFrame:
+    """Rows as String columns; a row shorter than the header has null in the columns that it lacks."""
+    width = len(header)
+    even = (row if len(row) == width else [*row, *[None] * (width - len(row))] for row in rows)
+    columns: Iterable[Sequence[str | None]] = zip(*even, strict=True) if rows else [()] * width
+    return pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(header, columns, strict=True)])
 
-    def __init__(self, header: Sequence[str]) -> None:
-        self.header = list(header)
-        self._rows: list[Sequence[str | None]] = []
-        self._chunks: list[pl.DataFrame] = []
 
-    def add(self, row: Sequence[str | None]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == 50_000:
-            self._flush()
+def joined(tables: Sequence[Table]) -> Table:
+    """Tables of one feed as one; a row has null in the columns that its table lacked."""
+    last = tables[-1]
+    return replace(
+        last,
+        cells=pl.concat([table.cells for table in tables], how="diagonal").rechunk(),
+        lines=pl.concat([table.lines for table in tables]).rechunk(),
+        bad=tuple(row for table in tables for row in table.bad),
+        mended=tuple(row for table in tables for row in table.mended),
+    )
 
-    def frame(self) -> pl.DataFrame:
-        """Everything added; a row shorter than the final header has null in the columns that came later."""
-        self._flush()
-        return pl.concat(self._chunks, how="diagonal").rechunk()
 
-    def _flush(self) -> None:
-        width = len(self.header)
-        rows = (row if len(row) == width else [*row, *[None] * (width - len(row))] for row in self._rows)
-        columns: Iterable[Sequence[str | None]] = zip(*rows, strict=True) if self._rows else [()] * width
-        schema = dict.fromkeys(self.header, pl.String)
-        self._chunks.append(pl.DataFrame(dict(zip(self.header, columns, strict=True)), schema))
-        self._rows = []
+def first_rows(table: Table, limit: int) -> Table:
+    """The first `limit` rows, bad ones counted."""
+    if table.rows <= limit:
+        return table
+    lines = sorted([*table.lines.to_list(), *(row.line for row in table.bad)])
+    end = lines[limit] if limit else 0
+    kept = table.lines < end
+    return replace(
+        table,
+        cells=table.cells.filter(kept),
+        lines=table.lines.filter(kept),
+        bad=tuple(row for row in table.bad if row.line < end),
+        mended=tuple(row for row in table.mended if row.line < end),
+    )
 
 
 def cell_text(value: Any) -> str | None:
@@ -82,24 +94,35 @@ def unpacked(cells: pl.DataFrame) -> pl.DataFrame:
 
     CSV and TSV have no other way to write `["red", "blue"]`, and the same catalog must read the same from any format.
     """
+    packed = (
+        cells.select(
+            (
+                (pl.col(name).str.starts_with("[") & pl.col(name).str.ends_with("]"))
+                | (pl.col(name).str.starts_with("{") & pl.col(name).str.ends_with("}"))
+            ).any()
+            for name in cells.columns
+        ).row(0)
+        if cells.width
+        else ()
+    )
     return cells.with_columns(
-        pl.when(pl.col(name).str.contains(r"(?s)^\s*(\[.*\]|\{.*\})\s*$"))
-        .then(pl.col(name).map_elements(_unpacked, pl.String))
-        .otherwise(pl.col(name))
-        for name in cells.columns
+        pl.col(name).map_elements(_unpacked, pl.String)
+        for name, some in zip(cells.columns, packed, strict=True)
+        if some
     )
 
 
 def _unpacked(cell: str) -> str | None:
-    if cell.strip()[:1] not in ("[", "{"):
+    if cell[:1] not in ("[", "{"):
         return cell
     try:
-        return cell_text(parse_json(cell.strip()))
+        return cell_text(parse_json(cell))
     except (ValueError, RecursionError):  # `[MASK]` and the like
         return cell
 
 
-parse_json = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode  # numbers as they are written
+as_written = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)  # numbers as they are written
+parse_json = as_written.decode
 
 
 def excerpt(text: str) -> str:
