@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench.catalog.dialects.look import folded, guess, recipe_tree
+from workbench.catalog.dialects.dialect import Reading
+from workbench.catalog.dialects.look import look, recipe_tree
+from workbench.catalog.dialects.words import folded
 from workbench.errors import DataError
 from workbench.recipe.load import recipe_from_tree
-from workbench.recipe.schema import Columns
+from workbench.recipe.schema import Columns, Feed
+
+
+def guess(path: Path, key: str = "catalog.feeds.0") -> Reading:
+    return look(Feed(path=path), key)
 
 
 def write(folder: Path, header: str, *rows: str) -> Path:

@@ -1,7 +1,7 @@
 """What a dialect is: how one shop system or data set writes a catalog, as data.
 
-Header words are written here as they stand in feeds; they are compared by `words.folded`, and `#` in one stands for
-any number: `option# name` is Option1 Name, Option2 Name, ….
+Header words are written here as they stand in feeds and compared by `words.folded`; `#` in one stands for any number,
+`*` for anything: `option# name` is Option1 Name, Option2 Name, ….
 """
 
 from __future__ import annotations
@@ -14,43 +14,61 @@ import polars as pl
 from workbench.catalog.feeds.table import BadRow
 from workbench.recipe.schema import Columns
 
+FURTHER = "further attributes"  # derived column: `name: value; …` of attributes that have no column of their own
+VARIANT_PICTURES = "variant pictures"  # derived column: pictures of a product's variants, beside its own
+
 
 @dataclass(frozen=True)
 class SameKey:
-    """Rows whose first non-empty cell of `words` is alike are one product, wherever they stand.
+    """Rows whose first filled cell of `words` is alike are one product, wherever they stand.
 
-    With `language`, rows with a cell there are that product in another language.
+    A row without a filled cell in `variant` only brings pictures. With `language`, rows with a cell there are the
+    product in another language, and rows of one language stay products of their own.
     """
 
     words: tuple[str, ...]
+    variant: tuple[str, ...] = ("*",)
     language: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Below:
-    """A row whose cell of `word` is one of `values` ("" is an empty one) belongs to the product above it."""
+    """A row with such a cell ("" is an empty one) in `word` plays that role for the product above it."""
 
     word: str
-    values: tuple[str, ...] = ("",)
+    roles: Mapping[str, str] = field(default_factory=lambda: {"": "variant"})
 
 
 @dataclass(frozen=True)
 class NamesParent:
-    """A row with a cell in `parent` belongs to the row that has it in one of `keys`; `id:KEY` is one of the last."""
+    """A row with a cell in `parent` is a variant of the row that has it in a column of `keys`; `id:7` is 7 as well."""
 
-    parent: str
+    parent: tuple[str, ...]
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ListsChildren:
-    """A product's cell of `word` lists its variants, `sku=A,size=S|sku=B,size=M`; `key` is the column of these."""
+class ListsVariants:
+    """A cell of `word` lists the row's variants as `KEY=A,size=S|KEY=B,size=M`; KEY is the column that has A and B."""
 
     word: str
     key: str
 
 
-Grouping = SameKey | Below | NamesParent | ListsChildren
+Grouping = SameKey | Below | NamesParent | ListsVariants
+
+
+@dataclass(frozen=True)
+class Named:
+    """Attributes in two columns, one of names and one of values, `split` by a sign when they hold several.
+
+    `cut`: what follows this sign in a name or value is not part of it.
+    """
+
+    name: str
+    value: str
+    split: str = ""
+    cut: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +81,17 @@ class Dialect:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role, text.NAME or label.NAME -> header words
     ignored: tuple[str, ...] = ()  # header words without a role, whatever the general synonyms say
     grouping: tuple[Grouping, ...] = ()  # applied in this order
-    attributes: tuple[tuple[str, str], ...] = ()  # header words of an attribute's name and of its value
+    attributes: tuple[Named, ...] = ()
     pairs: Mapping[str, str] = field(default_factory=dict)  # header word -> grammar (cells.PAIRS): cell -> attributes
     texts: Mapping[str, str] = field(default_factory=dict)  # header word -> grammar (cells.TEXTS): cell -> plain text
+    attribute_columns: tuple[str, ...] = ()  # header words before whose first `(` the name of an attribute stands
     empty: tuple[str, ...] = ()  # cells that say nothing, besides ""
-    picture: str = ""  # template of the picture's name from other cells: `images/{article_id:.3}/{article_id}.jpg`
+    picture: str = ""  # template of the name where no column has it (pictures.fill_template): `{id:.3}/{id}.jpg`
+    folders: tuple[str, ...] = ()  # where the pictures may lie below the feed (place.py); the first where none is there
+    parts: Mapping[str, str] = field(default_factory=dict)  # header word -> pattern whose named groups become columns
+    digits: Mapping[str, int] = field(default_factory=dict)  # header word -> digits of ids that lost their zeros
+    order: tuple[str, ...] = ()  # header words that number the pictures, or say which one is first (true, yes, y)
+    closed: bool = False  # whether a column of which nothing is known is left alone, rather than told by its cells
 
 
 @dataclass(frozen=True)
@@ -77,10 +101,9 @@ class Reading:
     dialect: str  # "plain" where no dialect was recognised
     columns: Columns  # roles -> header words, raw or derived
     language: str | None = None  # the language asked for
-    attributes: Mapping[str, str] = field(default_factory=dict)  # derived column -> name of the attribute in the cells
-    translated: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # derived column -> columns, first filled wins
+    attributes: Mapping[str, str] = field(default_factory=dict)  # derived column -> name of the attribute, folded
+    translated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # derived column -> columns, best first
+    place: str = ""  # what stands before the name of each picture: `images/`, `images.zip::`
     said: tuple[str, ...] = ()  # a line for each role on how it was found
 
 
@@ -90,9 +113,7 @@ class Products:
 
     cells: pl.DataFrame  # String columns by header word: the raw ones, then derived ones
     lines: pl.Series  # UInt32, the line of each product's head row
-    joined: (
-        pl.DataFrame
-    )  # index UInt32 into cells, file, line UInt32, role: rows that are part of a product, not its head
+    joined: pl.DataFrame  # schema JOINED: rows that are part of a product, not its head
     bad: tuple[BadRow, ...]
     read_as: str
     file: str = ""  # of the head rows

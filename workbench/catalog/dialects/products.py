@@ -1,24 +1,151 @@
-"""Raw rows -> products, one row each: a pass through where the dialect groups nothing."""
+"""Raw rows -> products, one row each.
+
+A dialect that groups nothing passes chunk by chunk; one that groups sees the whole feed, since a product's rows may
+stand anywhere in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from workbench.catalog.dialects.dialect import JOINED, Products, Reading
-from workbench.catalog.feeds.read import read_feed
+from workbench.catalog.dialects import attributes
+from workbench.catalog.dialects.derive import derived
+from workbench.catalog.dialects.dialect import FURTHER, JOINED, Dialect, Products, Reading
+from workbench.catalog.dialects.escapes import TEXTS
+from workbench.catalog.dialects.gallery import as_cell, galleries
+from workbench.catalog.dialects.group import OTHER_LANGUAGE, Rows, alone, grouped
+from workbench.catalog.dialects.known import dialect_named
+from workbench.catalog.dialects.pictures import fill_template
+from workbench.catalog.dialects.place import placed
+from workbench.catalog.dialects.words import matching
+from workbench.catalog.feeds.hub import read_dataset
+from workbench.catalog.feeds.read import open_feed
+from workbench.catalog.feeds.sql import read_query
 from workbench.catalog.feeds.table import Table
 from workbench.recipe.schema import Feed
 
+NAMED_PICTURE = "picture by name"  # derived column: the picture's name by the dialect's template
+
 
 def products(feed: Feed, reading: Reading) -> Iterator[Products]:
-    """The feed's products, chunk by chunk. DataError where the feed can't be read."""
-    for table in tables(feed):
-        yield Products(table.cells, table.lines, pl.DataFrame(schema=JOINED), table.bad, table.read_as, table.file)
+    """The feed's products, in the order of their head rows. DataError where the feed can't be read."""
+    dialect = dialect_named(reading.dialect)
+    if dialect.grouping:
+        yield from _grouped(list(tables(feed)), dialect, reading)
+    else:
+        for table in tables(feed):
+            cells = prepared(table.cells, dialect, reading.language, reading.translated)
+            cells = _with_attributes(cells, cells, dialect, reading, alone(cells.height), range(cells.height))
+            cells = _placed(cells, reading)
+            yield Products(cells, table.lines, pl.DataFrame(schema=JOINED), table.bad, table.read_as, table.file)
 
 
 def tables(feed: Feed, limit: int | None = None) -> Iterator[Table]:
     """The feed's raw rows."""
-    assert feed.path is not None
-    yield read_feed(feed.path, limit)
+    if feed.path is not None:
+        yield from open_feed(feed.path, limit)
+    elif feed.dataset is not None:
+        yield from read_dataset(feed.dataset, limit)
+    elif feed.database is not None and feed.query is not None:
+        yield from read_query(feed.database, feed.query, limit)
+
+
+def prepared(
+    cells: pl.DataFrame, dialect: Dialect, language: str | None, translated: Mapping[str, Sequence[str]]
+) -> pl.DataFrame:
+    """The cells without what says nothing, texts read by their grammar, and the derived columns of single rows."""
+    cells = derived(without_empty(cells, dialect), dialect)
+    for word, grammar in dialect.texts.items():
+        for column in matching([word], cells.columns):
+            said = {cell: TEXTS[grammar](cell, language) or None for cell in cells[column].drop_nulls().unique()}
+            cells = cells.with_columns(pl.col(column).replace_strict(said, return_dtype=pl.String, default=None))
+    for column, words in translated.items():
+        there = [pl.when(pl.col(w).str.contains(r"\S")).then(w) for w in words if w in cells.columns]
+        cells = cells.with_columns(pl.coalesce(*there or [pl.lit(None, pl.String)]).alias(column))
+    if dialect.picture:
+        cells = cells.with_columns(fill_template(cells, dialect.picture).alias(NAMED_PICTURE))
+    return cells
+
+
+def without_empty(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
+    """Null for cells of nothing but space, and for those that the dialect calls empty."""
+    if not (dialect.empty or dialect.grouping or has_attributes(dialect)):
+        return cells
+    stripped = pl.all().str.strip_chars()
+    return cells.with_columns(pl.when(~stripped.is_in(["", *dialect.empty])).then(pl.all()).name.keep())
+
+
+def has_attributes(dialect: Dialect) -> bool:
+    """Whether the dialect has cells that become columns of attributes."""
+    return bool(dialect.attributes or dialect.pairs or dialect.attribute_columns)
+
+
+def _with_attributes(
+    cells: pl.DataFrame, raw: pl.DataFrame, dialect: Dialect, reading: Reading, rows: Rows, heads: Sequence[int]
+) -> pl.DataFrame:
+    """The products' cells and a column for each attribute of their raw rows."""
+    if not has_attributes(dialect):
+        return cells
+    found = attributes.merged(attributes.pairs_of(raw, dialect, rows), rows)
+    derived = attributes.columns(found, heads, reading.attributes)
+    return cells.with_columns(derived.drop(FURTHER) if FURTHER in cells.columns else derived)
+
+
+def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+    """The cells, the names of pictures with the place in which they lie before them."""
+    words = [w for w in (reading.columns.picture, *reading.columns.pictures) if w in cells.columns]
+    return cells.with_columns(placed(cells[w], reading.place) for w in words) if reading.place else cells
+
+
+def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Iterator[Products]:
+    """The whole feed's products, file by file of their head rows."""
+    raw = prepared(
+        pl.concat([table.cells for table in read], how="diagonal"), dialect, reading.language, reading.translated
+    )
+    rows = grouped(raw, dialect.grouping, reading.language)
+    heads = [row for row, head in enumerate(rows.head) if row == head]
+    cells = _merged(raw, rows, dialect, reading)
+    cells = _placed(_with_attributes(cells, raw, dialect, reading, rows, heads), reading)
+    place = pl.DataFrame(
+        {
+            "file": pl.Series([t.file for t in read for _ in range(t.cells.height)], dtype=pl.String),
+            "line": pl.concat([t.lines for t in read]),
+            "role": rows.role,
+            "head": pl.Series(rows.head, dtype=pl.UInt32),
+            "row": pl.Series(range(raw.height), dtype=pl.UInt32),
+        }
+    )
+    for file in dict.fromkeys(table.file for table in read):
+        own = place.filter(pl.col("row") == pl.col("head"), pl.col("file") == file).with_row_index("index")
+        joined = place.filter(pl.col("row") != pl.col("head")).join(own.select("head", "index"), on="head")
+        yield Products(
+            cells.filter(place["file"].gather(heads) == file),
+            own["line"].cast(pl.UInt32),
+            joined.sort("row").select(pl.col(name).cast(kind) for name, kind in JOINED.items()),
+            tuple(bad for table in read if table.file == file for bad in table.bad),
+            next(table.read_as for table in reversed(read) if table.file == file),
+            file,
+        )
+
+
+def _merged(raw: pl.DataFrame, rows: Rows, dialect: Dialect, reading: Reading) -> pl.DataFrame:
+    """One row a product: in each column the first filled cell, the pictures and codes of all rows as a JSON list."""
+    sorted_rows = raw.with_columns(
+        pl.Series("~head", rows.head, pl.UInt32),
+        pl.Series("~weight", rows.weight, pl.UInt8),
+        pl.Series("~own", rows.own),
+    ).with_row_index("~row")
+    sorted_rows = sorted_rows.filter(pl.col("~weight") != OTHER_LANGUAGE).sort("~head", "~weight", "~row")
+    words = reading.columns
+    first = [pl.col(word).drop_nulls().first() for word in raw.columns]
+    cells = sorted_rows.group_by("~head", maintain_order=True).agg(first)
+    if words.code in raw.columns:
+        codes = sorted_rows.group_by("~head", maintain_order=True).agg(
+            pl.col(words.code).drop_nulls().unique(maintain_order=True)
+        )
+        cells = cells.with_columns(as_cell(codes[words.code]))
+    for column, names in galleries(sorted_rows, dialect, words).items():
+        cells = cells.with_columns(names.alias(column))
+    return cells.drop("~head")

@@ -1,0 +1,203 @@
+"""The roles that columns seem to play: by the dialect's header words, by general ones, then by the cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+from workbench.catalog.dialects.dialect import Dialect
+from workbench.catalog.dialects.products import NAMED_PICTURE
+from workbench.catalog.dialects.words import IGNORED, WORDS, folded, matching
+from workbench.errors import DataError
+from workbench.recipe.schema import Columns
+
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?|avif|heic)([?#].*)?$", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?[\d.,\s]+([a-z]{3}|[$€£%])?", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_CODED = re.compile(r"gid://\S*|true|false|[\[{].*", re.IGNORECASE | re.DOTALL)
+_ROW_NUMBERS = ("unnamed: #", "column #", "index", "idx", "row", "row number", "row id", "_id")
+_INSTEAD_OF_AN_ID = ("slug", "url key", "url", "link", "product url", "permalink")
+
+
+class Roles:
+    """Columns and their roles, found step by step; a column that has one, or is known to have none, is not left."""
+
+    def __init__(self, dialect: Dialect, products: pl.DataFrame) -> None:
+        self._dialect = dialect
+        self._rows = products.height
+        self._left = {word: [c.strip() for c in products[word] if c and c.strip()] for word in products.columns}
+        self._one: dict[str, str] = {}
+        self._pictures: list[str] = []
+        self._several: dict[str, dict[str, str]] = {"text": {}, "label": {}}
+        self._said: list[tuple[str, str, str]] = []
+        self._all = dict(self._left)
+
+    def _give(self, role: str, word: str, why: str) -> None:
+        """`brand` and `Brand` are two columns: the second becomes `brand (2)`."""
+        kind, _, name = role.partition(".")
+        if name:
+            found, name, copy = self._several[kind], name, 1
+            while (unique := name if copy == 1 else f"{name} ({copy})") in found:
+                copy += 1
+            found[unique] = word
+            role = f"{kind} {unique}"
+        elif role == "pictures":
+            self._pictures.append(word)
+        else:
+            self._one[role] = word
+        self._said.append((role, word, why))
+        self._left.pop(word, None)
+
+    def _ignore(self, words: Sequence[str], why: str) -> None:
+        for word in words:
+            self._said.append(("ignored", word, why))
+            self._left.pop(word, None)
+
+    def stand_for(self, column: str, words: Sequence[str]) -> None:
+        """A derived column stands in place of those it is read from."""
+        self._ignore([w for w in words if w in self._left and w != column], f"read through '{column}'")
+
+    def add_pictures(self, column: str, why: str) -> None:
+        self._give("pictures" if "picture" in self._one else "picture", column, why)
+
+    def by_attributes(self, named: dict[str, str], further: str | None) -> None:
+        """Attributes that became columns are texts, or labels where their names are known as such."""
+        dialect = self._dialect
+        spent: list[str] = [word for named_ in dialect.attributes for word in (named_.name, named_.value)]
+        words = matching([*spent, *dialect.pairs, *dialect.attribute_columns], list(self._left))
+        keep = matching([w for words in dialect.words.values() for w in words], words)
+        self._ignore([w for w in words if w not in keep], "names or values of attributes")
+        for column, name in named.items():
+            role = next(
+                (r for r, ws in WORDS.items() if "." in r and name in map(folded, ws)), f"text.{name_of(column)}"
+            )
+            self._give(role, column, "attribute")
+        if further is not None:
+            self._give("text.further", further, "attributes that the feed's head has not")
+
+    def by_words(self) -> None:
+        dialect = self._dialect
+        own = [word for words in dialect.words.values() for word in words]
+        self._ignore(
+            [w for w in matching(dialect.ignored, list(self._left)) if w not in matching(own, [w])], "shop's own"
+        )
+        for role in dict.fromkeys([*WORDS, *dialect.words]):
+            words = dialect.words.get(role, ())
+            if role in dialect.words and not words:
+                continue
+            found = matching([*words, *WORDS.get(role, ())], list(self._left))
+            if role == "id":
+                found = self._fullest(found)
+            if role == "pictures":
+                found = self._one_a_number(found)
+            take = found if role == "pictures" or (any("#" in w for w in words) and "." in role) else found[:1]
+            if "." in role and not words:
+                take = found[:1] + [w for w in found[1:] if re.search(r"\d", folded(w))]
+            for word in take:
+                self._give(role, word, "header word")
+        if "picture" not in self._one and NAMED_PICTURE in self._left:
+            self._give("picture", NAMED_PICTURE, "named after other cells")
+        if "picture" not in self._one and self._pictures:
+            self._one["picture"] = self._pictures.pop(0)
+        for reason, words in (*IGNORED.items(), *((f"another {r}", w) for r, w in WORDS.items() if "." not in r)):
+            self._ignore(matching(words, list(self._left)), reason)
+        self._ignore(
+            [w for w in matching(_ROW_NUMBERS, list(self._left)) if self._numbers_rows(w)], "numbers of the rows"
+        )
+
+    def _fullest(self, words: list[str]) -> list[str]:
+        """The first of these columns that has a cell in every row; else that with the most."""
+        return sorted(words, key=lambda w: -len(self._left[w]))
+
+    def _one_a_number(self, words: list[str]) -> list[str]:
+        """`image url 1` and `image file 1` name the same picture; the first counts."""
+        main = re.findall(r"\d+", folded(self._one.get("picture", "")))
+        seen = {tuple(main)} if main else set()
+        kept = []
+        for word in words:
+            numbers = tuple(re.findall(r"\d+", folded(word)))
+            if not numbers or numbers not in seen:
+                kept.append(word)
+                seen.add(numbers)
+        return kept
+
+    def _numbers_rows(self, word: str) -> bool:
+        cells = self._left[word]
+        return all(c.isdigit() for c in cells) and [int(c) for c in cells] in (
+            list(range(len(cells))),
+            list(range(1, len(cells) + 1)),
+        )
+
+    def by_cells(self, closed: bool) -> None:
+        """What header words left open; of a closed dialect only the id and the title are looked for."""
+        rows, left = self._rows, self._left
+        if (
+            not closed
+            and "picture" not in self._one
+            and (word := next((w for w, v in left.items() if _pictures(v)), None))
+        ):
+            self._give("picture", word, "cells: names of picture files")
+        if "id" not in self._one and (word := next((w for w, v in left.items() if _ids(v, rows)), None)):
+            self._give("id", word, "cells: unique and short")
+        if "id" not in self._one:
+            instead = [*matching(_INSTEAD_OF_AN_ID, list(self._all)), *(self._one.get(r) for r in ("code", "picture"))]
+            if word := next((w for w in instead if w and len(set(self._all[w])) == len(self._all[w]) == rows), None):
+                self._give("id", word, "no other column tells products apart")
+        readable = {word: values for word, values in left.items() if values and not _data(values)}
+        wordiest = max(readable, key=lambda w: _words(readable[w]), default=None)
+        text = self._several["text"]
+        if "title" not in self._one and (
+            word := next((text[n] for n in ("summary", "description") if n in text), None)
+        ):
+            self._several["text"] = {n: w for n, w in text.items() if w != word}
+            self._said = [line for line in self._said if line[1] != word]
+            self._give("title", word, "no column is a title")
+        elif "title" not in self._one and wordiest and _words(readable[wordiest]) >= 1.5:
+            self._give("title", wordiest, "cells: most words")
+            del readable[wordiest]
+        for word, values in readable.items() if not closed else ():
+            if 1 < len(set(values)) <= len(values) / 5:
+                self._give(f"label.{word}", word, "cells: few values")
+            elif _words(values) >= 2:
+                self._give(f"text.{word}", word, "cells: words")
+        self._ignore(list(left), "not known" if closed else "unknown word, nothing to read in its cells")
+
+    def columns(self, name: str, key: str, header: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
+        """The roles, and a line for each column. DataError, naming the recipe key, without an id or a title."""
+        if missing := [role for role in ("id", "title") if role not in self._one]:
+            raise DataError(
+                f"{name}: found no column for the {' and the '.join(missing)}; header words: {', '.join(header)}. "
+                f"Write a recipe that names them: {', '.join(f'{key}.columns.{role}' for role in missing)}"
+            )
+        width = max(len(role) for role, _, _ in self._said)
+        lines = tuple(f"{role:<{width}} <- '{word}' ({why})" for role, word, why in self._said)
+        found = Columns(
+            **self._one, pictures=tuple(self._pictures), text=self._several["text"], labels=self._several["label"]
+        )
+        return found, lines
+
+
+def name_of(column: str) -> str:
+    """The name of an attribute's column as a text is called."""
+    return re.sub(r" \(attribute\)$", "", column).strip().lower()
+
+
+def _pictures(values: list[str]) -> bool:
+    return sum(bool(_PICTURE.search(v)) for v in values) > len(values) / 2
+
+
+def _data(values: list[str]) -> bool:
+    """Addresses, numbers, prices, dates or codes: nothing to read."""
+    patterns = (_NUMBER, _DATE, _CODED)
+    return all(_ADDRESS.match(v) or any(p.fullmatch(v) for p in patterns) for v in values)
+
+
+def _ids(values: list[str], rows: int) -> bool:
+    return len(set(values)) == len(values) == rows and all(len(v) <= 40 and " " not in v for v in values)
+
+
+def _words(values: list[str]) -> float:
+    return sum(len(v.split()) for v in values) / len(values)
