@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-MASKING, MODALITY, ORDER, AUGMENT, LABELS = 1, 2, 3, 4, 5  # purposes
+MASKING, MODALITY, ORDER, AUGMENT, LABELS, FETCH, PICTURE = 1, 2, 3, 4, 5, 6, 7  # purposes
 _WORD = 2**64 - 1
 
 

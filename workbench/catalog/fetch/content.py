@@ -1,0 +1,117 @@
+"""Bytes of downloads: judged as they come, and kept by content in `<cache>/pictures/ab/<sha256>`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from workbench.catalog.fetch.results import Result
+
+_TYPES = {  # how files of each kind begin
+    "jpeg": rb"\xff\xd8\xff",
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "gif": rb"GIF8",
+    "webp": rb"RIFF....WEBP",
+    "avif": rb"....ftypavi[fs]",
+    "heic": rb"....ftyp(hei|hev|mif|msf)",
+    "tiff": rb"II\*\0|MM\0\*",
+    "bmp": rb"BM....\0\0\0\0",
+    "jpeg2000": rb"\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51",
+    "web page": rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+}
+_HEADER = 2**20  # bytes: a header that tells no size within them is left to the images stage
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")
+
+
+class Broken(Exception):
+    """Bytes that are no picture, or too many; the message is the reason."""
+
+
+class Content:
+    """The cache of pictures by the SHA-256 of their bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, sha256: str) -> Path:
+        return self._root / sha256[:2] / sha256
+
+    def has(self, result: Result) -> bool:
+        """Whether the bytes of a fetched picture are there, of the right number."""
+        try:
+            return bool(result.sha256) and self.path(result.sha256 or "").stat().st_size == result.bytes
+        except OSError:
+            return False
+
+    def keep(self, aside: Path, sha256: str) -> None:
+        """Move a complete file in, by one rename."""
+        path = self.path(sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(path)
+
+
+class Incoming:
+    """One picture on its way in, written to `file` chunk by chunk; `add` raises Broken as soon as it can be known."""
+
+    def __init__(self, file: IO[bytes], max_bytes: int, max_pixels: int) -> None:
+        self._file, self._max_bytes, self._max_pixels = file, max_bytes, max_pixels
+        self._digest, self._head, self._look_at = hashlib.sha256(), bytearray(), 1024
+        self.bytes = 0
+
+    def expect(self, size: int) -> None:
+        """Told by the server or counted."""
+        if size > self._max_bytes:
+            raise Broken(f"more bytes than fetch.max_bytes allows ({self._max_bytes / 2**20:.6g} MiB)")
+
+    def add(self, chunk: bytes) -> None:
+        self.bytes += len(chunk)
+        self.expect(self.bytes)
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        if len(self._head) < _HEADER:
+            self._head += chunk[: _HEADER - len(self._head)]
+            self._look()
+
+    def done(self) -> tuple[str, str]:
+        """(sha256, type) of the whole."""
+        if not self.bytes:
+            raise Broken("zero bytes")
+        return self._digest.hexdigest(), self._type()
+
+    def _look(self) -> None:
+        """At the first bytes, then whenever twice as many are there, until the picture's size is known."""
+        if len(self._head) < self._look_at:
+            return
+        self._type()
+        size = _pixels(bytes(self._head))
+        self._look_at = 2 * len(self._head) if size is None else _HEADER + 1
+        if size and size > self._max_pixels:
+            most = f"{self._max_pixels / 1e6:,.6g} megapixels"
+            raise Broken(f"{size / 1e6:,.6g} megapixels, more than images.max_pixels allows ({most})")
+
+    def _type(self) -> str:
+        head = bytes(self._head[:1024])
+        found = next((kind for kind, start in _TYPES.items() if re.match(start, head, re.S | re.I)), "unknown")
+        if found == "web page":
+            raise Broken("a web page, not a picture")
+        return found
+
+
+def _pixels(head: bytes) -> int | None:
+    """Width x height by the header of a picture that begins so; None if it isn't told there."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is judged instead
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(head), formats=_FORMATS) as image:
+                return image.width * image.height
+    except Exception:  # Pillow's readers raise OSError, SyntaxError, struct.error and others for a head alone
+        return None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

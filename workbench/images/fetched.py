@@ -1,0 +1,56 @@
+"""Pictures by web address, as the fetch stage left them in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from workbench.artifacts.stage import Work
+from workbench.errors import ArtifactError
+from workbench.images.origin import Absent
+
+WAITS = "a web address; add `fetch: {}` to the recipe to download it"
+_WEB = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.")
+
+
+class Fetched:
+    """The pictures of the fetch stage, by web address; none where the recipe has no such stage."""
+
+    def __init__(self, work: Work) -> None:
+        self._lines: dict[str, tuple[str, str | None, str | None]] = {}
+        self._root = work.runtime.cache / "pictures"
+        if artifact := work.inputs.get("fetch"):
+            self._folder = artifact.folder
+            table = pl.read_parquet(artifact.path("fetched.parquet"), columns=["url", "state", "reason", "sha256"])
+            self._lines = {url: (state, reason, sha256) for url, state, reason, sha256 in table.iter_rows()}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a picture's name is a web address, and so not for a folder or an archive."""
+        return name in self._lines or _WEB.match(name) is not None
+
+    def read(self, url: str) -> bytes:
+        """The bytes of a picture. Raises Absent or ValueError with the reason for one that could not be fetched.
+
+        Raises ArtifactError when the cache has lost them.
+        """
+        state, reason, sha256 = self._lines.get(url, ("absent", WAITS, None))
+        if state == "absent":
+            raise Absent(reason)
+        if sha256 is None:
+            raise ValueError(reason)
+        path = self._root / sha256[:2] / sha256
+        data = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ArtifactError(f"{path}: missing or changed since {url} was fetched; delete {self._folder}, run again")
+        return data
+
+    def waiting(self, names: Iterable[str]) -> str:
+        """What would be downloaded if the recipe said so: one line for the user, or ""."""
+        urls = {name for name in names if name in self and name not in self._lines}
+        hosts = {urlsplit(url).netloc for url in urls}
+        many = f"{len(urls):,} pictures at {len(hosts):,} hosts are web addresses"
+        return f"{many}, which are not downloaded; add `fetch: {{}}` to the recipe to do so" if urls else ""
