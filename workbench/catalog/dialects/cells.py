@@ -197,7 +197,12 @@ def path(cell: str, language: str | None = None) -> str:
         return path(texts[0]) if len(texts) == 1 or any(">" in t for t in texts) else _levels(texts)
     if ">" in cell:
         return _levels(re.split(r"\s*>+\s*", cell))
-    return _levels(re.split(r"(?<=\S)\s*[|/]\s*(?=\S)", cell.strip("/ ")))
+    return _levels(re.split(r"\n|(?<=\S)\s*[|/]\s*(?=\S)", cell.strip("/ ")))
+
+
+def path_of_levels(cell: str, language: str | None = None) -> str:
+    """A path whose levels were a list: `A, B, C`, or a line each where a name has a comma."""
+    return _levels(cell.split("\n" if "\n" in cell else ", ")) if parsed(cell) is None else path(cell)
 
 
 def path_of_shop(cell: str, language: str | None = None) -> str:
@@ -208,17 +213,16 @@ def path_of_shop(cell: str, language: str | None = None) -> str:
 
 def path_of_slashes(cell: str, language: str | None = None) -> str:
     """`Default Category/Gear/Bags,Default Category/Sale` (also `|`, `;` between): the deepest, without the root."""
-    paths = [re.split(r"(?<!\\)/", one.strip(" /")) for one in re.split(r"[|;]|,(?! )", cell)]
-    return _deepest([p[1:] if p[0].strip().casefold() in _ROOTS and len(p) > 1 else p for p in paths])
+    return _deepest([re.split(r"(?<!\\)/", one.strip(" /")) for one in re.split(r"[|;]|,(?! )", cell)])
 
 
-_ROOTS = ("default category", "root catalog", "root", "home", "categories", "all products")
+_ROOTS = ("default category", "root catalog", "root", "categories", "all products")
 
 
 def path_of_list(cell: str, language: str | None = None) -> str:
     """`Home,Pots`: the categories of a product; the first that is no root."""
     names = [name.strip() for name in cell.split(",") if name.strip()]
-    return next((n for n in names if n.casefold() not in _ROOTS), names[0] if names else "")
+    return next((n for n in names if n.casefold() not in (*_ROOTS, "home")), names[0] if names else "")
 
 
 def path_of_tree(cell: str, language: str | None = None) -> str:
@@ -232,7 +236,8 @@ def _deepest(paths: list[list[str]]) -> str:
 
 
 def _levels(names: Sequence[str]) -> str:
-    return " > ".join(name.strip() for name in names if name.strip())
+    names = [name.strip() for name in names if name.strip()]
+    return " > ".join(names[1:] if len(names) > 1 and names[0].casefold() in _ROOTS else names)
 
 
 def tags(cell: str, language: str | None = None) -> str:
@@ -289,6 +294,7 @@ TEXTS: Mapping[str, Callable[[str, str | None], str]] = {
     "lines": lines,
     "list": listed,
     "path": path,
+    "levels": path_of_levels,
     "paths": path_of_shop,
     "paths/": path_of_slashes,
     "categories": path_of_list,

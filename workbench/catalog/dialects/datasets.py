@@ -42,6 +42,7 @@ AMAZON_BERKELEY_OBJECTS = Dialect(
         "node": "path",
     },
     folders=("images/small", "images/original", "images", "small", "original"),
+    closed=True,
 )
 
 AMAZON_REVIEWS = Dialect(
@@ -68,10 +69,11 @@ AMAZON_REVIEWS = Dialect(
     pairs={"details": "objects"},
     texts={
         **dict.fromkeys(("description", "features", "feature"), "lines"),
-        **dict.fromkeys(("categories", "category"), "path"),
+        **dict.fromkeys(("categories", "category"), "levels"),
         "author": "list",
     },
     empty=("None", "[]", "{}", "nan"),
+    closed=True,
 )
 
 KAGGLE_FASHION = Dialect(
@@ -93,6 +95,7 @@ KAGGLE_FASHION = Dialect(
     ignored=("year", "link"),
     picture="{id}.jpg",
     folders=("images",),
+    closed=True,
 )
 
 RAKUTEN = Dialect(
@@ -112,6 +115,7 @@ RAKUTEN = Dialect(
         *("images/image_train", "image_train", "image_train/image_train", "images/image_train/image_train"),
         *("images", "images/image_test", "image_test"),
     ),
+    closed=True,
 )
 
 SHOPEE = Dialect(
@@ -122,6 +126,7 @@ SHOPEE = Dialect(
     ignored=("image_phash", "matches"),
     texts={"title": "bytes"},
     folders=("train_images", "shopee-product-matching/train_images", "images", "test_images"),
+    closed=True,
 )
 
 HM = Dialect(
@@ -150,6 +155,7 @@ HM = Dialect(
     digits={"article_id": 10, "product_code": 7},
     picture="{article_id:.3}/{article_id}.jpg",
     folders=("images",),
+    closed=True,
 )
 
 FLIPKART = Dialect(
@@ -172,6 +178,7 @@ FLIPKART = Dialect(
     pairs={"product_specifications": "objects"},
     texts={"product_category_tree": "tree"},
     empty=("No rating available", "[]", '{"product_specification"=>nil}'),
+    closed=True,
 )
 
 ESCI = Dialect(
@@ -201,6 +208,7 @@ ESCI = Dialect(
     ),
     grouping=(SameKey(("product_id",), language=("product_locale",)),),
     empty=("nan", "none", "None", "NaN", "null"),
+    closed=True,
 )
 
 FASHIONGEN = Dialect(
@@ -223,6 +231,7 @@ FASHIONGEN = Dialect(
     },
     ignored=("index", "index_2", "input_pose", "input_concat_description"),
     grouping=(SameKey(("input_productID",), variant=_ONLY_PICTURES),),
+    closed=True,
 )
 
 FASHION200K = Dialect(
@@ -240,6 +249,7 @@ FASHION200K = Dialect(
     ignored=("detection_score", "url"),
     parts={"image_path": r"(?:(?P<subcategory>[^/]+)/)?(?P<product>[^/]+)/[^/]+$"},
     grouping=(SameKey(("product",), variant=_ONLY_PICTURES),),
+    closed=True,
 )
 
 OPEN_FOOD_FACTS = Dialect(
@@ -280,6 +290,7 @@ OPEN_FOOD_FACTS = Dialect(
         "https://images.openfoodfacts.org/images/products/{code_1}/{code_2}/{code_3}/{code_4}/"
         "front_{front}.{front_rev}.400.jpg"
     ),
+    closed=True,
 )
 
 IMG2DATASET = Dialect(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from workbench.catalog.feeds.addresses import Place, from_bytes, from_lists, from_structs, is_picture
-from workbench.catalog.feeds.table import Table, cell_text
+from workbench.catalog.feeds.table import PHRASE, Table, cell_text
 from workbench.errors import DataError, MlimError
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def _text(column: pl.Series, place: Place) -> pl.Series:
         if is_picture(kind.inner):
             return from_lists(column, place)
         if kind == pl.List(pl.String):
-            return column.list.join(", ", ignore_nulls=True)
+            phrases = column.list.eval(pl.element().str.contains(PHRASE)).list.any()
+            by_line, by_comma = (column.list.join(sign, ignore_nulls=True) for sign in ("\n", ", "))
+            return by_line.zip_with(phrases.fill_null(False), by_comma)
     if is_picture(kind):
         return from_structs(column, place)
     if kind == pl.Binary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,13 +77,17 @@ def first_rows(table: Table, limit: int) -> Table:
 
 
 def cell_text(value: Any) -> str | None:
-    """A JSON or Parquet value as a cell: scalars as they read, lists of them joined by ", ", the rest as JSON."""
+    """A JSON or Parquet value as a cell: scalars as they read, the rest as JSON.
+
+    A list of scalars is joined by ", "; by line ends where one has a comma of its own or is a sentence.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and not any(isinstance(inner, (list, dict)) for inner in value):
-        return ", ".join(text for inner in value if (text := cell_text(inner)) is not None)
+        texts = [text for inner in value if (text := cell_text(inner)) is not None]
+        return ("\n" if any(re.search(PHRASE, text) for text in texts) else ", ").join(texts)
     if isinstance(value, (list, dict)):
         plain = parse_json(json.dumps(value, default=str))  # a number reads alike from every format
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -121,6 +126,7 @@ def _unpacked(cell: str) -> str | None:
         return cell
 
 
+PHRASE = r", |[.!?]$"
 as_written = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)  # numbers as they are written
 parse_json = as_written.decode
 
