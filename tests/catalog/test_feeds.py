@@ -165,6 +165,6 @@ def test_lists_and_objects_written_as_json_read_alike_from_every_format(tmp_path
     pl.DataFrame(cells).write_csv(tmp_path / "a.csv")
     pl.DataFrame(cells).write_csv(tmp_path / "a.tsv", separator="\t")
     read = {name: read_feed(tmp_path / f"a.{name}").cells.rows() for name in ("csv", "tsv", "jsonl", "parquet")}
-    assert read["csv"][0] == ("1", "red, soft, warm", '{"unit":"cm","w":"1.5"}', "[MASK] mug")
+    assert read["csv"][0] == ("1", "red\nsoft, warm", '{"unit":"cm","w":"1.5"}', "[MASK] mug")
     assert read["csv"][1] == ("2", "", '{"unit":null,"w":"2.5"}', "[SEP]")
     assert read["csv"] == read["tsv"] == read["jsonl"] == read["parquet"]
