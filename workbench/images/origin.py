@@ -1,28 +1,52 @@
-"""Where a feed's pictures lie: a folder, a .zip or a .tar, read in place, by name, from several threads."""
+"""Where a feed's pictures lie: a folder, a .zip or a .tar, read in place, by name, from several threads.
+
+A name `CONTAINER::MEMBER` is that of a picture within a file of the folder: a member of an archive, or a row and column
+of Parquet, Arrow or HDF5 (`train-0.parquet::17::image`). Nothing outside the folder is read.
+"""
 
 from __future__ import annotations
 
 import os
-import posixpath
-import re
 import stat
 import tarfile
 import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from workbench.errors import DataError
+from workbench.images.containers import Container, Tar, Zip, check_size, open_container
+from workbench.images.names import SUBFOLDERS, Absent, Names, candidates, inside
+from workbench.recipe.schema import Feed
 
-MOST_BYTES = 512 * 2**20
+__all__ = ["Absent", "Pictures", "open_pictures", "place_of"]
 
-
-class Absent(Exception):
-    """There is no such picture; the message is the reason."""
+OPEN_CONTAINERS = 32
+MOST_LISTED = 5_000_000  # names, for finding those that differ from the feed's by case or accents
 
 
 class Pictures(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that are not there, told without reading; of containers only whether they are there."""
+
+
+def place_of(feed: Feed) -> Path:
+    """The folder or archive below which the names of a feed's pictures are."""
+    if feed.pictures:
+        return feed.pictures
+    if feed.path:
+        return feed.path if feed.path.is_dir() else feed.path.parent
+    if feed.dataset:
+        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        return Path(os.environ.get("HF_HOME", f"{cache}/huggingface")).expanduser()
+    return Path()
 
 
 def open_pictures(path: Path, key: str) -> Pictures:
@@ -33,85 +57,116 @@ def open_pictures(path: Path, key: str) -> Pictures:
     try:
         if path.is_dir():
             return _Folder(path)
-        if zipfile.is_zipfile(path):
-            return _Zip(path)
-        return _Tar(path)
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        return _Packed(Zip(path) if zipfile.is_zipfile(path) else Tar(path))
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
         found = error.strerror if isinstance(error, OSError) else "neither a zip nor an uncompressed tar, or damaged"
         raise DataError(f"{key}: {path}: {found}; expected a folder, a .zip or a .tar of pictures") from None
+
+
+class _Packed:
+    """One archive."""
+
+    def __init__(self, archive: Zip | Tar) -> None:
+        self._archive = archive
+
+    def read(self, name: str) -> bytes:
+        return self._archive.read(name)
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        lost = set()
+        for name in names:
+            try:
+                self._archive.find(name)
+            except Absent:
+                lost.add(name)
+        return lost
 
 
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._root = Path(os.path.realpath(path))
+        self._folders = [folder for folder in SUBFOLDERS if (self._root / folder).is_dir()]
+        self._names = Names(lambda: islice(_files(self._root), MOST_LISTED))
+        self._lock = Lock()
+        self._containers: OrderedDict[Path, Container] = OrderedDict()
 
     def read(self, name: str) -> bytes:
-        name = name.replace("\\", "/")
-        if os.path.isabs(name):
-            name = os.path.relpath(name, self._root)
-        try:
-            path = Path(os.path.realpath(self._root / _inside(name)))
-            if not path.is_relative_to(self._root):
-                raise Absent("outside the folder of pictures")  # through a link
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise Absent("not a file")
-        except (FileNotFoundError, NotADirectoryError):
-            raise Absent("no such file") from None
-        except (OSError, ValueError):  # a name that no file can have
-            raise Absent("no such file, and not a file name") from None
-        _check_size(found.st_size)
+        outer, mark, member = name.partition("::")
+        path = self._find(outer if mark else name)
+        if mark:
+            return self._container(path).read(member)
+        check_size(path.stat().st_size)
         return path.read_bytes()
 
+    def missing(self, names: Iterable[str]) -> set[str]:
+        with self._lock:
+            known = set(islice(_files(self._root), MOST_LISTED))
+        return {name for name in names if not self._is_known(name, known)}
 
-class _Zip:
-    def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path)  # its reads are serialised by a lock of its own
-        self._members = {posixpath.normpath(m.filename.replace("\\", "/")): m for m in self._zip.infolist()}
+    def _is_known(self, name: str, known: set[str]) -> bool:
+        with suppress(Absent):
+            if any(candidate in known for candidate in candidates(inside(name.partition("::")[0]), self._folders)):
+                return True
+            self._find(name.partition("::")[0])
+            return True
+        return False
 
-    def read(self, name: str) -> bytes:
-        member = self._members.get(_inside(name))
-        if member is None or member.is_dir():
-            raise Absent("no such file")
-        _check_size(member.file_size)
+    def _find(self, name: str) -> Path:
+        """The file of that name, or the only one like it. Raises Absent."""
+        name = name.replace("\\", "/")
+        if os.path.isabs(name) and Path(name).is_relative_to(self._root):
+            name = os.path.relpath(name, self._root)
+        name = inside(name)
+        for candidate in candidates(name, self._folders):
+            if path := self._file(candidate):
+                return path
+        with self._lock:
+            for candidate in candidates(name, self._folders):
+                with suppress(Absent):
+                    if path := self._file(self._names.like(candidate)):
+                        return path
+            self._names.like(name)  # raises Absent, with its reason
+        raise Absent("no such file")
+
+    def _file(self, name: str) -> Path | None:
         try:
-            return self._zip.read(member)
-        except RuntimeError:
-            raise ValueError("encrypted in its archive") from None
-        except Exception as error:  # BadZipFile, EOFError, zlib.error, lzma.LZMAError …: one for each damage and method
-            raise ValueError("damaged in its archive") from error
+            path = Path(os.path.realpath(self._root / name))
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError):
+            raise Absent("no such file, and not a file name") from None
+        if not path.is_relative_to(self._root):
+            raise Absent("outside the folder of pictures")  # through a link
+        if not stat.S_ISREG(mode):
+            raise Absent("not a file")
+        return path
+
+    def _container(self, path: Path) -> Container:
+        """Opened once, the last few kept: shards come one after the other."""
+        with self._lock:
+            if path in self._containers:
+                self._containers.move_to_end(path)
+                return self._containers[path]
+            try:
+                container = open_container(path)
+            except Exception as error:
+                raise ValueError(f"its file {path.name} can't be read ({str(error)[:100]})") from error
+            self._containers[path] = container
+            if len(self._containers) > OPEN_CONTAINERS:
+                self._containers.popitem(last=False)
+            return container
 
 
-class _Tar:
-    def __init__(self, path: Path) -> None:
-        with tarfile.open(path, "r:") as tar:
-            self._members: dict[str, tuple[int, int]] = {}  # name -> offset and bytes
-            for member in tar:
-                name = posixpath.normpath(member.name)
-                if member.isreg():
-                    self._members[name] = (member.offset_data, member.size)
-                elif member.islnk() and (target := self._members.get(posixpath.normpath(member.linkname))):
-                    self._members[name] = target
-        self._file = path.open("rb")
-
-    def read(self, name: str) -> bytes:
-        if (place := self._members.get(_inside(name))) is None:
-            raise Absent("no such file")
-        _check_size(place[1])
-        return os.pread(self._file.fileno(), place[1], place[0])
-
-
-def _check_size(size: int) -> None:
-    """Several are in memory at once, and an archive may claim anything."""
-    if size > MOST_BYTES:
-        raise ValueError(f"a file of {size / 2**20:,.0f} MiB; a picture's may have {MOST_BYTES / 2**20:,.0f}")
-
-
-def _inside(name: str) -> str:
-    """The name as archives write it; Absent for one that leads elsewhere."""
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
-        raise Absent("a web address, not the name of a file")
-    name = posixpath.normpath(name.replace("\\", "/"))
-    if name.startswith(("../", "/")) or name == "..":
-        raise Absent("outside the folder of pictures")
-    return name
+def _files(root: Path) -> Iterator[str]:
+    """The names of all files below a folder, relative to it; folders behind links are left out."""
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError), os.scandir(root / folder) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(name)
+                else:
+                    yield name

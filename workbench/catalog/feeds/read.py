@@ -9,12 +9,17 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from workbench.catalog.feeds.arrow import read_arrow
 from workbench.catalog.feeds.delimited import read_delimited
 from workbench.catalog.feeds.document import read_document
+from workbench.catalog.feeds.excel import ENDINGS as EXCEL
+from workbench.catalog.feeds.excel import read_excel
+from workbench.catalog.feeds.hdf5 import read_hdf5
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
 from workbench.catalog.feeds.table import Table, joined, unpacked
+from workbench.catalog.feeds.xml import read_xml
 from workbench.errors import DataError
 
 Reader = Callable[[Path, int | None], Iterator[Table]]
@@ -63,7 +68,8 @@ def _reader(path: Path) -> Reader:
         if says(path, head, name):
             return reader
     raise DataError(
-        f"{path}: unknown kind of feed; expected .csv, .tsv, .txt, .jsonl, .ndjson, .json (also .gz) or .parquet"
+        f"{path}: unknown kind of feed; expected .csv, .tsv, .txt, .jsonl, .ndjson, .json, .xml (also .gz), .parquet, "
+        ".arrow, .xlsx, .ods, .h5, or the folder of a data set"
     )
 
 
@@ -82,16 +88,25 @@ def _starts(*magic: bytes) -> Callable[[Path, bytes, str], bool]:
 
 # A list of objects or one that goes over several lines is a document; one object a line is JSON lines.
 _OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{\s*[\"}]")
+_XML = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|rss|feed|\!DOCTYPE (?!html))")
 _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*[\[{\]]|\{\s*[\r\n])")
 
 # (whether path, first 4096 unpacked bytes and lower-case name without .gz say so, the reader), first that fits.
 _BY_CONTENT: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
     (_starts(b"PAR1"), read_parquet),
+    (_starts(b"ARROW1", b"\xff\xff\xff\xff"), read_arrow),
+    (_starts(b"\x89HDF"), read_hdf5),
+    (_starts(b"\xd0\xcf\x11\xe0"), read_excel),  # .xls
+    (lambda path, head, name: bool(_XML.match(head)), read_xml),
     (lambda path, head, name: bool(_DOCUMENT.match(head)), read_document),
     (lambda path, head, name: bool(_OBJECT.match(head)) and not name.endswith(".json"), read_jsonl),
 ]
 _BY_NAME: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
     (_named(".parquet"), read_parquet),
+    (_named(".arrow", ".feather"), read_arrow),
+    (_named(".h5", ".hdf5"), read_hdf5),
+    (_named(*EXCEL), read_excel),
+    (lambda path, head, name: name.endswith((".xml", ".rss", ".atom")), read_xml),
     (_named(".jsonl", ".ndjson"), read_jsonl),
     (_named(".json"), read_document),
     (_named(".csv", ".tsv", ".txt", ".tab", ".psv"), read_delimited),
