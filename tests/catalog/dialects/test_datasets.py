@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import polars as pl
 import pytest
 
@@ -327,6 +329,33 @@ def test_fashion200k(copied: Path) -> None:
     assert found.joined == [("91", 2, "picture row")]
 
 
+def test_fashiongen(tmp_path: Path) -> None:
+    def column(*cells: object) -> np.ndarray:
+        kind = h5py.string_dtype("ascii", 64) if isinstance(cells[0], bytes) else None
+        return np.array([[cell] for cell in cells], dtype=kind)
+
+    with h5py.File(tmp_path / "fashiongen_256_256_validation.h5", "w") as file:
+        file["index"] = column(0, 1, 2, 3)
+        file["input_image"] = np.zeros((4, 8, 8, 3), np.uint8)
+        file["input_productID"] = column(71, 71, 72, 71)
+        file["input_name"] = column(b"BLACK JEANS", b"BLACK JEANS", "CAFÉ DRESS".encode("latin-1"), b"BLACK JEANS")
+        file["input_description"] = column(b"Slim.", b"Slim.", b"Silk.", b"Slim.")
+        file["input_concat_description"] = column(b"x", b"x", b"x", b"x")
+        file["input_category"] = column(b"JEANS", b"JEANS", b"DRESSES", b"JEANS")
+        file["input_pose"] = column(b"id_gridfs_1", b"id_gridfs_2", b"id_gridfs_1", b"id_gridfs_3")
+        file["input_msrpUSD"] = column(610.0, 610.0, 90.5, 610.0)
+    found = outcome(tmp_path / "fashiongen_256_256_validation.h5")
+    assert found.dialect == "fashiongen" and not found.bad
+    jeans = {"title": "BLACK JEANS", "text.description": "Slim.", "label.category": "JEANS", "price": "610.0"}
+    dress = {"title": "CAFÉ DRESS", "text.description": "Silk.", "label.category": "DRESSES", "price": "90.5"}
+    address = "fashiongen_256_256_validation.h5::{}::input_image"
+    assert found.items == {
+        "71": jeans | {"pictures": [address.format(row) for row in (1, 2, 4)]},
+        "72": dress | {"pictures": [address.format(3)]},
+    }
+    assert found.joined == [("71", 2, "picture row"), ("71", 4, "picture row")]
+
+
 # --- Open Food Facts
 
 
@@ -341,7 +370,7 @@ def test_open_food_facts(copied: Path) -> None:
         assert tea["label.categories"] == "teas, green teas" and tea["label.category"] == "Teas"
         assert tea["text.brand"] == "Acme" and tea["text.ingredients"] == "green tea"
         front = "https://images.openfoodfacts.org/images/products/000/200/000/0714/front_fr.3.400.jpg"
-        assert tea["pictures"] == [front] and spread["pictures"] == []
+        assert tea["code"] == "0002000000714" and tea["pictures"] == [front] and spread["pictures"] == []
     assert outcome(feed, language="fr").items["0002000000714"]["title"] == 'Thé 12" boîte'
 
 

@@ -110,6 +110,7 @@ RAKUTEN = Dialect(
     },
     ignored=("column 1", "unnamed: 0", "index", "integer_id", "imageid"),
     empty=("nan",),
+    digits={"productid": 1},
     picture="image_{imageid}_product_{productid}.jpg",
     folders=(
         *("images/image_train", "image_train", "image_train/image_train", "images/image_train/image_train"),
@@ -230,6 +231,7 @@ FASHIONGEN = Dialect(
         "label.season": ("input_season",),
     },
     ignored=("index", "index_2", "input_pose", "input_concat_description"),
+    digits={"input_productID": 1},
     grouping=(SameKey(("input_productID",), variant=_ONLY_PICTURES),),
     closed=True,
 )
@@ -283,7 +285,7 @@ OPEN_FOOD_FACTS = Dialect(
     },
     empty=("unknown",),
     parts={
-        "code": r"^(?P<code_1>\d{3})(?P<code_2>\d{3})(?P<code_3>\d{3})(?P<code_4>\d{4,})$",
+        "code": r"^(?P<barcode>(?P<code_1>\d{3})(?P<code_2>\d{3})(?P<code_3>\d{3})(?P<code_4>\d{4,5}))$",
         "images": r'"front_(?P<front>[a-z]{2})":\{[^{}]*"rev":"?(?P<front_rev>\d+)',
     },
     picture=(

@@ -89,7 +89,9 @@ class Dialect:
     picture: str = ""  # template of the name where no column has it (pictures.fill_template): `{id:.3}/{id}.jpg`
     folders: tuple[str, ...] = ()  # where the pictures may lie below the feed (place.py); the first where none is there
     parts: Mapping[str, str] = field(default_factory=dict)  # header word -> pattern whose named groups become columns
-    digits: Mapping[str, int] = field(default_factory=dict)  # header word -> digits of ids that lost their zeros
+    digits: Mapping[str, int] = field(
+        default_factory=dict
+    )  # header word -> least digits of ids that lost zeros, or got `.0`
     order: tuple[str, ...] = ()  # header words that number the pictures, or say which one is first (true, yes, y)
     closed: bool = False  # whether a column of which nothing is known is left alone, rather than told by its cells
 
@@ -117,6 +119,7 @@ class Products:
     bad: tuple[BadRow, ...]
     read_as: str
     file: str = ""  # of the head rows
+    mended: tuple[BadRow, ...] = ()  # rows that were not as they should be, and what was done
 
 
 JOINED = {"index": pl.UInt32, "file": pl.String, "line": pl.UInt32, "role": pl.String}
