@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from workbench.catalog.feeds.read import read_feed
+from workbench.catalog.feeds.read import open_feed, read_feed
+from workbench.catalog.feeds.table import joined
 from workbench.errors import DataError
 
 
@@ -115,10 +116,15 @@ def test_a_key_first_met_after_many_rows(tmp_path: Path) -> None:
 
 
 def test_parquet_is_text_too(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"id": [7, 8], "tags": [["a", "b"], None], "picture": [b"x", b"y"], "in": [True, None]})
+    frame = pl.DataFrame(
+        {"id": [7, 8], "tags": [["a", "b"], None], "picture": [b"\xff\xd8\xff", b"\xff"], "in": [True, None]}
+    )
     frame.write_parquet(tmp_path / "a.parquet")
     cells = read_feed(tmp_path / "a.parquet").cells
-    assert cells.to_dicts() == [{"id": "7", "tags": "a, b", "in": "true"}, {"id": "8", "tags": None, "in": None}]
+    assert cells.to_dicts() == [
+        {"id": "7", "tags": "a, b", "picture": "a.parquet::1::picture", "in": "true"},
+        {"id": "8", "tags": None, "picture": None, "in": None},
+    ]
 
 
 def test_gzip_is_told_by_content(tmp_path: Path) -> None:
@@ -136,7 +142,7 @@ def test_gzip_is_told_by_content(tmp_path: Path) -> None:
         ("a.jsonl", "nope\n", "none of 1 rows can be read as JSON lines.*line 1: broken JSON"),
         ("a.parquet", "nope", "can't be read as Parquet"),
         ("a.csv", "<!doctype html>", "unknown kind of feed"),
-        ("a.xlsx", "PK", "unknown kind of feed; expected .csv"),
+        ("a.pdf", "%PDF", "unknown kind of feed; expected .csv"),
     ],
 )
 def test_a_feed_that_is_none(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -168,3 +174,96 @@ def test_lists_and_objects_written_as_json_read_alike_from_every_format(tmp_path
     assert read["csv"][0] == ("1", "red\nsoft, warm", '{"unit":"cm","w":"1.5"}', "[MASK] mug")
     assert read["csv"][1] == ("2", "", '{"unit":null,"w":"2.5"}', "[SEP]")
     assert read["csv"] == read["tsv"] == read["jsonl"] == read["parquet"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cells"),
+    [
+        # Vendure pads its cells: ` "Gold, plain" ` is a quoted one
+        (
+            "a.csv",
+            'id, title , about\n1 , Ring , "Gold, plain"\n2, Mug, "A ""fine"" one" \n',
+            ["Gold, plain", 'A "fine" one'],
+        ),
+        # eBay escapes a quote; Magento's \"" is a backslash before a doubled one
+        ("a.tsv", 'id\ttitle\tabout\n1\ta\t"a \\"b\\" c\td"\n2\tb\t"x\\\\y"\n', ['a "b" c\td', "x\\y"]),
+        ("a.csv", 'id,title,about\n1,a,"{\\""k\\"": 1.5, \\""l\\""}"\n', ['{\\"k\\": 1.5, \\"l\\"}']),
+        # Open Food Facts quotes nothing, and has stray quotes at the beginning of cells
+        ("a.csv", 'id\ttitle\tabout\n1\ta\t"Big\n2\tb\t"Big" box\n3\tc\t12" box\n', ['"Big', '"Big" box', '12" box']),
+        # inch marks, within quotes not doubled, doubled, and without
+        (
+            "a.csv",
+            'id,title,about\n1,a,12" pan\n2,b,"12" pan"\n3,c,"12"" pan"\n4,d,pan 12"\n',
+            ['12" pan'] * 3 + ['pan 12"'],
+        ),
+        ("a.tsv", 'id\ttitle\tabout\n1\ta\t12" pan\n2\tb\t"12" pan"\n3\tc\t"12"" pan"\n', ['12" pan'] * 3),
+        # a quote that stays open in a tab-separated row with the right number of cells is a sign
+        ("a.tsv", "id\ttitle\tabout\n" + '1\ta\t"b"\n' * 300 + '2\tb\t"open\n', ["b"] * 300 + ['"open']),
+    ],
+)
+def test_ways_of_quoting(tmp_path: Path, name: str, content: str, cells: list[str]) -> None:
+    table = read_feed(write(tmp_path, name, content))
+    assert table.cells["about"].to_list() == cells and not table.bad
+
+
+def test_the_first_line_of_excel_names_the_delimiter(tmp_path: Path) -> None:
+    for first in ("sep=;\n", '"sep=;"\r\n'):
+        table = read_feed(write(tmp_path, "a.csv", first + "id,x;title,y\n1;a,b\n"))
+        assert table.cells.columns == ["id,x", "title,y"] and table.lines.to_list() == [3]
+
+
+def test_further_cells_are_rejoined_where_only_one_text_can_have_them(tmp_path: Path) -> None:
+    header = "id,usage,productDisplayName"
+    rows = "1,NA,White, Blue and Red Tee\n2,NA,Plain\n3,NA\n4,NA,Cup,,\n"
+    table = read_feed(write(tmp_path, "a.csv", f"{header}\n{rows}"))
+    assert table.cells["productDisplayName"].to_list() == ["White, Blue and Red Tee", "Plain", "Cup"]
+    assert [(row.line, row.reason) for row in table.bad] == [(4, "ragged row")]
+    assert [(row.line, row.reason) for row in table.mended] == [(2, "rejoined")]
+    padded = read_feed(write(tmp_path, "b.csv", f"{header},,\n1,NA,White, Blue,\n2,NA,Plain,,\n3,NA,Cup\n"))
+    assert padded.cells.rows() == [("1", "NA", "White, Blue"), ("2", "NA", "Plain"), ("3", "NA", "Cup")]
+
+
+def test_in_the_midst_of_a_row_only_prose_is_rejoined_and_never_between_two_texts(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", "id,title,price\n1,White, blue,5\n2,Pot,12,50\n"))
+    assert table.cells.rows() == [("1", "White, blue", "5")] and table.bad[0].line == 3
+    table = read_feed(write(tmp_path, "a.csv", "id,title,description\n1,a,b\n2,White, blue,soft\n"))
+    assert table.cells.rows() == [("1", "a", "b")] and table.bad[0].reason == "ragged row"
+
+
+def test_utf16_without_a_mark_and_marks_where_files_were_joined(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        table = read_feed(write(tmp_path, "a.csv", "id,title\n1,Käse\n2,Чай\n".encode(encoding)))
+        assert table.cells["title"].to_list() == ["Käse", "Чай"] and "UTF-16" in table.read_as
+    joint = b'\xef\xbb\xbf"id",title\n1,a\n' + b'\xef\xbb\xbf"2",b\n3,a\x00b\n'
+    assert read_feed(write(tmp_path, "b.csv", joint)).cells.rows() == [("1", "a"), ("2", "b"), ("3", "a\x00b")]
+
+
+@pytest.mark.parametrize(
+    ("content", "ids", "lines"),
+    [
+        ('[{"id": 1.50},\n{"id": 2, "images": [{"x": 1}]}]', ["1.50", "2"], [1, 2]),
+        ('{"total": 2, "meta": {"a": 1}, "products": [{"id": 1},\n\n{"id": 2}]}', ["1", "2"], [1, 3]),
+        ('{"data": {"items": [{"id": 1}]}}', ["1"], [1]),
+        ('{\n"id": 1,\n"variants": [{"s": 1}]\n}\n{"id": 2\n}', ["1", "2"], [1, 5]),
+        ('{"id": 1}\n{"id": 2}\n', ["1", "2"], [1, 2]),
+        ('{"a": {"id": 1},\n"b": {"id": 2}}', ["1", "2"], [1, 2]),
+    ],
+)
+def test_json_documents(tmp_path: Path, content: str, ids: list[str], lines: list[int]) -> None:
+    table = read_feed(write(tmp_path, "a.json", content))
+    assert table.cells["id"].to_list() == ids and table.lines.to_list() == lines and not table.bad
+
+
+def test_a_json_document_that_breaks_off(tmp_path: Path) -> None:
+    items = ",\n".join(json.dumps({"id": str(i), "title": "x" * 500}) for i in range(9000))  # more than is read at once
+    table = read_feed(write(tmp_path, "a.json", f'{{"n": 1, "products": [{items}, 7, {{"id": "cut'))
+    assert table.cells["id"].to_list() == [str(i) for i in range(9000)] and table.lines[-1] == 9000
+    assert [(row.line, row.reason) for row in table.bad] == [(9000, "broken JSON")] * 2
+
+
+def test_tables_are_small_and_hold_every_row_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "id,title\n" + "".join(f"{i},\n" for i in range(250_001)))
+    tables = list(open_feed(path))
+    assert max(table.rows for table in tables) <= 100_000
+    assert joined(tables).cells["id"].to_list() == [str(i) for i in range(250_001)]
+    assert joined(tables).lines.to_list() == list(range(2, 250_003))

@@ -117,6 +117,8 @@ class _Form:
     def block(self, block: Block, line: int, read_as: str) -> Table:
         """A block with uneven rows is halved, so that only their neighbourhood is read one by one."""
         cells = parse(block, self.header.names, self.grammar.delimiter, self.grammar.quotes)
+        if cells is not None and self.grammar.quoting == "padded":
+            cells = cells.select(pl.all().str.strip_chars(" \t"))
         if cells is not None:
             return Table(cells, pl.Series("line", line + 1 + block.lines, pl.UInt32), (), read_as)
         half = len(block.starts) // 2
@@ -175,10 +177,11 @@ class _Form:
                 return record.cells, BadRow(line, "quote kept as text", f"no closing quote: {told}")
             return None, BadRow(line, "unclosed quote", f"no closing quote: {told}")
         uneven = f"{len(record.cells)} cells, the header has {width}: {told}"
-        cells = self.header.fit(record.cells, self.grammar.delimiter)
-        if cells is None:
+        cells = [cell.strip(" \t") for cell in record.cells] if self.grammar.quoting == "padded" else record.cells
+        fitted = self.header.fit(cells, self.grammar.delimiter)
+        if fitted is None:
             return None, BadRow(line, "ragged row", uneven)
-        return cells, BadRow(line, "rejoined", uneven) if any(record.cells[width:]) else None
+        return fitted, BadRow(line, "rejoined", uneven) if any(cells[width:]) else None
 
     def _records(self, lines: Sequence[str], final: bool) -> Iterator[Record]:
         return records(lines, self.grammar.delimiter, self.grammar.quotes, final)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from workbench.catalog.feeds.header import header
-from workbench.catalog.feeds.rfc4180 import records, split_lines
+from workbench.catalog.feeds.rfc4180 import Record, records, split_lines
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "~": "tilde"}
 _HEAD_ROWS = 200
@@ -80,9 +80,11 @@ def _evenness(lines: list[bytes], final: bool, grammar: Grammar) -> tuple[float,
     if not rows or len(rows[0].cells) < 2:
         return 0, 0
     names = header(rows[0].cells)
-    even = sum(not row.unclosed and names.even(row.cells) and not _padded(row.cells) for row in rows)
+    even = sum(names.even(row.cells) and not _odd(row) for row in rows)
     return even / len(rows), len(rows[0].cells)
 
 
-def _padded(cells: list[str]) -> bool:
-    return any(cell[:1] in " \t" and cell.lstrip()[:1] == '"' for cell in cells if cell)
+def _odd(row: Record) -> bool:
+    """Whether there are quotes that another way of quoting would understand."""
+    padded = any(cell[:1] in (" ", "\t") and cell.lstrip()[:1] == '"' for cell in row.cells)
+    return row.unclosed or padded or (row.sloppy and any('\\"' in cell for cell in row.cells))

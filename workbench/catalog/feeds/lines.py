@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -11,6 +12,7 @@ from typing import IO, cast
 from workbench.errors import DataError
 
 FIRST, BLOCK = 2**18, 2**22  # bytes read at once; few at first, for those who want the head alone
+_MARKS = re.compile(rb"(^|[\r\n])(?:\xef\xbb\xbf)++(?!\n)")  # without it, \r and \n would be one line end
 LONGEST = 2**26  # bytes of one line, more is no feed
 
 
@@ -56,22 +58,19 @@ class Lines:
         return f"UTF-8, {self._fallbacks} lines as Windows-1252" if self._fallbacks else "UTF-8"
 
     def _read(self) -> Iterator[bytes]:
-        """The bytes, UTF-16 as UTF-8, byte order marks at the beginning removed."""
+        """The bytes, UTF-16 as UTF-8."""
         with open_bytes(self._path) as file:
             block = file.read(FIRST)
             self._wide = _wide(block)
             decoder = codecs.getincrementaldecoder(self._wide or "ascii")("replace")
-            first = True
             while block:
                 following = file.read(BLOCK)
-                if self._wide:
-                    block = decoder.decode(block, not following).encode()
-                while first and block.startswith(codecs.BOM_UTF8):
-                    block = block[3:]
-                yield block
-                block, first = following, False
+                yield decoder.decode(block, not following).encode() if self._wide else block
+                block = following
 
     def _utf8(self, block: bytes) -> bytes:
+        if codecs.BOM_UTF8 in block:  # at the beginning, and again wherever files were joined
+            block = _MARKS.sub(rb"\1", block)
         try:
             block.decode()
         except UnicodeDecodeError:
@@ -93,10 +92,11 @@ def _whole(block: bytes) -> int:
 
 
 def _wide(head: bytes) -> str:
-    """Which UTF-16 it is: by its byte order mark, else by NULs at every other place, as Western text has them."""
+    """Which UTF-16 it is: by its byte order mark, else by NULs where the upper halves of Western letters would be."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    even, odd = head[0:4096:2].count(0), head[1:4096:2].count(0)
-    if max(even, odd) * 20 < min(len(head), 4096) or min(even, odd) * 10 > max(even, odd):
-        return ""
-    return "utf-16-le" if odd > even else "utf-16-be"
+    upper = {"utf-16-be": head[0:4096:2], "utf-16-le": head[1:4096:2]}
+    even, odd = (half.count(0) for half in upper.values())
+    likely = "utf-16-be" if even > odd else "utf-16-le"
+    signs = sum(0x20 <= byte < 0x7F for byte in upper[likely])
+    return likely if max(even, odd) > 10 * min(even, odd) and max(even, odd) > signs else ""

@@ -19,6 +19,7 @@ class Record:
     after: int
     cells: list[str]
     unclosed: bool = False  # a quote that never closes; the cells are the line split at every delimiter
+    sloppy: bool = False  # quotes within a quoted cell were not doubled
     tied: bool = False  # reading may not begin afresh after it: what follows depends on a line before
 
 
@@ -45,7 +46,7 @@ def records(lines: Sequence[str], delimiter: str, quotes: bool, final: bool) -> 
         if broke_off and not final and not source.weary:
             return
         if source.at == at + 1 and not broke_off:
-            yield Record(at, at + 1, _sloppy(lines[at], delimiter))
+            yield Record(at, at + 1, _sloppy(lines[at], delimiter), sloppy=True)
             at += 1
             continue
         # No line before the one where it broke off closes the quote well, so none of them needs a second long look.
@@ -91,7 +92,7 @@ def _alone(lines: Sequence[str], at: int, end: int, delimiter: str) -> Iterator[
             if "unexpected end" in str(error):
                 yield Record(i, i + 1, _split(lines[i], delimiter), unclosed=True, tied=tied)
             else:
-                yield Record(i, i + 1, _sloppy(lines[i], delimiter), tied=tied)
+                yield Record(i, i + 1, _sloppy(lines[i], delimiter), sloppy=True, tied=tied)
 
 
 def _sloppy(line: str, delimiter: str) -> list[str]:
