@@ -32,7 +32,7 @@ class Web:
     """Answers by path: bytes to write (the connection stays open after a whole answer), or a handler."""
 
     answers: dict[str, bytes | Handler] = field(default_factory=dict)
-    default: bytes | Handler = answer(status=404)
+    default: bytes | Handler = b"HTTP/1.1 404 whatever\r\ncontent-length: 0\r\n\r\n"
     asked: list[Request] = field(default_factory=list)
     most_at_once: int = 0
     port: int = 0

@@ -13,6 +13,7 @@ from workbench.artifacts.stage import Work
 from workbench.errors import ArtifactError
 from workbench.images.origin import Absent
 
+NOT_WANTED = "not fetched, since an earlier picture of its listing was"
 WAITS = "a web address; add `fetch: {}` to the recipe to download it"
 _WEB = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.")
 
@@ -23,7 +24,9 @@ class Fetched:
     def __init__(self, work: Work) -> None:
         self._lines: dict[str, tuple[str, str | None, str | None]] = {}
         self._root = work.runtime.cache / "pictures"
+        self._missing = WAITS
         if artifact := work.inputs.get("fetch"):
+            self._missing = NOT_WANTED
             self._folder = artifact.folder
             table = pl.read_parquet(artifact.path("fetched.parquet"), columns=["url", "state", "reason", "sha256"])
             self._lines = {url: (state, reason, sha256) for url, state, reason, sha256 in table.iter_rows()}
@@ -37,7 +40,7 @@ class Fetched:
 
         Raises ArtifactError when the cache has lost them.
         """
-        state, reason, sha256 = self._lines.get(url, ("absent", WAITS, None))
+        state, reason, sha256 = self._lines.get(url, ("absent", self._missing, None))
         if state == "absent":
             raise Absent(reason)
         if sha256 is None:
@@ -50,7 +53,7 @@ class Fetched:
 
     def waiting(self, names: Iterable[str]) -> str:
         """What would be downloaded if the recipe said so: one line for the user, or ""."""
-        urls = {name for name in names if name in self and name not in self._lines}
+        urls = {name for name in names if name in self} if self._missing is WAITS else set()
         hosts = {urlsplit(url).netloc for url in urls}
         many = f"{len(urls):,} pictures at {len(hosts):,} hosts are web addresses"
         return f"{many}, which are not downloaded; add `fetch: {{}}` to the recipe to do so" if urls else ""

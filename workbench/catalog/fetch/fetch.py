@@ -7,6 +7,7 @@ The bytes lie in `<cache>/pictures/ab/<sha256>`, where every artifact of this st
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +18,19 @@ VERSION = 1
 
 
 def stage(fetch: Fetch, images: Images) -> Stage:
-    """The stage for the addresses that `images.use` chooses. Pace and contact change no result: no key has them.
+    """The stage for the pictures that `images.use` chooses. Pace and contact change no result: no key has them.
 
     `run` raises DataError when more bytes are to be expected than `fetch.most_bytes`.
     """
-    limits = images.model_dump(mode="json", include={"use", "max_pixels"})
+    max_pixels = images.max_pixels if images.too_large == "refuse" else sys.maxsize
 
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.catalog.fetch.run import run_fetch  # polars, Pillow and httpcore2
 
-        return run_fetch(work, fetch, images.max_pixels, main_only=limits.get("use", "main") == "main")
+        return run_fetch(work, fetch, max_pixels, main_only=images.use == "main")
 
-    section = fetch.model_dump(mode="json", exclude={"pace", "contact"})
-    return Stage("fetch", VERSION, {"fetch": section, "images": limits}, run, ("ingest",))
+    section = {
+        "fetch": fetch.model_dump(mode="json", exclude={"pace", "contact"}),
+        "images": images.model_dump(mode="json", include={"use", "max_pixels", "too_large"}),
+    }
+    return Stage("fetch", VERSION, section, run, ("ingest",))

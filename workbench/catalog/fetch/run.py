@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +27,52 @@ from workbench.recipe.schema import Fetch
 
 FETCHED = "fetched.parquet"
 JOURNAL = "journal.tmp"  # no part of the artifact: `Store.commit` removes what is named so
-WEB = r"^[a-zA-Z][a-zA-Z0-9+.-]+://|^//[^/]*\."  # what a picture's name must begin with to be a web address
+WEB = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.")  # what a picture's name must begin with to be a web address
 SAMPLE = 24  # pictures fetched first, by whose bytes the others' are estimated
 MOST_TOLD = 20  # reasons and hosts in the summary
 
 
 def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Mapping[str, Any]:
-    """Fill `work.folder`; returns the summary. What an earlier run or a killed one has is not fetched again."""
-    urls = web_addresses(work.inputs["ingest"], main_only)
+    """Fill `work.folder`; returns the summary. What an earlier run or a killed one has is not fetched again.
+
+    Of a listing of which only the main picture is wanted, the next one is fetched where that is not to be had.
+    """
     for left in work.folder.glob("*.tmp"):
         if left.name != JOURNAL:
             left.unlink()
+    listings = _listings(work.inputs["ingest"], main_only)
     content, journal = Content(work.runtime.cache / "pictures"), Journal(work.folder / JOURNAL)
-    known, fresh = _earlier(work.runtime.cache, urls, fetch.snapshot)
+    known, fresh = _earlier(work.runtime.cache, _web(chain.from_iterable(listings)), fetch.snapshot)
     known = {url: r for url, r in known.items() if content.has(r) and (r.bytes or 0) <= fetch.max_bytes}
-    results = {url: known[url] for url in fresh & known.keys()}
-    results |= {url: r for url, r in journal.results.items() if r.state != "fetched" or content.has(r)}
-    todo = [url for url in urls if url not in results]
-    try:
-        _Run(work, fetch, max_pixels, content, journal, known).fetch(todo, len(urls) - len(todo))
-    finally:
-        journal.close()
-    results |= {url: journal.results[url] for url in todo}
-    table = as_table([results[url] for url in urls])
+    had = {url: known[url] for url in fresh & known.keys()}
+    had |= {url: r for url, r in journal.results.items() if r.state != "fetched" or content.has(r)}
+    results: dict[str, Result] = {}
+    with closing(journal), _Downloads(work, fetch, max_pixels, content, journal, known) as downloads:
+        while listings:
+            urls = [url for url in _web(names[0] for names in listings) if url not in results]
+            downloads.get([url for url in urls if url not in had], len(urls))
+            results |= {url: had.get(url) or journal.results[url] for url in urls}
+            failed = {url for url in urls if results[url].state != "fetched"}
+            listings = [names[1:] for names in listings if names[0] in failed and len(names) > 1]
+    table = as_table([*results.values()])
     aside = work.folder / f"{FETCHED}.tmp"
     table.write_parquet(aside)
     aside.replace(work.folder / FETCHED)
     return _summary(table)
 
 
-def web_addresses(ingest: Artifact, main_only: bool) -> list[str]:
-    """Every distinct web address among the pictures' names, in the order of first use."""
-    pictures = pl.read_parquet(ingest.path("pictures.parquet"), columns=["row", "order", "name"]).sort("row", "order")
-    names = pictures.filter(pl.col("order") == 0)["name"] if main_only else pictures["name"]
-    return names.filter(names.str.contains(WEB)).unique(maintain_order=True).to_list()
+def _listings(ingest: Artifact, main_only: bool) -> list[list[str]]:
+    """Names of pictures, of which the first that can be had is wanted: those of each listing, or each by itself."""
+    pictures = pl.read_parquet(ingest.path("pictures.parquet"), columns=["row", "order", "name"]).drop_nulls()
+    pictures = pictures.sort("row", "order")
+    if not main_only:
+        return [[name] for name in pictures["name"]]
+    return pictures.group_by("row", maintain_order=True).agg("name")["name"].to_list()
+
+
+def _web(names: Iterable[str]) -> list[str]:
+    """The distinct web addresses among names of pictures, in their order."""
+    return [name for name in dict.fromkeys(names) if WEB.match(name)]
 
 
 def _earlier(cache: Path, urls: Sequence[str], snapshot: str) -> tuple[dict[str, Result], set[str]]:
@@ -76,43 +91,51 @@ def _earlier(cache: Path, urls: Sequence[str], snapshot: str) -> tuple[dict[str,
     return as_results(best), set(best.filter("fresh")["url"])
 
 
-class _Run:
-    """The downloads of one run, with their progress."""
+class _Downloads:
+    """The downloads of one run, with their progress, in an event loop of a thread of its own."""
 
     def __init__(
         self, work: Work, fetch: Fetch, max_pixels: int, content: Content, journal: Journal, known: Mapping[str, Result]
     ) -> None:
-        self._work, self._fetch, self._max_pixels = work, fetch, max_pixels
-        self._content, self._journal, self._known = content, journal, known
+        self._work, self._fetch, self._journal, self._known = work, fetch, journal, known
+        self._downloader = Downloader(fetch, max_pixels, content, work.folder)
         self._without = 0
 
-    def fetch(self, urls: Sequence[str], have: int) -> None:
-        """Download; Ctrl-C and SIGTERM meet this thread as it waits, never the event loop, which has its own."""
+    def __enter__(self) -> _Downloads:
+        self._exits = ExitStack()
+        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+        self._progress = self._exits.enter_context(Progress(*columns, console=self._work.console))
+        self._bar = self._progress.add_task("", total=0, received=0, without=0)
+        self._portal = self._exits.enter_context(start_blocking_portal())
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._exits.__exit__(*error)
+
+    def get(self, urls: Sequence[str], of: int) -> None:
+        """Download. Ctrl-C and SIGTERM meet this thread as it waits, and never a step of the event loop."""
         if not urls:
             return
-        self._say(f"{len(urls):,} pictures at {len(hosts_of(urls)):,} hosts to fetch; {have:,} are here already")
-        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-        with Progress(*columns, console=self._work.console) as self._progress, start_blocking_portal() as portal:
-            self._bar = self._progress.add_task("pictures", total=len(urls), received=0, without=0)
-            running = portal.start_task_soon(self._all, urls)
-            while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
-                pass
-            running.result()
+        self._say(f"{len(urls):,} pictures at {len(hosts_of(urls)):,} hosts to fetch; {of - len(urls):,} are here")
+        self._progress.update(self._bar, total=(self._progress.tasks[0].total or 0) + len(urls))
+        running = self._portal.start_task_soon(self._all, urls)
+        while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
+            pass
+        running.result()
 
     async def _all(self, urls: Sequence[str]) -> None:
-        self._downloader = Downloader(self._fetch, self._max_pixels, self._content, self._work.folder)
+        begun = self._downloader.received
         try:
             if len(urls) > SAMPLE:
-                sample = [urls[i * len(urls) // SAMPLE] for i in range(SAMPLE)]
-                await self._these(sample)
-                self._judge(len(urls))
+                await self._these([urls[i * len(urls) // SAMPLE] for i in range(SAMPLE)])
+                self._judge(self._downloader.received - begun, len(urls))
             await self._these([url for url in urls if url not in self._journal.results])
         finally:
             await self._downloader.close()
 
-    def _judge(self, pictures: int) -> None:
+    def _judge(self, received: int, pictures: int) -> None:
         """The data saver: what the sample lets expect, and the limit that it must stay below."""
-        about, most = self._downloader.received / SAMPLE * pictures, self._fetch.most_bytes
+        about, most = received / SAMPLE * pictures, self._fetch.most_bytes
         found = f"about {_size(about)} to download, by {SAMPLE} pictures of {pictures:,}"
         if about > most:
             raise DataError(
