@@ -380,3 +380,30 @@ def test_open_food_facts_as_json_lines(copied: Path) -> None:
     front = "https://images.openfoodfacts.org/images/products/301/762/042/2003/front_fr.4.400.jpg"
     assert found.dialect == "open-food-facts" and spread["pictures"] == [front]
     assert spread["title"] == "Pâte à tartiner" and spread["label.categories"] == "spreads, sweet spreads"
+
+
+def test_open_food_facts_as_parquet(tmp_path: Path) -> None:
+    """As on the Hugging Face hub: texts as lists of languages, pictures as a list of structs."""
+    text = [{"lang": "main", "text": "Pâte"}, {"lang": "fr", "text": "Pâte"}, {"lang": "en", "text": "Spread"}]
+    images = [{"key": "1", "imgid": None, "rev": None}, {"key": "front_fr", "imgid": 3, "rev": 7}]
+    row = {"code": "3017620422003", "product_name": text, "brands": "Fern", "categories_tags": ["en:spreads"]}
+    pl.DataFrame([row | {"images": images}]).write_parquet(tmp_path / "food.parquet")
+    spread = outcome(tmp_path / "food.parquet", language="fr").items["3017620422003"]
+    front = "https://images.openfoodfacts.org/images/products/301/762/042/2003/front_fr.7.400.jpg"
+    assert spread["title"] == "Pâte" and spread["pictures"] == [front]
+    assert outcome(tmp_path / "food.parquet").items["3017620422003"]["title"] == "Spread"
+
+
+# --- img2dataset
+
+
+def test_a_table_of_img2dataset(tmp_path: Path) -> None:
+    pixel = b"\x89PNG\r\n\x1a\n"
+    rows = [
+        {"key": "000000000", "caption": "Oak stool", "status": "success", "error_message": None, "jpg": pixel},
+        {"key": "000000001", "caption": "Lamp", "status": "failed_to_download", "error_message": "404", "jpg": None},
+    ]
+    pl.DataFrame(rows).with_columns(url=pl.lit("https://a.test/1.jpg")).write_parquet(tmp_path / "00000.parquet")
+    found = outcome(tmp_path / "00000.parquet")
+    assert found.dialect == "img2dataset" and found.bad == [(2, "failed to download")]
+    assert found.items == {"000000000": {"title": "Oak stool", "pictures": ["00000.parquet::1::jpg"]}}

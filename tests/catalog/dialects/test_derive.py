@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from workbench.catalog.dialects.derive import derived
-from workbench.catalog.dialects.dialect import Dialect
+from workbench.catalog.dialects.derive import derived, without_failed
+from workbench.catalog.dialects.dialect import Dialect, Failed
+from workbench.catalog.feeds.table import BadRow, Table
 
 
 def test_ids_get_their_zeros_back() -> None:
@@ -24,3 +25,16 @@ def test_parts_of_a_cell_are_columns() -> None:
     found = derived(cells, dialect)
     assert found["product"].to_list() == ["91", None, None]
     assert found["kind"].to_list() == ["kept", "", ""]
+
+
+def test_rows_that_failed_are_bad() -> None:
+    dialect = Dialect("d", "", {}, failed=Failed("status", ("success",), "error_message"))
+    cells = {
+        "Status": ["success", "failed_to_download", None, ""],
+        "error_message": [None, "HTTP Error 404", None, None],
+    }
+    table = Table(pl.DataFrame(cells), pl.Series([1, 2, 3, 4], dtype=pl.UInt32), (), "CSV")
+    found = without_failed(table, dialect)
+    assert found.lines.to_list() == [1, 3, 4] and found.cells.height == 3 and found.rows == 4
+    assert found.bad == (BadRow(2, "failed to download", "HTTP Error 404"),)
+    assert without_failed(found, Dialect("e", "", {})) is found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.catalog.dialects.dialect import Dialect, SameKey
+from workbench.catalog.dialects.dialect import Dialect, Failed, SameKey
 
 _ONLY_PICTURES = ("no such column",)  # of SameKey.variant: further rows of a product bring nothing but pictures
 
@@ -286,7 +286,7 @@ OPEN_FOOD_FACTS = Dialect(
     empty=("unknown",),
     parts={
         "code": r"^(?P<barcode>(?P<code_1>\d{3})(?P<code_2>\d{3})(?P<code_3>\d{3})(?P<code_4>\d{4,5}))$",
-        "images": r'"front_(?P<front>[a-z]{2})":\{[^{}]*"rev":"?(?P<front_rev>\d+)',
+        "images": r'"front_(?P<front>[a-z]{2})"(?::\{|,)[^{}]*"rev":"?(?P<front_rev>\d+)',  # the dump, and Parquet
     },
     picture=(
         "https://images.openfoodfacts.org/images/products/{code_1}/{code_2}/{code_3}/{code_4}/"
@@ -305,6 +305,7 @@ IMG2DATASET = Dialect(
         "picture": ("jpg", "png", "webp", "image", "url"),
     },
     ignored=("url", "status", "error_message", "width", "height", "original_*", "exif", "md5", "sha256", "similarity"),
+    failed=Failed("status", ("success",), "error_message"),
 )
 
 WEBDATASET = Dialect(

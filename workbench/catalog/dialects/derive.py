@@ -1,13 +1,15 @@
-"""What a dialect makes of single cells before rows are grouped: ids made whole, parts of a cell as columns."""
+"""What a dialect makes of single rows before they are grouped: failed ones, whole ids, parts of a cell as columns."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import polars as pl
 
 from workbench.catalog.dialects.dialect import Dialect
 from workbench.catalog.dialects.words import matching
+from workbench.catalog.feeds.table import BadRow, Table, excerpt
 
 
 def derived(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
@@ -27,3 +29,18 @@ def derived(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
             groups = pl.col(column).str.extract_groups(pattern)
             cells = cells.with_columns(groups.struct.field(name) for name in names)
     return cells
+
+
+def without_failed(table: Table, dialect: Dialect) -> Table:
+    """The table, rows that say themselves that they failed among its bad ones: `failed to download`."""
+    failed = dialect.failed
+    if failed is None or not (words := matching([failed.word], table.cells.columns)):
+        return table
+    said = pl.col(words[0]).str.strip_chars()
+    fails = table.cells.select((said.str.len_chars() > 0) & ~said.is_in(failed.passes)).to_series().fill_null(False)
+    whys = matching([failed.why], table.cells.columns)
+    rows = table.cells.filter(fails)
+    details = rows[whys[0]].to_list() if whys else [None] * rows.height
+    found = zip(table.lines.filter(fails), rows[words[0]], details, strict=True)
+    bad = [BadRow(line, reason.strip().replace("_", " "), excerpt(why or "")) for line, reason, why in found]
+    return replace(table, cells=table.cells.filter(~fails), lines=table.lines.filter(~fails), bad=(*table.bad, *bad))

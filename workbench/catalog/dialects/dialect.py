@@ -22,12 +22,14 @@ VARIANT_PICTURES = "variant pictures"  # derived column: pictures of a product's
 class SameKey:
     """Rows whose first filled cell of `words` is alike are one product, wherever they stand.
 
-    A row without a filled cell in `variant` only brings pictures. With `language`, rows with a cell there are the
-    product in another language, and rows of one language stay products of their own.
+    The first with a cell in `head` is their head, else the first; a row without one in `variant` only brings pictures.
+    With `language`, rows with a cell there are the product in another language, and rows of one language stay products
+    of their own.
     """
 
     words: tuple[str, ...]
     variant: tuple[str, ...] = ("*",)
+    head: tuple[str, ...] = ("*",)
     language: tuple[str, ...] = ()
 
 
@@ -72,6 +74,15 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """Rows whose filled cell of `word` is none of `passes` are no products; `why` is the column of details."""
+
+    word: str
+    passes: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
 class Dialect:
     """One shop system's or data set's way to write a catalog."""
 
@@ -92,6 +103,7 @@ class Dialect:
     digits: Mapping[str, int] = field(
         default_factory=dict
     )  # header word -> least digits of ids that lost zeros, or got `.0`
+    failed: Failed | None = None  # rows that are bad, with the reason they give themselves
     order: tuple[str, ...] = ()  # header words that number the pictures, or say which one is first (true, yes, y)
     closed: bool = False  # whether a column of which nothing is known is left alone, rather than told by its cells
 

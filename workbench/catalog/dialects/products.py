@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from workbench.catalog.dialects import attributes
-from workbench.catalog.dialects.derive import derived
+from workbench.catalog.dialects.derive import derived, without_failed
 from workbench.catalog.dialects.dialect import FURTHER, JOINED, Dialect, Products, Reading
 from workbench.catalog.dialects.escapes import TEXTS
 from workbench.catalog.dialects.gallery import as_cell, galleries
@@ -33,13 +33,14 @@ def products(feed: Feed, reading: Reading) -> Iterator[Products]:
     """The feed's products, in the order of their head rows. DataError where the feed can't be read."""
     dialect = dialect_named(reading.dialect)
     if dialect.grouping:
-        yield from _grouped(list(tables(feed)), dialect, reading)
+        yield from _grouped([without_failed(table, dialect) for table in tables(feed)], dialect, reading)
     else:
-        for table in tables(feed):
+        for table in (without_failed(read, dialect) for read in tables(feed)):
             cells = prepared(table.cells, dialect, reading.language, reading.translated)
             cells = _with_attributes(cells, cells, dialect, reading, alone(cells.height), range(cells.height))
             cells = _placed(cells, reading)
-            yield Products(cells, table.lines, pl.DataFrame(schema=JOINED), table.bad, table.read_as, table.file)
+            none = pl.DataFrame(schema=JOINED)
+            yield Products(cells, table.lines, none, table.bad, table.read_as, table.file, table.mended)
 
 
 def tables(feed: Feed, limit: int | None = None) -> Iterator[Table]:
@@ -127,6 +128,7 @@ def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Itera
             tuple(bad for table in read if table.file == file for bad in table.bad),
             next(table.read_as for table in reversed(read) if table.file == file),
             file,
+            tuple(mended for table in read if table.file == file for mended in table.mended),
         )
 
 
