@@ -302,7 +302,7 @@ IMG2DATASET = Dialect(
     words={
         "id": ("key", "__key__"),
         "title": ("caption", "txt", "text"),
-        "picture": ("jpg", "png", "webp", "image", "url"),
+        "picture": ("image", "jpg", "png", "webp", "url"),
     },
     ignored=("url", "status", "error_message", "width", "height", "original_*", "exif", "md5", "sha256", "similarity"),
     failed=Failed("status", ("success",), "error_message"),
@@ -313,9 +313,9 @@ WEBDATASET = Dialect(
     about="Tars of samples: members with one key are one product, its texts in .txt and .json.",
     signs={"__key__": 1.0},
     words={
-        "id": ("sku", "id", "item_id", "product_id", "__key__"),
+        "id": ("__key__",),
         "title": ("title", "name", "product_name", "caption", "txt", "text"),
-        "picture": ("jpg", "jpeg", "png", "webp", "image"),
+        "picture": ("image", "jpg", "jpeg", "png", "webp"),
     },
     ignored=("__url__", "__shard__"),
 )
