@@ -68,13 +68,14 @@ def merged(pairs: Pairs, rows: Rows) -> Found:
             if weight == HEAD and (head, key) in chosen:
                 continue
             values = found.setdefault(head, {}).setdefault(key, [])
-            values += [v for v in _values(value) if v not in values]
+            said = {value.casefold() for value in values}
+            values += [v for v in _values(value) if v.casefold() not in said]
     return found
 
 
 def _values(cell: str) -> list[str]:
-    r"""`Red, Blue` is two values; `\,` is a comma within one."""
-    return [v.replace("\\,", ",").strip() for v in re.split(r"(?<!\\),\s+", cell) if v.strip()]
+    r"""`Red, Blue` and `Red; Blue` are two values; `\,` is a comma within one."""
+    return [v.replace("\\,", ",").strip() for v in re.split(r"(?<!\\)[,;]\s+", cell) if v.strip()]
 
 
 def named_columns(pairs: Pairs, header: Sequence[str]) -> dict[str, str]:

@@ -42,7 +42,7 @@ def _pictures(placed: pl.DataFrame, word: str, at: int, variant: bool, dialect: 
         placed.select(
             "~head",
             pl.col("~own") & (not variant),
-            _rank(placed.columns, word, dialect).alias("rank"),
+            (pl.lit(None, pl.Float64) if variant else _rank(placed.columns, word, dialect)).alias("rank"),
             "~place",
             pl.lit(at).alias("at"),
             split_pictures(placed[word]).alias("name"),

@@ -77,9 +77,8 @@ def _(grouping: SameKey, cells: pl.DataFrame, rows: Rows, language: str | None) 
     keys = _filled(cells, grouping.words)
     tongues = _filled(cells, grouping.language) if grouping.language else []
     bring = None if grouping.variant == ("*",) else _filled(cells, grouping.variant)
-    first: dict[str, int] = {}
-    if tongues:  # the head is the row of no language, else the first
-        first = {k: row for row, k in reversed(list(enumerate(keys))) if k is not None and tongues[row] is None}
+    heads = [tongue is None for tongue in tongues] or [cell is not None for cell in _filled(cells, grouping.head)]
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if key is not None and heads[row]}
     for row, key in enumerate(keys):
         head = row if key is None else first.setdefault(key, row)
         if head == row or (tongues and tongues[row] == tongues[head]):

@@ -17,7 +17,7 @@ from workbench.catalog.dialects.pictures import split_pictures
 from workbench.catalog.dialects.place import place
 from workbench.catalog.dialects.products import has_attributes, prepared, tables
 from workbench.catalog.dialects.roles import Roles
-from workbench.catalog.dialects.words import IGNORED, WORDS, matching
+from workbench.catalog.dialects.words import IGNORED, WORDS, matching, twins
 from workbench.catalog.feeds.table import joined
 from workbench.recipe.schema import Columns, Feed
 
@@ -66,7 +66,7 @@ def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> He
         w for words in (*dialect.words.values(), *WORDS.values(), *IGNORED.values()) for w in words if "*" not in w
     ]
     ways = translations(cells.columns, language, matching(known, cells.columns))
-    translated = {_free(base, language, cells.columns): words for base, words in ways.items()}
+    translated = twins(cells.columns) | {_free(base, language, cells.columns): words for base, words in ways.items()}
     ready = prepared(cells, dialect, language, translated)
     rows = grouped(ready, dialect.grouping, language) if dialect.grouping else alone(ready.height)
     named: dict[str, str] = {}
@@ -77,7 +77,7 @@ def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> He
 
 def _free(base: str, language: str | None, header: list[str]) -> str:
     """A name for the column of several languages."""
-    return f"{base} ({language or 'any language'})" if base in header else base
+    return (f"{base} (in {language})" if language else f"{base} (of any)") if base in header else base
 
 
 def _speaks_languages(cells: pl.DataFrame) -> bool:

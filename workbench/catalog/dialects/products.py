@@ -63,7 +63,7 @@ def prepared(
             said = {cell: TEXTS[grammar](cell, language) or None for cell in cells[column].drop_nulls().unique()}
             cells = cells.with_columns(pl.col(column).replace_strict(said, return_dtype=pl.String, default=None))
     for column, words in translated.items():
-        there = [pl.when(pl.col(w).str.contains(r"\S")).then(w) for w in words if w in cells.columns]
+        there: list[pl.Expr] = [pl.when(pl.col(w).str.contains(r"\S")).then(w) for w in words if w in cells.columns]
         cells = cells.with_columns(pl.coalesce(*there or [pl.lit(None, pl.String)]).alias(column))
     if dialect.picture:
         cells = cells.with_columns(fill_template(cells, dialect.picture).alias(NAMED_PICTURE))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from workbench.catalog.dialects.dialect import Dialect
+from workbench.catalog.dialects.dialect import VARIANT_PICTURES, Dialect
 from workbench.catalog.dialects.products import NAMED_PICTURE
 from workbench.catalog.dialects.words import IGNORED, WORDS, folded, matching
 from workbench.errors import DataError
@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,\s]+([a-z]{3}|[$€£%])?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
 _CODED = re.compile(r"gid://\S*|true|false|[\[{].*", re.IGNORECASE | re.DOTALL)
-_ROW_NUMBERS = ("unnamed: #", "column #", "index", "idx", "row", "row number", "row id", "_id")
+_ROW_NUMBERS = ("unnamed*#", "column #", "index", "idx", "row", "row number", "row id", "_id")
 _INSTEAD_OF_AN_ID = ("slug", "url key", "url", "link", "product url", "permalink")
 
 
@@ -89,6 +89,9 @@ class Roles:
             if role in dialect.words and not words:
                 continue
             found = matching([*words, *WORDS.get(role, ())], list(self._left))
+            if role == VARIANT_PICTURES:
+                self._ignore(found, f"read through '{VARIANT_PICTURES}'")
+                continue
             if role == "id":
                 found = self._fullest(found)
             if role == "pictures":

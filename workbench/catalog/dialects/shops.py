@@ -38,6 +38,7 @@ SHOPIFY = Dialect(
         SameKey(
             ("handle", "url handle"),
             variant=("option# value", "variant sku", "sku", "variant price", "price", "variant barcode", "barcode"),
+            head=("title",),
         ),
     ),
     attributes=(Named("option# name", "option# value"),),
@@ -225,7 +226,7 @@ PRESTASHOP = Dialect(
         "text.keywords": ("tags (x,*",),
     },
     ignored=("reference", "supplier reference", "* (0 = no*"),
-    grouping=(SameKey(("product id", "id"), variant=("attribute (name:*",)),),
+    grouping=(SameKey(("product id", "id"), variant=("attribute (name:*",), head=("name",)),),
     attributes=(Named("attribute (name:*", "value (value:*", split=",", cut=":"),),
     pairs={"feature(name:*": "name:value:position"},
     texts={"categories (x,*": "categories"},

@@ -53,7 +53,15 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("images", "pictures", "photos", "image[#].url", "image[#]", "images[#].url", "images[#]", "image #"),
         *("image url #", "image # url", "images #", "picture #", "photo #", "img #", "image link #"),
         *("product image #", "product image # url", "images/#", "images.#", "images/#/url", "images.#.url", "bild #"),
-        *("画像#", "back file name", "* file name", "file names", "autres images", "weitere bilder"),
+        *(
+            "画像#",
+            "back file name",
+            "front file name",
+            "side file name",
+            "file names",
+            "autres images",
+            "weitere bilder",
+        ),
     ),
     "code": (
         *("gtin", "gtin13", "gtin14", "ean", "ean13", "ean code", "upc", "barcode", "variant barcode", "isbn"),
@@ -139,7 +147,7 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
 }
 
 _BRACKETED = re.compile(r".*\[([a-z][a-z_ ]{3,}|id|mpn|ean|upc|gtin)\]")
-_COPY = re.compile(r" \((\d+|any language|[a-z]{2}([_-][A-Za-z]{2,4})?)\)$")  # of a repeated word; of a language
+_COPY = re.compile(r" \((\d+|of any|in [\w-]+)\)$")  # a header word that repeats, or a column read from several
 _NAMESPACE = re.compile(r"^(\{[^}]*\}|(g|c|s):)")
 
 
@@ -169,6 +177,13 @@ def matching(words: Iterable[str], header: Sequence[str]) -> list[str]:
         hits = [h for h in header if pattern(word).fullmatch(folded(h))]
         found.update(dict.fromkeys(sorted(hits, key=_numbers) if "#" in word else hits))
     return list(found)
+
+
+def twins(header: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Columns that a feed writes with Google's namespace and without, an item this way, an item that way."""
+    spaced = [word.removeprefix("g:") for word in header if word.startswith("g:")]
+    both = dict.fromkeys([*(word for word in spaced if word in header), *(("title", "description") if spaced else ())])
+    return {f"{word} (of any)": (f"g:{word}", word) for word in both if word in (*header, *spaced)}
 
 
 def filled(word: str, number: str) -> str:

@@ -31,5 +31,6 @@ LAYOUTS: tuple[Layout, ...] = (
         header=("image_path", "detection_score", "description"),
         from_name=r"(?P<category>[^/_]+)_(?P<split>train|test|val|valid)_detect_all",
     ),
+    Layout("prestashop", "*[pc][ro][om][db]*.csv", needs=("*prod*.csv", "*comb*.csv")),
     Layout("amazon-reviews", "**/meta_*.json*", words=("parent_asin",)),
 )
