@@ -16,9 +16,10 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-NOUNS = "mug stool lamp kettle blanket jacket backpack bottle notebook candle mirror basket knife scarf clock".split()
-KINDS = "oak steel linen ceramic wool bamboo leather copper cotton glass walnut recycled enamel marble cork".split()
-COLORS = "red navy sand olive black white teal amber coral slate mint plum rust ivory".split()
+_NOUNS = "mug stool lamp kettle blanket jacket backpack bottle notebook candle mirror basket knife scarf clock"
+_KINDS = "oak steel linen ceramic wool bamboo leather copper cotton glass walnut recycled enamel marble cork"
+_COLORS = "red navy sand olive black white teal amber coral slate mint plum rust ivory"
+NOUNS, KINDS, COLORS = _NOUNS.split(), _KINDS.split(), _COLORS.split()
 PARTS = (
     "holds {n} ml and keeps warm for hours",
     "turned by hand from one piece of {kind}",

@@ -15,7 +15,12 @@ from workbench.errors import DataError
 from workbench.recipe.schema import Catalog, Columns, Feed, Runtime
 
 COLUMNS = Columns(
-    id="sku", title="title", text={"keywords": "tags", "price": "price"}, labels={"aisle": "aisle"}, group="parent"
+    id="sku",
+    title="title",
+    text={"keywords": "tags", "price": "price"},
+    labels={"aisle": "aisle"},
+    group="parent",
+    price="price",
 )
 
 
@@ -54,7 +59,8 @@ def test_four_formats_give_the_same_bytes(tmp_path: Path) -> None:
     assert first == {
         **{"row": 1, "id": "00001", "group": "0", "feed": 0},
         **{"title": 'Café «1» "12"" x; | \'', "text.keywords": "a, b,c", "text.new": "false", "text.price": "0.125"},
-        **{"label.aisle": "NA", "picture": None},
+        **{"label.aisle": "NA", "price": 0.125, "picture": None, "code": None, "language": None, "currency": None},
+        "given_split": None,
     }
 
 
@@ -65,12 +71,14 @@ def test_every_row_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
     two = '{"sku": 3, "title": "Elsewhere"}\n{"sku": "5", "title": "Cup", "parent": "g"}\n{broken\n{"sku": null}\n'
     second = Columns(id="sku", title="title", group="parent")
     summary = ingest(tmp_path / "out", feed_of(tmp_path / "one.csv", one), feed_of(tmp_path / "two.jsonl", two, second))
-    assert summary["rows"] == 10 and summary["kept"] == 3 and summary["dropped"] == 7
+    assert summary["rows"] == 10 and summary["listings"] == 3 and summary["dropped"] == 7
     assert summary["dropped_by_reason"] == {
         **{"broken JSON": 1, "duplicate id": 2, "no id": 2, "no title": 1, "ragged row": 1},
     }
     assert [f["kept"] for f in summary["feeds"]] == [2, 1]
-    assert summary["missing"] == {"title": 1, "text.keywords": 2, "text.price": 3, "label.aisle": 1, "picture": 3}
+    missing = {name: n for name, n in summary["missing"].items() if n}
+    assert missing.pop("code") == missing.pop("language") == missing.pop("given_split") == missing.pop("currency") == 3
+    assert missing == {"title": 1, "text.keywords": 2, "text.price": 3, "label.aisle": 1, "picture": 3, "price": 3}
     drops = pl.read_parquet(tmp_path / "out" / "drops.parquet")
     assert drops.select("feed", "line", "id", "reason", "detail").rows() == [
         (0, 3, None, "no id", "the id is empty"),
@@ -87,7 +95,8 @@ def test_every_row_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
         (1, "3", "3", 0),
         (2, "5", "g", 1),
     ]
-    assert pl.read_parquet(tmp_path / "out" / "sources.parquet").rows() == [(0, 0, 2), (1, 0, 5), (2, 1, 2)]
+    sources = pl.read_parquet(tmp_path / "out" / "sources.parquet")
+    assert sources.rows() == [(0, 0, "", 2, "product"), (1, 0, "", 5, "product"), (2, 1, "", 2, "product")]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
 
 
@@ -102,7 +111,10 @@ def test_a_second_run_over_leftovers_gives_the_same_bytes(tmp_path: Path) -> Non
     ingest(tmp_path / "killed", feed_of(elsewhere / "renamed.csv", text))
     files = {f.name: f.read_bytes() for f in (tmp_path / "clean").iterdir()}
     assert files == {f.name: f.read_bytes() for f in (tmp_path / "killed").iterdir()}
-    assert sorted(files) == ["drops.csv", "drops.parquet", "items.parquet", "sources.parquet", "summary.json"]
+    assert sorted(files) == [
+        *("drops.csv", "drops.parquet", "examples.json", "items.parquet", "mended.parquet", "pictures.parquet"),
+        *("sources.parquet", "summary.json"),
+    ]
 
 
 def test_columns_left_out_are_guessed_into_the_key(tmp_path: Path) -> None:

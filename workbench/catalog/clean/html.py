@@ -10,36 +10,41 @@ from __future__ import annotations
 import polars as pl
 
 INLINE = (
-    *("a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span").split(),
-    *("strike strong sub sup time tt u var wbr").split(),
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp small span strike "
+    "strong sub sup time tt u var wbr"
 )
 BLOCKS = (
-    *("address article aside audio base basefont blockquote body br button canvas caption center col colgroup").split(),
-    *("details dialog dir div embed fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head").split(),
-    *("header hgroup hr html iframe img input legend link main map area menu meta nav noframes noscript object").split(),
-    *("optgroup p param picture pre progress section select source summary svg tbody textarea tfoot thead title").split(),
-    *("track video ul ol dl table").split(),
+    "address area article aside audio base basefont blockquote body br button canvas caption center col colgroup "
+    "details dialog dir div dl embed fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head "
+    "header hgroup hr html iframe img input legend link main map menu meta nav noframes noscript object ol optgroup p "
+    "param picture pre progress section select source summary svg table tbody textarea tfoot thead title track ul video"
 )
-ITEMS = ("li", "tr", "dt", "option")
-CELLS = ("td", "th", "dd")
-ITEM, CELL = "\x1e", "\x1f"  # control characters, which the rule before this one has removed from the text
+LISTS, ITEMS, CELLS = "dl ol table ul", "dt li option tr", "dd td th"
+END, ITEM, CELL = "\x1d", "\x1e", "\x1f"  # control characters, which the rule before this one has removed
 
 _TAGS = {
-    **{f"<{slash}{name}>": "" for name in INLINE for slash in ("", "/")},
-    **{f"<{slash}{name}>": "\n" for name in (*BLOCKS, *ITEMS, *CELLS) for slash in ("", "/")},
-    **{f"<{name}>": ITEM for name in ITEMS},
-    **{f"</{name}>": ITEM for name in ("ul", "ol", "dl", "table")},
-    **{f"<{name}>": CELL for name in CELLS},
+    **{f"<{slash}{name}>": "" for name in INLINE.split() for slash in ("", "/")},
+    **{f"<{slash}{name}>": "\n" for name in f"{BLOCKS} {ITEMS} {CELLS}".split() for slash in ("", "/")},
+    **{f"<{name}>": ITEM for name in ITEMS.split()},
+    **{f"</{name}>": END for name in LISTS.split()},
+    **{f"<{name}>": CELL for name in CELLS.split()},
 }
-_MARKS = {f"{stop}{mark}": f"{stop} " for stop in ".!?:;,…" for mark in (ITEM, CELL)} | {ITEM: "; ", CELL: ", "}
-_NAMES = sorted((*INLINE, *BLOCKS, *ITEMS, *CELLS), key=len, reverse=True)
+_MARKS = {
+    **{f"{stop}{mark}": f"{stop} " for stop in ".!?:;,…" for mark in (END, ITEM, CELL)},
+    **{END: ". ", ITEM: "; ", CELL: ", "},
+}
+_NAMES = sorted(f"{INLINE} {BLOCKS} {ITEMS} {CELLS}".split(), key=len, reverse=True)
 _LONG = "|".join(name for name in _NAMES if len(name) > 1)
 _SHORT = "|".join(name for name in _NAMES if len(name) == 1)  # `a<b and c>d`: a tag only with an attribute's `=`
 _UNREAD = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|\z)" for name in ("script", "style", "template"))
-_GONE = rf"(?is)<!--.*?(?:-->|\z)|{_UNREAD}|<!\[CDATA\[|\]\]>|<!\[[^>]*>|<!doctype\b[^>]*>|<\?[a-z][^>]*>|</?(?:o|v|w|m|st1):\w+[^>]*>"
+_GONE = (
+    rf"(?is)<!--.*?(?:-->|\z)|{_UNREAD}|<!\[CDATA\[|\]\]>|<!\[[^>]*>|<!doctype\b[^>]*>|<\?[a-z][^>]*>|"
+    r"</?(?:o|v|w|m|st1):\w+[^>]*>"
+)
 _VALUE = r"""(?:[^'">]|"[^"]*"|'[^']*')*"""
 _WITH_MORE = (
-    rf"(?i)<(/?(?:{_LONG}))(?:\s{_VALUE}|\s[^>]*|/)>|<(/?(?:{_SHORT}))(?:\s+[\w:-]+\s*={_VALUE}|\s+[\w:-]+\s*=[^>]*|\s*/?)>"
+    rf"(?i)<(/?(?:{_LONG}))(?:\s{_VALUE}|\s[^>]*|/)>|"
+    rf"<(/?(?:{_SHORT}))(?:\s+[\w:-]+\s*={_VALUE}|\s+[\w:-]+\s*=[^>]*|\s*/?)>"
 )
 _CUT = rf"(?i)<(?:/[a-z0-9]*|(?:{_LONG}|{_SHORT})\s+[\w:-]+\s*=[^<>]*)\z"  # the text was cut within a tag
 
@@ -47,13 +52,13 @@ MAY_BE_TAG = r"<[a-zA-Z/!?]"
 
 
 def to_text(cells: pl.Series) -> pl.Series:
-    """The cells without tags: a block's end is a line's, list items and rows stand after "; ", table cells after ", "."""
+    """The cells without tags: blocks end a line, items and rows follow "; ", table cells ", ", and lists end in "."."""
     cells = _replaced(cells)
     rest = cells.str.contains(MAY_BE_TAG).arg_true()
     if len(rest):
         bare = cells.gather(rest).str.replace_all(_GONE, "").str.replace_all(_WITH_MORE, "<$1$2>").str.replace(_CUT, "")
         cells = cells.scatter(rest, _replaced(bare))
-    return _separated(cells) if cells.str.contains(f"[{ITEM}{CELL}]").any() else cells
+    return _separated(cells) if cells.str.contains(f"[{END}{ITEM}{CELL}]").any() else cells
 
 
 def _replaced(cells: pl.Series) -> pl.Series:
@@ -63,7 +68,8 @@ def _replaced(cells: pl.Series) -> pl.Series:
 def _separated(cells: pl.Series) -> pl.Series:
     """Marks of items and cells as punctuation; as a space where the text before has its own, as nothing at the ends."""
     return (
-        cells.str.strip_chars(f" \t\r\n{ITEM}{CELL}")
+        cells.str.strip_chars(f" \t\r\n{END}{ITEM}{CELL}")
+        .str.replace_all(rf"[\s{ITEM}{CELL}]*{END}[\s{END}{ITEM}{CELL}]*", END)
         .str.replace_all(rf"[\s{CELL}]*{ITEM}[\s{ITEM}{CELL}]*", ITEM)
         .str.replace_all(rf"\s*{CELL}[\s{CELL}]*", CELL)
         .str.replace_many(list(_MARKS), list(_MARKS.values()), leftmost=True)

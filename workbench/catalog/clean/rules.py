@@ -43,24 +43,48 @@ class Example:
 
     position: int  # of the row among all products read
     column: str
-    before: str = field(compare=False)
-    after: str = field(compare=False)
+    id: str | None = field(compare=False)
+    before: str | None = field(compare=False)
+    after: str | None = field(compare=False)
 
 
 @dataclass
 class Changes:
-    """What the rules changed: the count of cells for each rule, and its first examples."""
+    """How many cells each rule changed, and the first of them."""
 
     cells: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
-    def add(self, rule: str, cells: int, examples: Sequence[Example] = ()) -> None:
+    def add(self, rule: str, cells: int, examples: Sequence[Example]) -> None:
         self.cells[rule] = self.cells.get(rule, 0) + cells
         self.examples[rule] = sorted([*self.examples.get(rule, ()), *examples])[:_EXAMPLES]
 
     def include(self, other: Changes) -> None:
         for rule, cells in other.cells.items():
             self.add(rule, cells, other.examples[rule])
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The cells of a column that a rule changed: their index, and the first of them before and after."""
+
+    index: pl.Series
+    first: list[tuple[int, str | None, str | None]]
+
+    @classmethod
+    def of(cls, index: pl.Series, before: pl.Series, after: pl.Series) -> Changed:
+        heads = (series.head(_EXAMPLES) for series in (index, before, after))
+        return cls(index, list(zip(*heads, strict=True)))
+
+    def then(self, later: Changed) -> Changed:
+        """With the cells that the same rule changed in a later turn; what a cell was is what it was in the first."""
+        index = pl.concat([self.index, later.index.filter(~later.index.is_in(self.index.implode()))])
+        known = set(self.index.filter(self.index.is_in([at for at, _, _ in later.first])))
+        first = sorted([*self.first, *(change for change in later.first if change[0] not in known)])[:_EXAMPLES]
+        return Changed(index, first)
+
+
+Found = dict[str, Changed]  # by rule
 
 
 def text_rules(clean: Clean) -> list[Rule]:
@@ -77,14 +101,13 @@ def text_rules(clean: Clean) -> list[Rule]:
     return [rule for rule in rules if getattr(clean, rule.name)]
 
 
-def apply(rules: Sequence[Rule], cells: pl.Series, changes: Changes, first: int = 0) -> pl.Series:
-    """The cells after the rules; `first` is the position of the first cell's row."""
-    seen: dict[str, pl.Series] = {}
+def apply(rules: Sequence[Rule], cells: pl.Series, found: Found) -> pl.Series:
+    """The cells after the rules; what each changed is added to `found`."""
     where = cells.str.contains(_NOT_PLAIN).arg_true()  # the cells that this turn is about
     before, cleaned = cells.gather(where), cells
     for turn in range(_PASSES + 2):
         bare = before.str.replace_all("[<&]", " ") if turn == _PASSES else before
-        after = _once(rules, bare, where, seen, changes, first)
+        after = _once(rules, bare, where, found)
         cleaned = _with(cleaned, where, after)
         again = ((after != before) & after.str.contains(_SUSPECT)).arg_true()
         where, before = where.gather(again), after.gather(again)
@@ -93,25 +116,37 @@ def apply(rules: Sequence[Rule], cells: pl.Series, changes: Changes, first: int 
     return cleaned
 
 
-def _once(
-    rules: Sequence[Rule], cells: pl.Series, where: pl.Series, seen: dict[str, pl.Series], changes: Changes, first: int
-) -> pl.Series:
-    """Each rule once; `where` is the index of these cells among all, `seen` those that a rule has changed already."""
+def _once(rules: Sequence[Rule], cells: pl.Series, where: pl.Series, found: Found) -> pl.Series:
+    """Each rule once; `where` is the index of these cells among all."""
     for rule in rules:
         touched = _touched(rule, cells)
         if touched.is_empty():
             continue
         before = cells.gather(touched)
         after = rule.change(before)
-        differs = before != after
-        changed = where.gather(touched.filter(differs))
-        new = changed if rule.name not in seen else changed.filter(~changed.is_in(seen[rule.name].implode()))
-        seen[rule.name] = changed if rule.name not in seen else seen[rule.name].append(new)
-        shown = differs.arg_true().head(_EXAMPLES)
-        pairs = zip(changed.head(_EXAMPLES), before.gather(shown), after.gather(shown), strict=True)
-        changes.add(rule.name, len(new), [Example(first + i, cells.name, b, a) for i, b, a in pairs if i in new])
+        differs = (before != after).arg_true()
+        if differs.is_empty():
+            continue
+        changed = Changed.of(where.gather(touched.gather(differs)), before.gather(differs), after.gather(differs))
+        found[rule.name] = found[rule.name].then(changed) if rule.name in found else changed
         cells = _with(cells, touched, after)
     return cells
+
+
+def examples(column: str, changed: Changed, position: int, ids: pl.Series) -> list[Example]:
+    """The first of the changed cells; `position` is that of the row with index 0."""
+    return [Example(position + at, column, ids[at], *_near_change(old, new)) for at, old, new in changed.first]
+
+
+def _near_change(before: str | None, after: str | None) -> tuple[str | None, str | None]:
+    """Long texts as what surrounds their first difference."""
+    same = next((at for at, (a, b) in enumerate(zip(before or "", after or "", strict=False)) if a != b), 0)
+    start = max(0, same - 60)
+
+    def cut(text: str | None) -> str | None:
+        return text and ("…" if start else "") + text[start : start + 240] + ("…" if len(text) > start + 240 else "")
+
+    return cut(before), cut(after)
 
 
 def _touched(rule: Rule, cells: pl.Series) -> pl.Series:

@@ -1,0 +1,57 @@
+"""The language of a listing: as its feed says it, or as its words do."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from workbench.catalog.dialects.language import language
+from workbench.errors import RecipeError
+
+_NAMES = {
+    **{"english": "en", "anglais": "en", "englisch": "en", "german": "de", "deutsch": "de", "allemand": "de"},
+    **{"french": "fr", "français": "fr", "francais": "fr", "französisch": "fr", "spanish": "es", "español": "es"},
+    **{"italian": "it", "italiano": "it", "dutch": "nl", "nederlands": "nl", "portuguese": "pt", "português": "pt"},
+    **{"polish": "pl", "polski": "pl", "czech": "cs", "čeština": "cs", "danish": "da", "dansk": "da", "swedish": "sv"},
+    **{"svenska": "sv", "norwegian": "no", "norsk": "no", "finnish": "fi", "suomi": "fi", "japanese": "ja"},
+    **{"日本語": "ja", "chinese": "zh", "中文": "zh", "korean": "ko", "한국어": "ko", "russian": "ru", "русский": "ru"},
+    **{
+        "turkish": "tr",
+        "türkçe": "tr",
+        "arabic": "ar",
+        "العربية": "ar",
+        "greek": "el",
+        "ελληνικά": "el",
+        "hebrew": "he",
+    },
+    **{
+        "hindi": "hi",
+        "indonesian": "id",
+        "bahasa indonesia": "id",
+        "ukrainian": "uk",
+        "українська": "uk",
+        "hungarian": "hu",
+    },
+}
+_LEAST = 12  # letters, below which words tell no language
+
+
+def told_languages(cells: pl.Series) -> pl.Series:
+    """ISO codes of a feed's own column: `en_US`, `EN`, `us`, `English` are all en. Null where it names none."""
+    distinct = cells.drop_nulls().unique()
+    codes = [_NAMES.get(cell.strip().casefold()) or language(cell) for cell in distinct]
+    return cells.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
+
+
+def language_of(texts: pl.Series) -> pl.Series:
+    """The language that each text seems to be in, as ISO 639-1; null for one too short to tell.
+
+    Raises RecipeError where py3langid isn't installed.
+    """
+    try:
+        from py3langid.langid import classify
+    except ImportError:
+        raise RecipeError("catalog.clean.languages needs py3langid: pip install mlim[languages]") from None
+    distinct = texts.drop_nulls().unique()
+    distinct = distinct.filter(distinct.str.count_matches(r"\p{L}") >= _LEAST)
+    codes = [classify(text)[0] for text in distinct]
+    return texts.replace_strict(distinct, codes, default=None, return_dtype=pl.String)

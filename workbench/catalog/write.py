@@ -1,0 +1,51 @@
+"""Parquet files written a piece at a time: the same bytes however the pieces are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+import pyarrow.parquet as pq
+
+GROUP = 131_072  # rows of a row group
+
+
+class RowGroups:
+    """A Parquet file written in groups of `GROUP` rows, in one piece of memory each; renamed to its name at the end."""
+
+    def __init__(self, path: Path, schema: Mapping[str, type[pl.DataType] | pl.DataType]) -> None:
+        self.rows = 0
+        self._path, self._aside = path, path.with_name(path.name + ".tmp")
+        self._waiting = [pl.DataFrame(schema=schema)]
+        self._writer = pq.ParquetWriter(self._aside, _arrow(self._waiting[0]).schema, compression="zstd")
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """The next rows, in the columns of the schema."""
+        self.rows += frame.height
+        self._waiting.append(frame)
+        if sum(f.height for f in self._waiting) >= GROUP:
+            rows = pl.concat(self._waiting)
+            for start in range(0, rows.height - GROUP + 1, GROUP):
+                self._write(rows.slice(start, GROUP))
+            self._waiting = [rows.slice(rows.height - rows.height % GROUP)]
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not kind:
+            rows = pl.concat(self._waiting)
+            if rows.height or not self.rows:
+                self._write(rows)
+        self._writer.close()
+        if not kind:
+            self._aside.replace(self._path)
+
+    def _write(self, rows: pl.DataFrame) -> None:
+        self._writer.write_table(_arrow(rows).combine_chunks(), row_group_size=GROUP)
+
+
+def _arrow(rows: pl.DataFrame):  # type: ignore[no-untyped-def]  # pyarrow has no types
+    return rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
