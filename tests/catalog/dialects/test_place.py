@@ -34,8 +34,15 @@ def test_place_in_an_archive(member: str, at: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         archive.writestr(member, b"")
     assert place(tmp_path, ["a.jpg"]) == at
+    assert place(tmp_path / "images.zip", ["a.jpg"]) == at.removeprefix("images.zip::")
     (tmp_path / "images.zip").write_bytes(b"no archive")
     assert place(tmp_path, ["a.jpg"]) == ""
+
+
+def test_a_place_that_the_user_names_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"")
+    assert place(tmp_path, ["a.jpg"], ("images",), published=False) == ""
+    assert place(tmp_path / "gone.zip", ["a.jpg"], ("images",), published=False) == ""
 
 
 def test_names_of_files_are_placed() -> None:

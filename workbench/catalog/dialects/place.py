@@ -15,18 +15,17 @@ from workbench.catalog.dialects.pictures import split_pictures, woven
 _USUAL = ("images", "image", "Images", "img", "imgs", "pictures", "photos", "media", "assets", "data/images")
 
 
-def place(root: Path, names: Iterable[str], folders: Sequence[str] = ()) -> str:
+def place(root: Path, names: Iterable[str], folders: Sequence[str] = (), published: bool = True) -> str:
     """What to put before each name: "" where the files lie as named, `images/`, or `images.zip::`.
 
-    It is the first place that holds one of the names (some of the feed's first). Where none does it is the first of
-    `folders`, in which the dialect's pictures are published: a picture that is missing is then looked for there.
+    It is the first place below `root` (a folder or a .zip) that holds one of the names, some of the feed's first. Where
+    none does it is the first of `folders` if the pictures lie as `published`: a missing one is then looked for there.
     """
     local = [name for name in names if not _ELSEWHERE.search(name) and ".." not in PurePosixPath(name).parts][:50]
     if not local:
         return ""
-    usual = () if folders else _USUAL
-    found = (at for at in _places(root, ("", *folders, *usual)) if _holds(root, at, local))
-    return next(found, f"{folders[0]}/" if folders else "")
+    found = (at for at in _places(root, ("", *(folders or _USUAL))) if _holds(root, at, local))
+    return next(found, f"{folders[0]}/" if folders and published else "")
 
 
 def placed(cells: pl.Series, place: str) -> pl.Series:
@@ -47,7 +46,7 @@ _ELSEWHERE = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*:|^/|::")  # an address, a pat
 
 def _places(root: Path, folders: Sequence[str]) -> Iterator[str]:
     for folder in folders:
-        if (root / folder).is_dir():
+        if root.is_file() or (root / folder).is_dir():
             yield f"{folder}/" if folder else ""
         elif (root / f"{folder}.zip").is_file():
             yield from (f"{folder}.zip::", f"{folder}.zip::{PurePosixPath(folder).name}/")
@@ -55,7 +54,7 @@ def _places(root: Path, folders: Sequence[str]) -> Iterator[str]:
 
 def _holds(root: Path, place: str, names: Sequence[str]) -> bool:
     archive, inside, folder = place.rpartition("::")
-    if not inside:
+    if not inside and root.is_dir():
         return any((root / folder / name).is_file() for name in names)
     try:
         with zipfile.ZipFile(root / archive) as file:
