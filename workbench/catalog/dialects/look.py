@@ -104,12 +104,13 @@ def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Column
 
 def _place(feed: Feed, dialect: Dialect, columns: Columns, head: Head) -> str:
     """Where the pictures lie, seen from the folder in which they are looked for."""
-    root = feed.pictures or (feed.path if feed.path and feed.path.is_dir() else feed.path and feed.path.parent)
+    home = feed.path if feed.path is None or feed.path.is_dir() else feed.path.parent
+    root = feed.pictures or home
     words = [w for w in (columns.picture, *columns.pictures) if w in head.cells.columns]
     if root is None or not words:
         return ""
     names = pl.concat([split_pictures(head.cells[w]).explode() for w in words]).drop_nulls()
-    return place(root, names, dialect.folders, published=feed.pictures is None)
+    return place(root, names, dialect.folders, published=root == home)
 
 
 def recipe_tree(feed: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
