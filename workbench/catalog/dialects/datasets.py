@@ -189,7 +189,7 @@ ESCI = Dialect(
     words={
         "id": ("product_id",),
         "title": ("product_title",),
-        "picture": ("image_url", "product_image_url", "further image_url"),
+        "picture": ("image_url", "product_image_url"),
         "language": ("product_locale",),
         "split": ("split",),
         "text.description": ("product_description",),

@@ -8,10 +8,7 @@ _IMAGE_PATHS = (
     Join("**/images.csv*", "main_image_id", "image_id", {"main image path": "path"}),
     Join("**/images.csv*", "other_image_id", "image_id", {"other image paths": "path"}, each=True),
 )
-_SQID = (
-    Join("**/product_image_urls.*", "product_id", "product_id", {"image_url": "image_url"}),
-    Join("**/supp_product_image_urls.*", "product_id", "product_id", {"further image_url": "image_url"}),
-)
+_SQID = Join("**/*product_image_urls.*", "product_id", "product_id", {"image_url": "image_url"})
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("amazon-berkeley-objects", "**/listings_*.json*", joins=_IMAGE_PATHS, words=("item_id",)),
@@ -24,7 +21,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout("shopee", "train.csv*", words=("posting_id",)),
     Layout("hm", "articles.csv*", words=("article_id",)),
-    Layout("esci", "**/*products*.parquet", joins=_SQID, words=("product_locale",)),
+    Layout("esci", "**/*products*.parquet", joins=(_SQID,), words=("product_locale",)),
     Layout(
         "fashion200k",
         "**/*_detect_all.txt",
