@@ -255,6 +255,14 @@ def test_what_the_images_stage_judges_is_fetched(shop, web, body):
     assert outcome(shop, web, answer(body)) == ("fetched", None)
 
 
+def test_headers_that_are_not_ascii(shop, web):
+    web.answers["/%C3%BC"] = answer(GOOD, etag='"\xe9"')
+    moved = answer(status=302, location="/ü".encode().decode("latin-1"))  # UTF-8 on the wire
+    assert outcome(shop, web, moved) == ("fetched", None)
+    assert outcome(shop, web, moved, snapshot="2") == ("fetched", None)
+    assert "if-none-match" not in web.asked[-1].headers
+
+
 def test_a_length_that_is_too_short_ends_the_picture(shop, web):
     web.answers["/x.jpg"] = answer(GOOD, content_length="20")
     [line] = lines(shop.run([web.url("/x.jpg")], allow_hosts=[f"127.0.0.1:{web.port}"]))
@@ -400,6 +408,7 @@ def test_another_word_for_retry_asks_only_for_what_failed(shop, web):
     urls = [web.url(f"/{i}") for i in range(7)]
     allow = {"allow_hosts": [f"127.0.0.1:{web.port}"]}
     assert [line["state"] for line in lines(shop.run(urls, **allow))] == ["fetched"] * 5 + ["absent"] * 2
+    assert "2 are not to be had; another word for `fetch.retry` asks for them again" in shop.console.export_text()
     web.asked.clear()
     web.default = answer(GOOD)
     assert [line["state"] for line in lines(shop.run(urls, retry="again", **allow))] == ["fetched"] * 7

@@ -51,9 +51,10 @@ class Fetched:
             raise ArtifactError(f"{path}: missing or changed since {url} was fetched; delete {self._folder}, run again")
         return data
 
-    def waiting(self, names: Iterable[str]) -> str:
-        """What would be downloaded if the recipe said so: one line for the user, or ""."""
-        urls = {name for name in names if name in self} if self._missing is WAITS else set()
-        hosts = {urlsplit(url).netloc for url in urls}
-        many = f"{len(urls):,} pictures at {len(hosts):,} hosts are web addresses"
-        return f"{many}, which are not downloaded; add `fetch: {{}}` to the recipe to do so" if urls else ""
+
+def say_waiting(names: Iterable[str]) -> str:
+    """What would be downloaded if the recipe said so, for the user; "" if nothing would."""
+    urls = set(names)
+    hosts = {urlsplit(url).netloc for url in urls}
+    many = f"{len(urls):,} pictures at {len(hosts):,} hosts are web addresses, and nothing is downloaded unasked"
+    return f"{many}; add `fetch: {{}}` to the recipe to download them" if urls else ""

@@ -11,8 +11,6 @@ from typing import IO
 
 from PIL import Image
 
-from workbench.catalog.fetch.results import Result
-
 _TYPES = {  # how files of each kind begin
     "jpeg": rb"\xff\xd8\xff",
     "png": rb"\x89PNG\r\n\x1a\n",
@@ -42,18 +40,19 @@ class Content:
     def path(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256
 
-    def has(self, result: Result) -> bool:
-        """Whether the bytes of a fetched picture are there, of the right number."""
+    def has(self, sha256: str | None, size: int | None) -> bool:
+        """Whether these bytes are there, so many of them."""
         try:
-            return bool(result.sha256) and self.path(result.sha256 or "").stat().st_size == result.bytes
+            return sha256 is not None and self.path(sha256).stat().st_size == size
         except OSError:
             return False
 
-    def keep(self, aside: Path, sha256: str) -> None:
-        """Move a complete file in, by one rename."""
-        path = self.path(sha256)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.replace(path)
+    def keep(self, aside: Path, sha256: str, size: int) -> None:
+        """Move a complete file in, by one rename, unless its bytes are there already."""
+        if not self.has(sha256, size):
+            path = self.path(sha256)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside.replace(path)
 
 
 class Incoming:

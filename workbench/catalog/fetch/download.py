@@ -164,7 +164,7 @@ class Downloader:
     async def _answer(
         self, url: str, address: Address, response: httpcore2.Response, asked: Result | None
     ) -> Result | Redirect:
-        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+        headers = {name.lower().decode(): value.decode(errors="replace") for name, value in response.headers}
         status = response.status
         if status == 304 and asked:
             return replace(asked, url=url)
@@ -177,8 +177,8 @@ class Downloader:
         if (encoding := headers.get("content-encoding", "identity").lower()) not in ("identity", ""):
             raise Broken(f"sent compressed ({encoding[:20]}), which was not asked for")
         sha256, size, kind = await self._body(response, headers.get("content-length", ""))
-        validators = headers.get("etag"), headers.get("last-modified")
-        return Result(url, "fetched", None, sha256, size, kind, *validators, str(address))
+        etag, modified = (_sendable(headers.get(name)) for name in ("etag", "last-modified"))
+        return Result(url, "fetched", None, sha256, size, kind, etag, modified, str(address))
 
     async def _body(self, response: httpcore2.Response, told: str) -> tuple[str, int, str]:
         """(sha256, bytes, type) of a body, which is in the cache then."""
@@ -192,7 +192,7 @@ class Downloader:
                     incoming.add(chunk)
                 sha256, kind = incoming.done()
                 file.flush()
-                self._content.keep(aside, sha256)
+                self._content.keep(aside, sha256, incoming.bytes)
             finally:
                 aside.unlink(missing_ok=True)
         return sha256, incoming.bytes, kind
@@ -201,6 +201,11 @@ class Downloader:
         if self.received >= self._fetch.most_bytes:
             raise NoPicture(f"fetch.most_bytes ({self._fetch.most_bytes:,}) was reached before")
         self.received += size
+
+
+def _sendable(header: str | None) -> str | None:
+    """A header that may be sent back as it came, or None."""
+    return header if header and header.isascii() and header.isprintable() and len(header) < 1000 else None
 
 
 def _said(status: int) -> str:

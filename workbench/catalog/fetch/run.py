@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -43,9 +43,9 @@ def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Map
     listings = _listings(work.inputs["ingest"], main_only)
     content, journal = Content(work.runtime.cache / "pictures"), Journal(work.folder / JOURNAL)
     known, fresh = _earlier(work.runtime.cache, _web(chain.from_iterable(listings)), fetch.snapshot)
-    known = {url: r for url, r in known.items() if content.has(r) and (r.bytes or 0) <= fetch.max_bytes}
+    known = {u: r for u, r in known.items() if content.has(r.sha256, r.bytes) and (r.bytes or 0) <= fetch.max_bytes}
     had = {url: known[url] for url in fresh & known.keys()}
-    had |= {url: r for url, r in journal.results.items() if r.state != "fetched" or content.has(r)}
+    had |= {u: r for u, r in journal.results.items() if r.state != "fetched" or content.has(r.sha256, r.bytes)}
     results: dict[str, Result] = {}
     with closing(journal), _Downloads(work, fetch, max_pixels, content, journal, known) as downloads:
         while listings:
@@ -58,7 +58,11 @@ def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Map
     aside = work.folder / f"{FETCHED}.tmp"
     table.write_parquet(aside)
     aside.replace(work.folder / FETCHED)
-    return _summary(table)
+    summary = _summary(table)
+    if summary["absent"]:
+        text = f"  {summary['absent']:,} are not to be had; another word for `fetch.retry` asks for them again"
+        work.console.print(text, soft_wrap=True, markup=False)
+    return summary
 
 
 def _listings(ingest: Artifact, main_only: bool) -> list[list[str]]:
@@ -107,7 +111,13 @@ class _Downloads:
         self._progress = self._exits.enter_context(Progress(*columns, console=self._work.console))
         self._bar = self._progress.add_task("", total=0, received=0, without=0)
         self._portal = self._exits.enter_context(start_blocking_portal())
+        self._portal.call(self._set_up)
         return self
+
+    async def _set_up(self) -> None:
+        """A thread of its own for each name that is resolved: dead hosts must not keep the others waiting."""
+        threads = ThreadPoolExecutor(self._fetch.pace.concurrency, "resolve")
+        asyncio.get_running_loop().set_default_executor(threads)
 
     def __exit__(self, *error: Any) -> None:
         self._exits.__exit__(*error)
@@ -176,7 +186,8 @@ class _Speed(ProgressColumn):
 
 
 def _size(size: float) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB") if size >= 1e6 else (1e3, "kB")
+    return f"{size / unit:,.1f} {name}"
 
 
 def _summary(table: pl.DataFrame) -> dict[str, Any]:
