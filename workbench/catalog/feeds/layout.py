@@ -5,10 +5,29 @@ A layout knows files; what its columns mean is the dialect's to say. `layouts.py
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+PICTURES = (
+    "jpg",
+    "jpeg",
+    "jpe",
+    "png",
+    "webp",
+    "gif",
+    "bmp",
+    "tif",
+    "tiff",
+    "avif",
+    "heic",
+    "heif",
+    "jp2",
+    "jxl",
+    "ppm",
+)
 
 
 @dataclass(frozen=True)
@@ -38,16 +57,35 @@ class Layout:
     from_name: str = ""  # pattern searched in a file's relative path, its named groups become columns
     words: tuple[str, ...] = ()  # header words that the first rows file must have, to be sure
 
-    def files(self, folder: Path) -> list[Path]:
+    def files(self, listing: Listing) -> list[Path]:
         """The files with rows, naturally sorted; none when the folder lies in another way (header words aside)."""
-        found = natural(folder.glob(self.rows))
-        return found if all(any(folder.glob(need)) for need in self.needs) else []
+        return listing.matching(self.rows) if all(map(listing.matching, self.needs)) else []
 
 
-def natural(paths: Iterable[Path]) -> list[Path]:
-    """Files in the order a human would number them: `part-2` before `part-10`; hidden files left out."""
-    files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
-    return sorted(files, key=lambda path: natural_key(path.as_posix()))
+class Listing:
+    """The files of a folder, walked through once: there may be a million pictures, whose names are not kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pictures = False
+        names = []
+        for path, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+            below = os.path.relpath(path, folder)
+            for name in files:
+                if name.rpartition(".")[2].lower() in PICTURES:
+                    self.pictures = True
+                elif not name.startswith("."):
+                    names.append(name if below == "." else f"{below}/{name}")
+        self.names = sorted(names, key=natural_key)
+
+    def matching(self, glob: str) -> list[Path]:
+        """Files whose path below the folder matches, `part-2` before `part-10`; `**/` is any folders, or none."""
+        pattern = re.escape(glob).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+        return [self.folder / name for name in self.names if re.fullmatch(pattern, name)]
+
+    def ending(self, *endings: str) -> list[Path]:
+        return [self.folder / name for name in self.names if name.lower().endswith(endings)]
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:

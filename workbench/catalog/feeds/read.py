@@ -14,11 +14,13 @@ from workbench.catalog.feeds.delimited import read_delimited
 from workbench.catalog.feeds.document import read_document
 from workbench.catalog.feeds.excel import ENDINGS as EXCEL
 from workbench.catalog.feeds.excel import read_excel
+from workbench.catalog.feeds.folder import read_folder
 from workbench.catalog.feeds.hdf5 import read_hdf5
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
 from workbench.catalog.feeds.table import Table, joined, unpacked
+from workbench.catalog.feeds.webdataset import read_tar
 from workbench.catalog.feeds.xml import read_xml
 from workbench.errors import DataError
 
@@ -93,7 +95,9 @@ _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*[\[{\]]|\{\s*[\r\n])")
 
 # (whether path, first 4096 unpacked bytes and lower-case name without .gz say so, the reader), first that fits.
 _BY_CONTENT: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
+    (lambda path, head, name: path.is_dir(), lambda path, limit: read_folder(path, limit, _reader)),
     (_starts(b"PAR1"), read_parquet),
+    (lambda path, head, name: head[257:262] == b"ustar" or name.endswith(".tar"), read_tar),
     (_starts(b"ARROW1", b"\xff\xff\xff\xff"), read_arrow),
     (_starts(b"\x89HDF"), read_hdf5),
     (_starts(b"\xd0\xcf\x11\xe0"), read_excel),  # .xls
