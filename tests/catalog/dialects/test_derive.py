@@ -38,3 +38,11 @@ def test_rows_that_failed_are_bad() -> None:
     assert found.lines.to_list() == [1, 3, 4] and found.cells.height == 3 and found.rows == 4
     assert found.bad == (BadRow(2, "failed to download", "HTTP Error 404"),)
     assert without_failed(found, Dialect("e", "", {})) is found
+
+
+def test_the_first_filled_cell_moves() -> None:
+    dialect = Dialect("d", "", {}, moved={"name": ("title", "txt")})
+    cells = pl.DataFrame({"txt": ["a", "b", " ", None], "title": ["t", None, "", None]})
+    found = derived(cells, dialect)
+    assert found["name"].to_list() == ["t", "b", None, None]
+    assert found["txt"].to_list() == ["a", None, " ", None] and found["title"].to_list() == [None, None, "", None]

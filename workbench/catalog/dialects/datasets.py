@@ -314,9 +314,11 @@ WEBDATASET = Dialect(
     signs={"__key__": 1.0},
     words={
         "id": ("__key__",),
-        "title": ("title", "name", "product_name", "caption", "txt", "text"),
+        "title": ("title or caption",),
         "picture": ("image", "jpg", "jpeg", "png", "webp"),
+        "text.caption": ("txt", "text", "caption"),
     },
+    moved={"title or caption": ("title", "name", "product_name", "product_title", "caption", "txt", "text")},
     ignored=("__url__", "__shard__"),
 )
 

@@ -28,7 +28,21 @@ def derived(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
             names = [name for name in re.compile(pattern).groupindex if name not in cells.columns]
             groups = pl.col(column).str.extract_groups(pattern)
             cells = cells.with_columns(groups.struct.field(name) for name in names)
+    for new, words in dialect.moved.items():
+        cells = _moved(cells, new, matching(words, cells.columns))
     return cells
+
+
+def _moved(cells: pl.DataFrame, new: str, columns: list[str]) -> pl.DataFrame:
+    """In each row the first filled cell of `columns` goes to the column `new`; its place is left empty."""
+    if not columns:
+        return cells
+    filled = [pl.col(column).str.strip_chars() != "" for column in columns]
+    first = pl.coalesce(pl.when(there).then(pl.lit(column)) for column, there in zip(columns, filled, strict=True))
+    from_ = cells.select(first).to_series()
+    taken = pl.coalesce(pl.when(from_ == column).then(pl.col(column)) for column in columns)
+    left = (pl.when(from_.ne_missing(column)).then(pl.col(column)).alias(column) for column in columns)
+    return cells.with_columns(taken.alias(new), *left)
 
 
 def without_failed(table: Table, dialect: Dialect) -> Table:

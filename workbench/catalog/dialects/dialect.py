@@ -100,6 +100,9 @@ class Dialect:
     picture: str = ""  # template of the name where no column has it (pictures.fill_template): `{id:.3}/{id}.jpg`
     folders: tuple[str, ...] = ()  # where the pictures may lie below the feed (place.py); the first where none is there
     parts: Mapping[str, str] = field(default_factory=dict)  # header word -> pattern whose named groups become columns
+    moved: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # new column -> words; takes the first filled cell
     digits: Mapping[str, int] = field(
         default_factory=dict
     )  # header word -> least digits of ids that lost zeros, or got `.0`

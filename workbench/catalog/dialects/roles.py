@@ -14,6 +14,7 @@ from workbench.errors import DataError
 from workbench.recipe.schema import Columns
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?|avif|heic)([?#].*)?$", re.IGNORECASE)
+_HELD = re.compile(r'(\[")?[^"]+::\d+::[^"]+')  # CONTAINER::ROW::COLUMN, or a list of such
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,\s]+([a-z]{3}|[$€£%])?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{4}")
@@ -137,6 +138,8 @@ class Roles:
     def by_cells(self, closed: bool) -> None:
         """What header words left open; of a closed dialect only the id and the title are looked for."""
         rows, left = self._rows, self._left
+        for held in [w for w, v in left.items() if _held(v)]:
+            self.add_pictures(held, "pictures that the feed holds")
         if (
             not closed
             and "picture" not in self._one
@@ -190,6 +193,10 @@ def name_of(column: str) -> str:
 
 def _pictures(values: list[str]) -> bool:
     return sum(bool(_PICTURE.search(v)) for v in values) > len(values) / 2
+
+
+def _held(values: list[str]) -> bool:
+    return bool(values) and all(_HELD.match(v) for v in values)
 
 
 def _data(values: list[str]) -> bool:
