@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from workbench.catalog.dialects.dialect import Reading
+from workbench.catalog.dialects.language import language as language_of
 from workbench.catalog.dialects.look import look, recipe_tree
+from workbench.catalog.dialects.products import products
 from workbench.catalog.dialects.words import folded
 from workbench.errors import DataError
 from workbench.recipe.load import recipe_from_tree
@@ -40,18 +42,19 @@ def test_google(tmp_path: Path) -> None:
         labels={"product_type": "product_type"},
         group="item_group_id",
         picture="image_link",
+        code="gtin",
+        price="price",
     )
     assert "title              <- 'title' (header word)" in found.said
-    assert "ignored            <- 'price' (price)" in found.said
-    assert len(found.said) == 12  # every header word once
+    assert "ignored            <- 'link' (address)" in found.said
+    assert len(found.said) == 13  # the format, then every header word once
 
 
 def test_shopify(tmp_path: Path) -> None:
     header = "Handle,Title,Body (HTML),Vendor,Type,Tags,Variant SKU,Variant Price,Image Src,Image Position,Status"
-    columns = guess(
-        write(tmp_path, header, "mug,Mug,<p>x</p>,Fern,Mugs,a,M-1,9.50,https://x.test/a.jpg,1,active")
-    ).columns
-    assert (columns.id, columns.group, columns.title) == ("Variant SKU", "Handle", "Title")
+    found = guess(write(tmp_path, header, "mug,Mug,<p>x</p>,Fern,Mugs,a,M-1,9.50,https://x.test/a.jpg,1,active"))
+    columns = found.columns
+    assert (found.dialect, columns.id, columns.group, columns.title) == ("shopify", "Handle", None, "Title")
     assert columns.text == {"description": "Body (HTML)", "brand": "Vendor", "keywords": "Tags"}
     assert columns.labels == {"product_type": "Type"} and columns.picture == "Image Src"
 
@@ -103,3 +106,115 @@ def test_the_recipe_of_a_bare_feed(tmp_path: Path) -> None:
     tree, _ = recipe_tree(path)
     feed = recipe_from_tree(tree, tmp_path).catalog.feeds[0]
     assert (feed.path, feed.pictures) == (path, tmp_path / "feed.tar")
+
+
+def test_numbered_pictures_come_in_their_order(tmp_path: Path) -> None:
+    header = "Unnamed: 0,product_id,product_name,image_2,image_10,image_1,ean,locale,split,parent_id,Preis"
+    rows = ["0,a,Mug one,b.jpg,,a.jpg,4006381333931,us,train,p,1.20", "1,b,Mug two,d.jpg,,c.jpg,,us,test,p,1.30"]
+    found = guess(write(tmp_path, header, *rows))
+    assert found.columns == Columns(
+        id="product_id",
+        title="product_name",
+        group="parent_id",
+        picture="image_1",
+        pictures=("image_2", "image_10"),
+        code="ean",
+        price="Preis",
+        language="locale",
+        split="split",
+    )
+    assert found.dialect == "plain" and any("'Unnamed: 0' (numbers of the rows)" in line for line in found.said)
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (
+            "商品コード,商品名,商品説明,価格,商品画像URL,ブランド,カテゴリ,JANコード",
+            ("商品コード", "商品名", "商品説明", "価格", "商品画像URL", "ブランド", "カテゴリ", "JANコード"),
+        ),
+        (
+            "Hersteller,EAN,Artikelnummer,Bezeichnung,Beschreibung,Preis,Bild,Warengruppe",
+            ("Artikelnummer", "Bezeichnung", "Beschreibung", "Preis", "Bild", "Hersteller", "Warengruppe", "EAN"),
+        ),
+        (
+            "Référence,Désignation,Descriptif,Prix TTC,Image,Marque,Catégorie,Code-barres",
+            ("Référence", "Désignation", "Descriptif", "Prix TTC", "Image", "Marque", "Catégorie", "Code-barres"),
+        ),
+        (
+            "Código,Nombre,Descripción,Precio,Imagen,Marca,Categoría,Código de barras",
+            ("Código", "Nombre", "Descripción", "Precio", "Imagen", "Marca", "Categoría", "Código de barras"),
+        ),
+    ],
+)
+def test_header_words_in_other_languages(tmp_path: Path, header: str, columns: tuple[str, ...]) -> None:
+    words = header.split(",")
+    found = guess(write(tmp_path, header, ",".join("x" for _ in words), ",".join("y" for _ in words))).columns
+    known = (found.id, found.title, found.text["description"], found.price, found.picture, found.text["brand"])
+    assert (*known, found.labels["category"], found.code) == columns
+
+
+def test_an_empty_id_gives_way_to_one_that_is_filled(tmp_path: Path) -> None:
+    assert guess(write(tmp_path, "id,sku,title", ",s1,Mug", "2,s2,Cup")).columns.id == "sku"
+
+
+def test_without_an_id_what_tells_products_apart(tmp_path: Path) -> None:
+    found = guess(write(tmp_path, "file_name,text", "1.jpg,a blue oak mug", "2.jpg,a tin cup"))
+    assert (found.columns.id, found.columns.picture, found.columns.title) == ("file_name", "file_name", "text")
+
+
+def test_without_a_title_its_summary_or_description(tmp_path: Path) -> None:
+    found = guess(write(tmp_path, "id,description,brand", "1,A blue mug,Fern & Co", "2,A tin cup,Fern & Co")).columns
+    assert (found.title, found.text) == ("description", {"brand": "brand"})
+
+
+def test_a_format_by_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "Handle,Title,Image Src,Option1 Name,Option1 Value", "a,Mug,a.jpg,Size,S")
+    assert look(Feed(path=path), "catalog.feeds.0").dialect == "shopify"
+    assert look(Feed(path=path, feed="plain"), "catalog.feeds.0").dialect == "plain"
+    with pytest.raises(DataError) as error:
+        look(Feed(path=path, feed="shopfy"), "catalog.feeds.0")
+    assert str(error.value).startswith(
+        "catalog.feeds.0.feed: no format is called 'shopfy'; did you mean 'shopify'? formats: shopify, google, "
+    )
+
+
+def test_columns_that_the_recipe_names_are_taken(tmp_path: Path) -> None:
+    path = write(tmp_path, "Handle,Title,Image Src,Vendor", "a,Mug,a.jpg,Fern")
+    columns = Columns(id="Handle", title="Vendor")
+    found = look(Feed(path=path, columns=columns), "catalog.feeds.0")
+    assert (found.dialect, found.columns) == ("shopify", columns)
+
+
+LANGUAGES = "ID,name__de,name__en,lng:de_DE:size,lng:en_US:size,product_name_fr,product_name,made_id,made_no"
+
+
+@pytest.mark.parametrize(
+    ("language", "names", "sizes"),
+    [(None, ["Becher", "Tasse"], ["groß", "L"]), ("en-GB", ["Mug", "Tasse"], ["big", "L"])],
+)
+def test_columns_in_several_languages(tmp_path: Path, language: str | None, names: list[str], sizes: list[str]) -> None:
+    path = write(tmp_path, LANGUAGES, "1,Becher,Mug,groß,big,,,a,b", "2,Tasse,,,L,,,c,d")
+    reading = look(Feed(path=path), "catalog.feeds.0", language)
+    cells = next(products(Feed(path=path), reading)).cells
+    assert cells[reading.columns.title].to_list() == names
+    assert cells[reading.columns.text["size"]].to_list() == sizes
+    assert "made_id" in cells.columns and "made" not in cells.columns
+
+
+@pytest.mark.parametrize(("language", "titles"), [(None, ["Mug", "Filiżanka"]), ("pl", ["Kubek", "Filiżanka"])])
+def test_rows_in_several_languages(tmp_path: Path, language: str | None, titles: list[str]) -> None:
+    rows = ["1,en_GB,Mug", "1,pl_PL,Kubek", "2,pl_PL,Filiżanka", "2,en_GB,Cup", "2,en_GB,Cup again"]
+    path = write(tmp_path, "_sku,_language,name", *rows)
+    reading = look(Feed(path=path), "catalog.feeds.0", language)
+    found = next(products(Feed(path=path), reading))
+    assert reading.dialect == "languages" and found.cells["name"].to_list() == titles
+    assert found.joined["role"].to_list() == ["language pl_PL", "language en_GB", "language en_GB"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [("en", "en"), ("en_US", "en"), ("EN-us", "en"), ("us", "en"), ("jp", "ja"), ("zh_Hant_TW", "zh"), ("x", None)],
+)
+def test_tags_of_languages(tag: str, name: str | None) -> None:
+    assert language_of(tag) == name

@@ -71,11 +71,11 @@ def prepared(
 
 
 def without_empty(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
-    """Null for cells of nothing but space, and for those that the dialect calls empty."""
+    """The cells without outer space; null for those of nothing else, and for those that the dialect calls empty."""
     if not (dialect.empty or dialect.grouping or has_attributes(dialect)):
         return cells
     stripped = pl.all().str.strip_chars()
-    return cells.with_columns(pl.when(~stripped.is_in(["", *dialect.empty])).then(pl.all()).name.keep())
+    return cells.with_columns(pl.when(~stripped.is_in(["", *dialect.empty])).then(stripped).name.keep())
 
 
 def has_attributes(dialect: Dialect) -> bool:

@@ -276,7 +276,7 @@ MEDUSA = Dialect(
         "pictures": ("product image # url", "image # url"),
         VARIANT_PICTURES: ("variant thumbnail", "variant image # url"),
         "code": ("variant ean", "variant upc", "variant barcode"),
-        "price": ("variant price *", "price *"),
+        "price": ("variant price usd", "variant price eur", "price usd", "price eur", "variant price *", "price *"),
         "label.product_type": ("product type", "product type value"),
         "label.category": ("product category", "product category #", "product collection title"),
         "text.material": ("product material", "variant material"),
