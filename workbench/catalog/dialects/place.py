@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from os.path import isfile
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -55,7 +56,7 @@ def _places(root: Path, folders: Sequence[str]) -> Iterator[str]:
 def _holds(root: Path, place: str, names: Sequence[str]) -> bool:
     archive, inside, folder = place.rpartition("::")
     if not inside and root.is_dir():
-        return any((root / folder / name).is_file() for name in names)
+        return any(isfile(root / folder / name) for name in names)  # False for a name too long to be one
     try:
         with zipfile.ZipFile(root / archive) as file:
             return not {folder + name for name in names}.isdisjoint(file.namelist())
