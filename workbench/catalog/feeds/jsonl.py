@@ -15,6 +15,7 @@ from workbench.catalog.feeds.listings import Listings
 from workbench.catalog.feeds.table import CHUNK, Table, excerpt, first_rows, parse_json
 
 _fast = msgspec.json.Decoder(float_hook=str).decode
+_MINUS_ZERO = re.compile(rb"-0[,\]}\s]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -33,33 +34,46 @@ def _tables(lines: Lines) -> Iterator[Table]:
     found, before = Listings(), 0
     for block in lines:
         split = block.splitlines()
-        for number, line in enumerate(split, before + 1):
-            try:
-                listing = parse_line(line)
-            except (ValueError, RecursionError) as error:
-                if line.strip():
-                    found.add_bad(number, "broken JSON", f"{error}: {excerpt(line.decode())}")
-                continue
-            found.add(number, listing)
-            if found.rows == CHUNK:
-                yield found.table(f"JSON lines, {lines.encoding}")
+        if len(split) <= CHUNK and (listings := _all(block, split)) is not None:
+            found.extend(range(before + 1, before + 1 + len(split)), listings)
+        else:
+            for number, line in enumerate(split, before + 1):
+                _add(found, number, line)
+                if found.rows == CHUNK:
+                    yield found.table(f"JSON lines, {lines.encoding}")
         before += len(split)
         if found.rows:
             yield found.table(f"JSON lines, {lines.encoding}")
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
-    """The object of a line, its numbers with a point or an exponent as text, whole ones as int or text.
+def _all(block: bytes, lines: list[bytes]) -> list[dict[str, Any]] | None:
+    """The objects of a block in which every line is one that the fast decoder reads as the slow one does."""
+    if _MINUS_ZERO.search(block):
+        return None
+    try:
+        values = [_fast(line) for line in lines]
+    except (ValueError, RecursionError):
+        return None
+    return values if set(map(type, values)) == {dict} else None
 
-    Raises ValueError or RecursionError where it is none. The fast decoder knows neither NaN nor -0, which are read
-    by the slow one.
+
+def _add(found: Listings, number: int, line: bytes) -> None:
+    try:
+        found.add(number, parse_line(line))
+    except (ValueError, RecursionError) as error:
+        if line.strip():
+            found.add_bad(number, "broken JSON", f"{error}: {excerpt(line.decode())}")
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The object of a line, its numbers as text (whole ones perhaps as int).
+
+    Raises ValueError or RecursionError where it is none. What the fast decoder refuses (NaN, half a surrogate pair) or
+    reads otherwise (-0) is read by the slow one.
     """
-    if b"-0" not in line:
-        try:
-            value = _fast(line)
-        except (ValueError, RecursionError):
-            value = parse_slowly(line.decode())
-    else:
+    try:
+        value = parse_slowly(line.decode()) if _MINUS_ZERO.search(line) else _fast(line)
+    except (ValueError, RecursionError):
         value = parse_slowly(line.decode())
     if not isinstance(value, dict):
         raise ValueError("no object in braces")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -23,6 +24,10 @@ class Listings:
     def add(self, line: int, listing: dict[str, Any]) -> None:
         self._objects.append(listing)
         self._lines.append(line)
+
+    def extend(self, lines: Iterable[int], listings: Sequence[dict[str, Any]]) -> None:
+        self._lines.extend(lines)
+        self._objects.extend(listings)
 
     def add_bad(self, line: int, reason: str, detail: str) -> None:
         self._bad.append(BadRow(line, reason, detail))
