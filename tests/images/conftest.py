@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +32,42 @@ def plaid(width: int = 16, height: int = 16, seed: int = 0) -> Image.Image:
     return image
 
 
-class Shop:
-    """Listings over one feed whose pictures are in `place`."""
+def artifact(folder: Path, stage: str) -> Artifact:
+    """What lies in a folder, as the cache would commit it."""
+    files = {
+        p.name: {"bytes": p.stat().st_size, "sha256": sha256(p.read_bytes()).hexdigest()} for p in folder.iterdir()
+    }
+    return Artifact(folder, stage, "key", {}, {}, files)
 
-    def __init__(self, root: Path, place: Path, names: Sequence[str | None]) -> None:
+
+class Shop:
+    """Listings over one feed whose pictures are in `place`; of each the name of its picture, or several."""
+
+    def __init__(self, root: Path, place: Path, names: Sequence[str | Sequence[str] | None]) -> None:
         self.root, self.place = root, place
-        ingest = root / "ingest"
-        ingest.mkdir(parents=True, exist_ok=True)
-        rows = {"row": range(len(names)), "id": [f"P{i}" for i in range(len(names))], "feed": [0] * len(names)}
-        schema = {"row": pl.UInt32, "id": pl.String, "feed": pl.UInt32, "picture": pl.String}
-        pl.DataFrame({**rows, "picture": list(names)}, schema).write_parquet(ingest / "items.parquet")
-        size = (ingest / "items.parquet").stat().st_size
-        self.ingest = Artifact(ingest, "ingest", "key", {}, {}, {"items.parquet": {"bytes": size}})
+        self.name(names)
         self.console = Console(record=True, file=io.StringIO(), width=300)
 
-    def run(self, images: Images, folder: str = "out", threads: int = 1) -> tuple[Path, Mapping[str, Any]]:
+    def name(self, names: Sequence[str | Sequence[str] | None]) -> None:
+        several = [[of] if isinstance(of, str) else list(of or ()) for of in names]
+        lines = [(row, order, name) for row, names in enumerate(several) for order, name in enumerate(names)]
+        rows = {"row": range(len(names)), "id": [f"P{i}" for i in range(len(names))], "feed": [0] * len(names)}
+        ingest = self.root / "ingest"
+        ingest.mkdir(parents=True, exist_ok=True)
+        schema = {"row": pl.UInt32, "id": pl.String, "feed": pl.UInt32}
+        pl.DataFrame(rows, schema).write_parquet(ingest / "items.parquet")
+        schema = {"row": pl.UInt32, "order": pl.UInt32, "name": pl.String}
+        pl.DataFrame(lines, schema, orient="row").write_parquet(ingest / "pictures.parquet")
+        self.ingest = artifact(ingest, "ingest")
+
+    def run(
+        self, images: Images, folder: str = "out", threads: int = 1, earlier: Path | None = None
+    ) -> tuple[Path, Mapping[str, Any]]:
         out = self.root / folder
         out.mkdir(exist_ok=True)
         catalog = Catalog(feeds=(Feed(path=self.root / "feed.csv", pictures=self.place),))
-        work = Work(out, {"ingest": self.ingest}, Runtime(threads=threads), self.console, self.root / "log")
+        before = artifact(earlier, "images") if earlier else None
+        work = Work(out, {"ingest": self.ingest}, Runtime(threads=threads), self.console, self.root / "log", before)
         return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}).run(work)
 
 
@@ -57,7 +75,7 @@ class Shop:
 def shop(tmp_path: Path) -> Callable[..., Shop]:
     """Make a shop from {name: bytes}; the listings name `names`, or every picture."""
 
-    def make(pictures: Mapping[str, bytes], names: Sequence[str | None] | None = None) -> Shop:
+    def make(pictures: Mapping[str, bytes], names: Sequence[str | Sequence[str] | None] | None = None) -> Shop:
         place = tmp_path / "pictures"
         place.mkdir()
         for name, data in pictures.items():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from workbench.batch import Batch
 from workbench.batches.masking import draw_masks, draw_modality_dropout
 from workbench.draws import ORDER, stream
-from workbench.images.augment import colour, draw, identity
+from workbench.images.augment import colour, draw, draw_pictures, identity
 from workbench.images.decode_cpu import Decoder
 from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
 from workbench.text.tokens import TokenTable
@@ -74,8 +74,12 @@ class Listings:
         masking: Masking = _UNMASKED,
         augment: Augment | None = None,
         dropout: ModalityDropout | None = None,
+        any_picture: bool = False,
     ) -> Batch:
-        """The listings of these rows, masked and augmented as (seed, epoch, row) says; nothing of it by default."""
+        """The listings of these rows, masked and augmented as (seed, epoch, row) says; nothing of it by default.
+
+        `any_picture` draws one of a listing's usable pictures likewise, for training; else it is the first.
+        """
         keep_text_B, keep_image_B = np.ones((2, len(rows_B)), bool)
         if dropout is not None:
             keep_text_B, keep_image_B = draw_modality_dropout(dropout, seed, epoch, rows_B)
@@ -87,7 +91,8 @@ class Listings:
         tokens_BL, real_BL, maskable_BL = self._texts(rows_B, keep_text_B)
         masks = draw_masks(masking, seed, epoch, rows_B, maskable_BL, self.patches, keep_image_B)
         augmentation = draw(augment, seed, epoch, rows_B) if augment else identity(len(rows_B))
-        pixels_BCHW = self.pictures.decode(rows_B, augmentation)
+        picks = draw_pictures(seed, epoch, rows_B, self.pictures.counts[rows_B]) if any_picture else None
+        pixels_BCHW = self.pictures.decode(rows_B, augmentation, picks)
         if augment:
             pixels_BCHW = colour(pixels_BCHW, augmentation)
         pixels_BCHW[~keep_image_B] = 0

@@ -1,5 +1,5 @@
 """Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs;
-and the colours among them, which are applied to a decoded batch."""
+which of its pictures a listing shows, likewise; and the colours among them, which are applied to a decoded batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.draws import AUGMENT, stream
+from workbench.draws import AUGMENT, PICTURE, stream
 from workbench.recipe.schema import Augment
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of R, G, B in a pixel's grey (ITU-R BT.601)
@@ -47,6 +47,14 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
     factors = 1 + np.array(strengths) * (2 * u[:, 5:8] - 1)
     crop = np.concatenate([corner, corner + size], axis=1)
     return Augmentation(crop.astype(np.float32), u[:, 4] < augment.flip, *factors.T.astype(np.float32))
+
+
+def draw_pictures(seed: int, epoch: int, rows: NDArray[np.integer], counts: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Which of a listing's `counts` (B,) usable pictures is seen in an epoch: each as often as another."""
+    picks = np.zeros(len(rows), np.int64)
+    for i in np.flatnonzero(counts > 1):
+        picks[i] = stream(seed, PICTURE, epoch, int(rows[i])).integers(counts[i])
+    return picks
 
 
 def colour(pixels_BCHW: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:

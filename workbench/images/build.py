@@ -8,15 +8,20 @@ from typing import Any
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Catalog, Images
 
-VERSION = 1
+VERSION = 2
 
 
-def stage(images: Images, catalog: Catalog, digests: Mapping[str, str]) -> Stage:
-    """The stage for the pictures of these feeds; `digests` gives those of the pictures by recipe key."""
+def stage(images: Images, catalog: Catalog, digests: Mapping[str, str], fetched: bool = False) -> Stage:
+    """The stage for the pictures of these feeds; `digests` gives those of the pictures by recipe key.
+
+    `fetched`: pictures by web address come from the fetch stage.
+    """
 
     def run(work: Work) -> Mapping[str, Any]:
+        from workbench.images.origin import place_of
         from workbench.images.store import store  # polars and Pillow
 
-        return store(work, images, [feed.pictures or feed.path.parent for feed in catalog.feeds])
+        return store(work, images, [place_of(feed) for feed in catalog.feeds])
 
-    return Stage("images", VERSION, {"images": images.model_dump(mode="json")}, run, ("ingest",), dict(digests))
+    needs = ("ingest", "fetch") if fetched else ("ingest",)
+    return Stage("images", VERSION, {"images": images.model_dump(mode="json")}, run, needs, dict(digests))

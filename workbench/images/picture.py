@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
+import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, _imaging
 
-KINDS = (  # format of Pillow, how its files begin
-    ("PNG", b"\x89PNG\r\n\x1a\n"),
-    ("JPEG", b"\xff\xd8\xff"),
-    ("GIF", b"GIF8"),
-    ("TIFF", b"II*\0"),
-    ("TIFF", b"MM\0*"),
-    ("JPEG2000", b"\0\0\0\x0cjP  \r\n"),
-    ("JPEG2000", b"\xff\x4f\xff\x51"),
-    ("ICO", b"\0\0\1\0"),
-)
-ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "GIF": b";"}
+from workbench.images import png
+from workbench.images.colour import to_rgb
+from workbench.images.kinds import NoPicture, is_cut, kind_of
+from workbench.images.phash import SIDE, Look, look
+from workbench.images.room import Room
+from workbench.recipe.schema import Images
+
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,8 +30,12 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF
-
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it tells of a picture is in the reason
+GAP = 2.0  # times the final size: so far a picture is shrunk by plain means, the rest by Lanczos
+BYTES = 12  # of memory for each pixel of a picture that is decoded whole, at most, with its decoder's own copies
+MEMORY = Room(768 << 20)  # bytes, of all threads
+BAND_PIXELS = 1 << 18
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+FRAMES = 10  # of an animation are looked at, for the first that shows something
 
 
 class Broken(Exception):
@@ -43,136 +44,159 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Square:
-    image: Image.Image  # RGB, side x side
+    image: Image.Image  # RGB, as wide as high: of the recipe's side, or of the picture's longer one if that is less
     width: int  # of the source, in pixels, as stored
     height: int
+    look: Look
+    flat: bool  # of a single colour
 
 
 @contextmanager
-def own_pixel_limit() -> Iterator[None]:
-    """Pillow's limit is a global that warns: off while `square` applies `max_pixels` to each picture's header."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+def pillow_set_up(max_pixels: int) -> Iterator[None]:
+    """Pillow's settings while `square` is used: they are of the process, so a stage sets them once.
+
+    Its own limit of pixels catches pictures within pictures (of an icon, a frame, a tile); `square` compares the size
+    in each header itself. Nothing is written to stderr: what matters of a picture is in its reason.
+    """
+    Image.init()
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(AttributeError, OSError):  # libtiff writes there by itself
+        libraries = ctypes.CDLL(_imaging.__file__)
+        libraries.TIFFSetWarningHandler(None)
+        libraries.TIFFSetErrorHandler(None)
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF and palettes: what matters is a reason in the index
+            warnings.simplefilter("ignore")  # of odd EXIF and palettes
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def square(data: bytes, side: int, background: str, max_pixels: int) -> Square:
-    """Decode, turn upright, lay on the background, fit into a square. Raises Broken with the reason."""
-    kind = _kind(data)
+def square(data: bytes, images: Images) -> Square:
+    """Decode, fit into a square, turn upright, lay on the background. Raises Broken with the reason."""
+    kind = ""
     try:
-        with Image.open(io.BytesIO(data), formats=[kind]) as image:
-            width, height = image.size
-            _check_size(width, height, max_pixels)
-            image.draft(None, (2 * side, 2 * side))  # a large JPEG is decoded at a half, a quarter or an eighth
-            image.load()
-            rgb = _upright(_rgb(image, background), image)
-    except Broken:
-        raise
+        kind = kind_of(data)
+        with _opened(kind, data) as image:
+            return _square(image, data, images)
+    except (NoPicture, Broken) as error:
+        raise Broken(str(error)) from None
     except MemoryError:
         raise Broken("too large for this machine's memory") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # of a picture within
+        raise Broken(_too_large(int(re.findall(r"\d+", str(error))[0]), images)) from None
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, IndexError and others
-        if _is_cut(kind, data, error):
+        if is_cut(kind, data, error):
             raise Broken(f"truncated {kind}: its end is missing") from None
-        if isinstance(error, UnidentifiedImageError):
-            raise Broken(f"damaged {kind}: its header can't be read") from None
-        raise Broken(f"damaged {kind}: {(str(error) or type(error).__name__).splitlines()[0]}") from None
-    return Square(_fit(rgb, side, background), width, height)
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise Broken(f"damaged {kind}: {told}") from None
 
 
-def _kind(data: bytes) -> str:
-    """Pillow's name of the format, by the first bytes and never by the file's name."""
-    if not data:
-        raise Broken("zero bytes")
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
-    if data[:2] == b"BM" and data[6:10] == bytes(4):  # "BM" alone may begin a text
-        return "BMP"
-    for kind, magic in KINDS:
-        if data.startswith(magic):
-            return kind
-    raise Broken(_what_else(data))
+def _opened(kind: str, data: bytes) -> ImageFile.ImageFile:
+    """The header read. `Image.open` would compare the size with Pillow's limit before the recipe says what to do."""
+    factory, _ = Image.OPEN[kind]
+    try:
+        return factory(io.BytesIO(data), "")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
+    except Exception as error:
+        if is_cut(kind, data, error):
+            raise
+        raise Broken(f"damaged {kind}: its header can't be read") from None
 
 
-def _what_else(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif"):
-        return "a HEIC picture, which can't be read; save it as JPEG or PNG"
-    if data.startswith(b"%PDF"):
-        return "a PDF file, not a picture"
-    head = data[:4096]
-    text = head.decode("utf-8", "replace").rstrip("\ufffd")  # a letter may be cut at the end
-    start = text.lstrip("\ufeff \t\r\n").lower()
-    if start.startswith(("<!doctype html", "<html", "<head", "<body")) or "<html" in start:
-        return "a web page, not a picture"
-    if start.startswith("<svg") or "<svg" in start:
-        return "an SVG drawing, not a picture of pixels"
-    if "\ufffd" not in text and all(c.isprintable() or c in "\t\r\n\f\ufeff" for c in text):
-        return "a text file, not a picture"
-    return "not a picture of a known kind"
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        megapixels, most = f"{width * height / 1e6:,.6g} megapixels", f"{max_pixels / 1e6:,.6g} megapixels"
-        raise Broken(f"{megapixels}, more than images.max_pixels allows ({most})")
-    if width * height <= 1:
+def _square(image: ImageFile.ImageFile, data: bytes, images: Images) -> Square:
+    stored, pixels = image.size, image.width * image.height
+    if pixels <= 1:
         raise Broken("a single pixel, which shows nothing")
+    large = pixels > images.max_pixels
+    if large and images.too_large == "refuse":
+        raise Broken(_too_large(pixels, images))
+    image.draft(None, (2 * images.side, 2 * images.side))  # a JPEG is decoded at a half, a quarter or an eighth
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        shape = _Shape.of(image.size, images.side)
+        if bands := png.bands(image, data, shape.factors[1]):
+            return _fit(image, bands, shape, stored, images)
+    needed = BYTES * image.width * image.height + (6 * pixels if image.info.get("progressive") else 0)
+    if large and (image.width * image.height > images.max_pixels or needed > MEMORY.size):
+        raise Broken(f"{_too_large(pixels, images)}; this kind of {image.format} can't be reduced while it is read")
+    with MEMORY.taking(needed):
+        return _first_that_shows(image, stored, images)
 
 
-def _is_cut(kind: str, data: bytes, error: Exception) -> bool:
-    if kind == "WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if kind in ENDS and not data.rstrip(b"\0\r\n").endswith(ENDS[kind]):
-        return True
-    return isinstance(error, EOFError) or "truncated" in str(error).lower() or "not enough" in str(error).lower()
+def _too_large(pixels: int, images: Images) -> str:
+    most = f"{images.max_pixels / 1e6:,.6g} megapixels"
+    return f"{pixels / 1e6:,.6g} megapixels, more than images.max_pixels allows ({most})"
 
 
-def _rgb(image: Image.Image, background: str) -> Image.Image:
-    """Any mode -> RGB, transparent pixels laid on the background."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, in one of Pillow's orders
-        depth = np.asarray(image.convert("I"))
-        return Image.fromarray((depth.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "CMYK":
-        return _cmyk(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba).convert("RGB")
-    return image.convert("RGB")
+def _first_that_shows(image: ImageFile.ImageFile, stored: tuple[int, int], images: Images) -> Square:
+    """The first frame that isn't of a single colour, or the first."""
+    frames = min(FRAMES, getattr(image, "n_frames", 1)) if image.format in ANIMATED else 1
+    first = None
+    for frame in range(frames):
+        image.seek(frame)
+        shape = _Shape.of(image.size, images.side)
+        made = _fit(image, _bands(image, shape.factors[1]), shape, stored, images)
+        if not made.flat:
+            return made
+        first = first or made
+    assert first is not None
+    return first
 
 
-def _cmyk(image: Image.Image) -> Image.Image:
-    """By the embedded colour profile if there is a sound one; Pillow has undone Adobe's inversion already."""
-    if profile := image.info.get("icc_profile"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass
-    return image.convert("RGB")
+def _bands(image: Image.Image, multiple: int) -> Iterator[Image.Image]:
+    """A decoded picture cut into bands, of which RGB takes less memory than of the whole."""
+    image.load()
+    rows = max(multiple, BAND_PIXELS // image.width // multiple * multiple)
+    if image.height <= rows or image.mode == "F":
+        yield image
+        return
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
+@dataclass(frozen=True)
+class _Shape:
+    """How a picture gets into its square: shrunk by whole factors as far as plain means go, then by Lanczos."""
+
+    size: tuple[int, int]
+    inner: tuple[int, int]  # pixels, of which one axis fills the square
+    factors: tuple[int, int]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], side: int) -> _Shape:
+        scale = min(1.0, side / max(size))
+        inner = tuple(max(1, round(length * scale)) for length in size)
+        fx, fy = (int(length / wanted / GAP) or 1 for length, wanted in zip(size, inner, strict=True))
+        return cls(size, (inner[0], inner[1]), (fx, min(fy, max(1, 4 * BAND_PIXELS // size[0]))))
+
+
+def _fit(
+    image: ImageFile.ImageFile, bands: Iterator[Image.Image], shape: _Shape, stored: tuple[int, int], images: Images
+) -> Square:
+    (width, height), (fx, fy) = shape.size, shape.factors
+    small = Image.new("RGB", (-(-width // fx), -(-height // fy)))
+    top = 0
+    for band in bands:
+        reduced = to_rgb(band, images.background).reduce(shape.factors)
+        small.paste(reduced, (0, top))
+        top += reduced.height
+    turn = _turn(image)
+    fitted = turn(small.resize(shape.inner, Image.Resampling.LANCZOS, box=(0, 0, width / fx, height / fy)))
+    seen = fitted if min(fitted.size) >= SIDE else turn(small)
+    side, found = max(fitted.size), look(seen)
+    square = Image.new("RGB", (side, side), images.background)
+    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
+    flat = len(set(found.thumb)) == 1 and all(low == high for low, high in fitted.getextrema())  # type: ignore[misc]
+    return Square(square, *stored, found, flat)
+
+
+def _turn(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Upright, as the camera was held."""
     try:
         turn = TRANSPOSE.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged EXIF block tells nothing of the picture
         turn = None
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _fit(rgb: Image.Image, side: int, background: str) -> Image.Image:
-    if rgb.size == (side, side):
-        return rgb
-    scale = side / max(rgb.size)
-    width, height = (max(1, round(length * scale)) for length in rgb.size)
-    small = rgb.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    square = Image.new("RGB", (side, side), background)
-    square.paste(small, ((side - width) // 2, (side - height) // 2))
-    return square
+    return lambda picture: picture if turn is None else picture.transpose(turn)

@@ -1,16 +1,18 @@
 """The shard format: encoded square pictures, found by row.
 
-    shard-00000.bin …   pictures one after another, `shard_pictures` rows a file
-    index.parquet       row, state, reason, shard, offset, length; sha256, width and height of the source picture
-    shards.json         side (pixels) and encoding of every picture
+    shard-00000.bin …   pictures one after another, those of `shard_pictures` listings a file
+    index.parquet       a line for each picture: row, order (0: the main one), state, reason, shard, offset, length;
+                        of the source sha256, width and height (pixels); phash and thumb (see phash.py)
+    shards.json         side (pixels, the most) and encoding of every picture
 
-A row's state is "present", "absent" (no picture is named, or there is none of that name) or "broken".
+A picture's state is "present", "absent" (no picture is named, or there is none of that name) or "broken". Every row has
+a line: one that names no picture an absent one. A present picture has a reason where it is of a single colour.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ INDEX = "index.parquet"
 FORMAT = "shards.json"
 SCHEMA = {
     "row": pl.UInt32,
+    "order": pl.UInt32,
     "state": pl.String,
     "reason": pl.String,
     "shard": pl.UInt32,
@@ -28,7 +31,10 @@ SCHEMA = {
     "sha256": pl.String,
     "width": pl.UInt32,
     "height": pl.UInt32,
+    "phash": pl.UInt64,
+    "thumb": pl.Binary,
 }
+GROUP = 1 << 16  # lines of a row group
 
 
 def shard_name(shard: int) -> str:
@@ -37,69 +43,90 @@ def shard_name(shard: int) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one row's picture; `encoded` is empty unless the state is present."""
+    """What is known of one picture."""
 
     state: str
     reason: str | None = None
-    encoded: bytes = b""
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
+    phash: int | None = None
+    thumb: bytes | None = None
 
 
 class ShardWriter:
-    """Writes one shard, row after row, and the piece of the index that tells it is complete."""
+    """Writes one shard, picture after picture, and the piece of the index that tells it is complete."""
 
-    def __init__(self, folder: Path, shard: int, first_row: int) -> None:
+    def __init__(self, folder: Path, shard: int) -> None:
         self._path = folder / shard_name(shard)
         self._aside = self._path.with_suffix(".tmp")
         self._file = self._aside.open("wb")
-        self._shard, self._row, self._offset = shard, first_row, 0
+        self._shard, self._offset = shard, 0
         self._lines: list[tuple[object, ...]] = []
 
-    def add(self, e: Entry) -> None:
-        place = (self._shard, self._offset, len(e.encoded)) if e.state == "present" else (None, None, None)
-        self._lines.append((self._row, e.state, e.reason, *place, e.sha256, e.width, e.height))
-        self._file.write(e.encoded)
-        self._offset += len(e.encoded)
-        self._row += 1
+    def add(self, row: int, order: int, entry: Entry, encoded: bytes | memoryview) -> None:
+        """`encoded` is empty unless the state is present."""
+        state, reason, *source = astuple(entry)
+        place = (self._shard, self._offset, len(encoded)) if state == "present" else (None, None, None)
+        self._lines.append((row, order, state, reason, *place, *source))
+        self._file.write(encoded)
+        self._offset += len(encoded)
 
     def close(self) -> None:
         self._file.close()
         self._aside.replace(self._path)
-        write_parquet(pl.DataFrame(self._lines, SCHEMA, orient="row"), piece_of(self._path))
+        piece = piece_of(self._path)
+        aside = piece.with_suffix(".tmp")
+        pl.DataFrame(self._lines, SCHEMA, orient="row").write_parquet(aside)
+        aside.replace(piece)
 
 
 def piece_of(shard: Path) -> Path:
     return shard.with_suffix(".parquet")
 
 
-def write_parquet(table: pl.DataFrame, path: Path) -> None:
-    """Write aside, then rename: the file is there wholly or not at all."""
-    aside = path.with_suffix(".tmp")
-    table.write_parquet(aside)
-    aside.replace(path)
+def join_index(folder: Path, pieces: list[Path]) -> None:
+    """Make the index of its pieces, in bounded memory: the file is there wholly or not at all."""
+    aside = (folder / INDEX).with_suffix(".tmp")
+    if pieces:
+        pl.scan_parquet(pieces).sink_parquet(aside, row_group_size=GROUP, maintain_order=True)
+    else:
+        pl.DataFrame(schema=SCHEMA).write_parquet(aside)
+    aside.replace(folder / INDEX)
 
 
 class Shards:
-    """A memory-mapped reader; safe to use from several threads."""
+    """A memory-mapped reader, by row and number of the picture; safe to use from several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, states: Path | None = None) -> None:
+        """`states` is a table (row, order, state) of final states; a picture of another than "present" counts as
+        none, such as a placeholder."""
         form = json.loads((folder / FORMAT).read_text())
         self.side: int = form["side"]
         self.encoding: str = form["encoding"]
-        index = pl.read_parquet(folder / INDEX)
-        self.states = index["state"].to_numpy()
-        self.usable = self.states == "present"
-        self._place = index.select("shard", "offset", "length").fill_null(0).cast(pl.Int64).to_numpy()
-        self._maps = {s: np.memmap(folder / shard_name(s), mode="r") for s in set(index["shard"].drop_nulls())}
+        index = pl.read_parquet(folder / INDEX, columns=["row", "order", "state", "shard", "offset", "length"])
+        index = index.sort("row", "order")
+        if states is not None:
+            final = pl.read_parquet(states, columns=["row", "order", "state"])
+            index = index.drop("state").join(final, on=["row", "order"], how="left", maintain_order="left")
+        present = index.filter(pl.col("state") == "present")
+        rows = index["row"].max()
+        self.counts = np.bincount(present["row"].to_numpy(), minlength=0 if rows is None else int(rows) + 1)  # type: ignore[arg-type]
+        self.usable = self.counts > 0  # (N,) bool
+        self._first = np.cumsum(self.counts) - self.counts  # of each row, among the present pictures
+        self._place = present.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
+        self._maps = {s: np.memmap(folder / shard_name(s), mode="r") for s in present["shard"].unique().sort()}
 
     def __len__(self) -> int:
-        return len(self.states)
+        return len(self.counts)
 
-    def bytes(self, row: int) -> memoryview:
-        """The encoded picture of a usable row; KeyError for another."""
-        if not self.usable[row]:
-            raise KeyError(f"row {row} has no usable picture: {self.states[row]}")
-        shard, offset, length = self._place[row].tolist()
+    def count(self, row: int) -> int:
+        """How many usable pictures a row has."""
+        return int(self.counts[row])
+
+    def bytes(self, row: int, k: int = 0) -> memoryview:
+        """The k-th encoded picture of a usable row, by default the first; KeyError where there is none."""
+        if not 0 <= k < self.counts[row]:
+            raise KeyError(f"row {row} has {self.counts[row]} usable pictures; number {k} was asked for")
+        shard, offset, length = self._place[self._first[row] + k].tolist()
         return self._maps[shard].data[offset : offset + length]

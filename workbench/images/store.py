@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 from collections import deque
@@ -18,79 +16,105 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from workbench.artifacts.stage import Work
-from workbench.images.origin import Absent, Pictures, open_pictures
-from workbench.images.picture import Broken, own_pixel_limit, square
-from workbench.images.shard import FORMAT, INDEX, SCHEMA, Entry, ShardWriter, piece_of, shard_name, write_parquet
+from workbench.images.earlier import open_earlier
+from workbench.images.entry import FLAT, Made, Maker
+from workbench.images.fetched import WAITS, Fetched, say_waiting
+from workbench.images.origin import open_pictures
+from workbench.images.picture import pillow_set_up
+from workbench.images.shard import FORMAT, INDEX, ShardWriter, join_index, piece_of, shard_name
 from workbench.recipe.schema import Images
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Listing = tuple[int, int, list[int], list[str]]  # row, feed, order and name of each picture
 
 AUTO_PNG = 96  # pixels: up to this side a lossless picture is small enough
-WITHOUT = "pictures.csv"  # every listing that has no usable picture, and why
+WITHOUT = "pictures.csv"  # every picture that can't be used, and why
+TOGETHER = 32  # listings that a thread takes at once
+NAMED = 5  # pictures named in a warning
 
 
 def store(work: Work, images: Images, places: Sequence[Path]) -> Mapping[str, Any]:
     """Fill `work.folder` with shards; returns the summary. `places` holds each feed's pictures, by number of feed."""
-    items = pl.read_parquet(work.inputs["ingest"].path("items.parquet"), columns=["row", "id", "feed", "picture"])
-    folder = work.folder
+    ingest, folder = work.inputs["ingest"], work.folder
+    items = pl.read_parquet(ingest.path("items.parquet"), columns=["row", "id", "feed"])
+    pictures = pl.read_parquet(ingest.path("pictures.parquet"), columns=["row", "order", "name"])
     for left in folder.glob("*.tmp"):
         left.unlink()
     encoding = images.encoding if images.encoding != "auto" else "png" if images.side <= AUTO_PNG else "jpeg"
     if not (folder / INDEX).exists():  # else a run was killed after its last shard
-        _write_shards(work, images, encoding, items, places)
-    index = pl.read_parquet(folder / INDEX)
+        listings = items.join(
+            pictures.sort("row", "order").group_by("row", maintain_order=True).agg("order", "name"),
+            on="row",
+            how="left",
+        ).sort("row")
+        _write_shards(work, images, encoding, listings, places)
     (folder / FORMAT).write_text(json.dumps({"side": images.side, "encoding": encoding}))
-    joined = items.hstack(index.select("state", "reason"))
-    without = joined.filter(pl.col("state") != "present")
-    without.select("row", "id", "picture", "state", "reason").write_csv(folder / WITHOUT)
+    index = pl.read_parquet(folder / INDEX, columns=["row", "order", "state", "reason", "length"])
+    seen = index.join(items, on="row").join(pictures, on=["row", "order"], how="left").sort("row", "order")
+    without = seen.filter(pl.col("state") != "present").rename({"name": "picture"})
+    without.select("row", "id", "order", "picture", "state", "reason").write_csv(folder / WITHOUT)
     for piece in folder.glob("shard-*.parquet"):
         piece.unlink()
-    _warn_of_lost_feeds(work, joined, places)
+    _warn_of_lost_feeds(work, seen, places)
+    _warn_of_large(work, without)
+    return {**_counts(index), "side": images.side, "encoding": encoding}
+
+
+def _counts(index: pl.DataFrame) -> dict[str, Any]:
+    """Listings by state (of one without a usable picture that of its first), and pictures by what is to be said."""
+    present = pl.col("state") == "present"
+    best = index.sort(~present, "order", maintain_order=True).unique("row", keep="first", maintain_order=True)
+    reasons = index.filter(~present)["reason"].value_counts().iter_rows()
     return {
-        "listings": len(index),
-        **{state: int((index["state"] == state).sum()) for state in ("present", "absent", "broken")},
-        "reasons": dict(sorted(without["reason"].value_counts().iter_rows())),
+        "listings": len(best),
+        **{state: int((best["state"] == state).sum()) for state in ("present", "absent", "broken")},
+        "another than the first used": best.filter(present & (pl.col("order") > 0)).height,
+        "pictures": index.filter(present).height,
+        FLAT: index.filter(pl.col("reason") == FLAT).height,
+        "reasons": dict(sorted(reasons)),
         "bytes": int(index["length"].sum()),
-        "side": images.side,
-        "encoding": encoding,
     }
 
 
-def _write_shards(work: Work, images: Images, encoding: str, items: pl.DataFrame, places: Sequence[Path]) -> None:
+def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFrame, places: Sequence[Path]) -> None:
     """Write the shards that a killed run has not completed, then the index of all."""
-    named = items.filter(pl.col("picture").is_not_null())["feed"].unique().sort()
+    fetched, earlier = Fetched(work), open_earlier(work.earlier)
+    named = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
     opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in named}
+    maker = Maker(images, encoding, opened, fetched, earlier)
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
 
-    def entry(line: tuple[int, str | None]) -> Entry:
-        feed, name = line
-        return _entry(opened[feed], name, images, encoding) if name else Entry("absent", "no picture is named")
+    def make(some: pl.DataFrame) -> list[tuple[int, int, Made]]:
+        made = []
+        for row, feed, orders, names in some.iter_rows():
+            found = maker.listing(feed, names or ())
+            made += [(row, order, one) for order, one in zip(orders or (0,), found, strict=False)]
+        return made
 
     pieces = []
-    with _progress(work) as progress, ThreadPoolExecutor(threads) as pool, own_pixel_limit():
-        bar = progress.add_task("pictures", total=len(items))
-        for shard, start in enumerate(range(0, len(items), images.shard_pictures)):
-            lines = items[start : start + images.shard_pictures]
+    with _progress(work) as progress, ThreadPoolExecutor(threads) as pool, pillow_set_up(images.max_pixels):
+        bar = progress.add_task("pictures", total=len(listings))
+        for shard, start in enumerate(range(0, len(listings), images.shard_pictures)):
+            lines = listings[start : start + images.shard_pictures].select("row", "feed", "order", "name")
             path = work.folder / shard_name(shard)
             pieces.append(piece_of(path))
             if _is_complete(path):
                 progress.advance(bar, len(lines))
                 continue
-            writer = ShardWriter(work.folder, shard, start)
-            for made in _in_order(pool, entry, lines.select("feed", "picture").iter_rows(), 4 * threads):
-                writer.add(made)
-                progress.advance(bar)
+            writer = ShardWriter(work.folder, shard)
+            for some in _in_order(pool, make, lines.iter_slices(TOGETHER), 4 * threads):
+                for row, order, (entry, encoded) in some:
+                    writer.add(row, order, entry, encoded)
+                progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
-    write_parquet(
-        pl.concat([pl.DataFrame(schema=SCHEMA), *(pl.read_parquet(piece) for piece in pieces)]), work.folder / INDEX
-    )
+    join_index(work.folder, pieces)
 
 
 def _is_complete(shard: Path) -> bool:
     """Whether a killed run finished this shard: its piece of the index was written last and tells its size."""
     piece = piece_of(shard)
-    return piece.exists() and shard.stat().st_size == pl.read_parquet(piece)["length"].sum()
+    return piece.exists() and shard.stat().st_size == pl.read_parquet(piece, columns=["length"])["length"].sum()
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Iterable[In], ahead: int) -> Iterator[Out]:
@@ -104,38 +128,29 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Itera
         yield waiting.popleft().result()
 
 
-def _entry(pictures: Pictures, name: str, images: Images, encoding: str) -> Entry:
-    try:
-        data = pictures.read(name)
-    except Absent as absent:
-        return Entry("absent", str(absent))
-    except OSError as error:
-        return Entry("broken", f"can't be read: {error.strerror}")
-    except ValueError as error:
-        return Entry("broken", str(error))
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        found = square(data, images.side, images.background, images.max_pixels)
-    except Broken as broken:
-        return Entry("broken", str(broken), sha256=digest)
-    out = io.BytesIO()
-    if encoding == "png":
-        found.image.save(out, "PNG")
-    else:
-        found.image.save(out, "JPEG", quality=images.quality, subsampling=0)
-    return Entry("present", None, out.getvalue(), digest, found.width, found.height)
-
-
-def _warn_of_lost_feeds(work: Work, joined: pl.DataFrame, places: Sequence[Path]) -> None:
-    named = joined.filter(pl.col("picture").is_not_null())
+def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) -> None:
+    waits = pl.col("reason").eq_missing(pl.lit(WAITS))
+    if said := say_waiting(seen.filter(waits)["name"]):
+        work.console.print(f"[yellow]note:[/] {escape(said)}", soft_wrap=True)
+    named = seen.filter(pl.col("name").is_not_null() & ~waits)
     for feed, place in enumerate(places):
         ours = named.filter(pl.col("feed") == feed)
         if len(ours) and (ours["state"] == "absent").all():
             message = (
                 f"none of the {len(ours)} pictures of catalog.feeds.{feed} is in {place}, for example "
-                f"{ours['picture'][0]} ({ours['reason'][0]}); set catalog.feeds.{feed}.pictures to where they are"
+                f"{ours['name'][0]} ({ours['reason'][0]}); set catalog.feeds.{feed}.pictures to where they are"
             )
             work.console.print(f"[yellow]warning:[/] {escape(message)}")
+
+
+def _warn_of_large(work: Work, without: pl.DataFrame) -> None:
+    large = without.filter(pl.col("reason").str.contains("images.max_pixels", literal=True))
+    if len(large):
+        first = large.select("picture", "reason").head(NAMED).iter_rows()
+        some = ", ".join(f"{name} ({reason.partition(', more')[0]})" for name, reason in first)
+        more = f" and {len(large) - NAMED} more" if len(large) > NAMED else ""
+        message = f"refused by images.max_pixels: {some}{more}; raise it, or set images.too_large: reduce"
+        work.console.print(f"[yellow]warning:[/] {escape(message)}")
 
 
 class _Speed(ProgressColumn):

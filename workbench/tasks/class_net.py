@@ -77,7 +77,7 @@ class ClassTuning:
 
     def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> ClassBatch:
         rows, how = self.rows["train"][chosen], self.section
-        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo)
+        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
         return ClassBatch(batch, torch.from_numpy(self.labels["train"][chosen]))
 
     def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:

@@ -34,7 +34,8 @@ class PairTuning:
         rows, places = np.unique(self.train.rows[chosen], return_inverse=True)
         left_n, right_n = torch.from_numpy(places.reshape(-1, 2).T.copy())
         match_n = torch.from_numpy(self.train.match[chosen].astype(np.float32))
-        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=self.section.augment, dropout=self.section.mdo)
+        how = self.section
+        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
         return PairBatch(batch, left_n, right_n, match_n)
 
     def scores(self, model: torch.nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:

@@ -68,6 +68,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
                 seed=pretrain.seed,
                 masking=pretrain.masking,
                 augment=pretrain.augment,
+                any_picture=True,
             )
             for start in range(0, len(rows), micro)
         ]
