@@ -77,7 +77,7 @@ def test_amazon_berkeley_objects(copied: Path) -> None:
 
 def test_a_lone_file_of_amazon_berkeley_objects(copied: Path) -> None:
     path = copied / "amazon-berkeley-objects/listings/metadata/listings_0.json"
-    alone = copied / "listings_0.json.gz"
+    alone = copied / "hm/listings_0.json.gz"
     alone.write_bytes(gzip.compress(path.read_bytes()))
     items = outcome(alone).items
     assert [item["title"] for item in items.values()] == ["Oak stool", "Cotton towel"]
@@ -164,6 +164,7 @@ def test_rakuten(copied: Path) -> None:
     (folder / "image_train").mkdir()
     (folder / "image_train/image_800002_product_900002.jpg").write_bytes(b"")
     found = outcome(folder)
+    assert found == outcome(folder / "X_train_update.csv")
     assert found.dialect == "rakuten" and not found.joined and not found.bad
     assert found.items == {
         "900001": {
@@ -288,6 +289,7 @@ def test_esci_with_sqid(tmp_path: Path) -> None:
     (tmp_path / "sqid/product_image_urls.csv").write_text("product_id,image_url\nB0AA,https://m.test/1.jpg\nB0AB,\n")
     (tmp_path / "sqid/supp_product_image_urls.csv").write_text("product_id,image_url\nB0AC,https://m.test/3.jpg\n")
     check_esci(outcome(tmp_path))
+    check_esci(outcome(tmp_path / "shopping_queries_dataset_products.parquet"))
 
 
 def test_esci_with_addresses_of_its_own(tmp_path: Path) -> None:
@@ -327,6 +329,8 @@ def test_fashion200k(copied: Path) -> None:
         },
     }
     assert found.joined == [("91", 2, "picture row")]
+    one = outcome(copied / "fashion200k/labels/top_test_detect_all.txt")
+    assert one.items == {"93": found.items["93"]}
 
 
 def test_fashiongen(tmp_path: Path) -> None:

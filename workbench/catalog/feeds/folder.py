@@ -14,7 +14,7 @@ from workbench.catalog.feeds.cells import damaged
 from workbench.catalog.feeds.hdf5 import read_hdf5
 from workbench.catalog.feeds.imagefolder import METADATA, read_metadata, read_pictures, with_split
 from workbench.catalog.feeds.joins import Reader, read_layout
-from workbench.catalog.feeds.layout import Layout, Listing
+from workbench.catalog.feeds.layout import Layout, Listing, matches
 from workbench.catalog.feeds.layouts import LAYOUTS
 from workbench.catalog.feeds.parquet import read_parquet
 from workbench.catalog.feeds.table import Table
@@ -35,7 +35,7 @@ def read_folder(folder: Path, limit: int | None, reader_of: Callable[[Path], Rea
     """
     listing = Listing(folder)
     if layout := _layout(listing, reader_of):
-        yield from read_layout(layout, listing, limit, reader_of)
+        yield from read_layout(layout, listing, layout.files(listing), limit, reader_of)
     elif saved := _saved(folder):
         yield from _in_turn(folder, saved, limit, lambda path: read_arrow)
     elif shards := _downloaded(listing):
@@ -57,6 +57,21 @@ def read_folder(folder: Path, limit: int | None, reader_of: Callable[[Path], Rea
             f"{folder}: the folder holds no feed; expected a data set of a known layout (docs/feeds.md), shards of "
             f".tar, .parquet or .arrow, one of {', '.join(READABLE)}, or pictures"
         )
+
+
+def layout_beside(path: Path, reader_of: Callable[[Path], Reader]) -> Layout | None:
+    """The layout to which one file with rows belongs that other files say more of, or that has no header."""
+    for layout in LAYOUTS:
+        fits = (layout.joins or layout.header) and matches(layout.rows, path.name)
+        if fits and set(layout.words) <= set(_header(path, reader_of(path)) if layout.words else ()):
+            return layout
+    return None
+
+
+def read_beside(layout: Layout, path: Path, limit: int | None, reader_of: Callable[[Path], Reader]) -> Iterator[Table]:
+    """Stream one file of a layout, or its first `limit` rows, joined with what lies in its folder."""
+    for table in read_layout(layout, Listing(path.parent), [path], limit, reader_of):
+        yield replace(table, file="")
 
 
 def _layout(listing: Listing, reader_of: Callable[[Path], Reader]) -> Layout | None:

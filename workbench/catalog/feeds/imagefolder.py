@@ -77,14 +77,16 @@ def _relative(cells: pl.DataFrame, beside: Path, folder: PurePosixPath, zips: di
     """The cells, names of files relative to the feed's folder."""
 
     def name(text: str) -> str:
+        if not text:
+            return text
         found = zips.get(text, text) if text in zips and not (beside / text).exists() else text
-        return (folder / found).as_posix() if not re.match(r"[a-z]+://", found) else found
+        return (folder / found).as_posix() if found and not re.match(r"[a-z]+://", found) else found
 
     def names(text: str) -> str:
         listed = [text]
         with suppress(ValueError, RecursionError):
             listed = [str(one) for one in json.loads(text)] if text.startswith("[") else re.split(r"\n|, ", text)
-        return json.dumps([name(one) for one in listed], ensure_ascii=False)
+        return json.dumps([name(one) for one in listed if one], ensure_ascii=False)
 
     one = [word for word in cells.columns if word == "file_name" or word.endswith("_file_name")]
     many = [word for word in cells.columns if word == "file_names" or word.endswith("_file_names")]

@@ -19,14 +19,14 @@ Reader = Callable[[Path, int | None], Iterator[Table]]
 
 
 def read_layout(
-    layout: Layout, listing: Listing, limit: int | None, reader_of: Callable[[Path], Reader]
+    layout: Layout, listing: Listing, files: list[Path], limit: int | None, reader_of: Callable[[Path], Reader]
 ) -> Iterator[Table]:
-    """Stream the layout's rows, or the first `limit`, joined. What a join lacks is told in `read_as`."""
+    """Stream the rows of the layout's `files`, or the first `limit`, joined. What a join lacks is told in `read_as`."""
     others = [(join, _other(join, listing, reader_of)) for join in layout.joins]
     lost = [join.glob for join, other in others if other is None]
     said = f", {layout.name}" + "".join(f", without {glob}" for glob in dict.fromkeys(lost))
     left = limit
-    for path in layout.files(listing):
+    for path in files:
         name = path.relative_to(listing.folder).as_posix()
         tables = read_delimited(path, left, layout.header) if layout.header else reader_of(path)(path, left)
         for table in tables:

@@ -81,11 +81,15 @@ class Listing:
 
     def matching(self, glob: str) -> list[Path]:
         """Files whose path below the folder matches, `part-2` before `part-10`; `**/` is any folders, or none."""
-        pattern = re.escape(glob).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
-        return [self.folder / name for name in self.names if re.fullmatch(pattern, name)]
+        return [self.folder / name for name in self.names if matches(glob, name)]
 
     def ending(self, *endings: str) -> list[Path]:
         return [self.folder / name for name in self.names if name.lower().endswith(endings)]
+
+
+def matches(glob: str, name: str) -> bool:
+    pattern = re.escape(glob).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    return re.fullmatch(pattern, name) is not None
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:

@@ -14,7 +14,7 @@ from workbench.catalog.feeds.delimited import read_delimited
 from workbench.catalog.feeds.document import read_document
 from workbench.catalog.feeds.excel import ENDINGS as EXCEL
 from workbench.catalog.feeds.excel import read_excel
-from workbench.catalog.feeds.folder import read_folder
+from workbench.catalog.feeds.folder import layout_beside, read_beside, read_folder
 from workbench.catalog.feeds.hdf5 import read_hdf5
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
@@ -64,6 +64,13 @@ def _nothing(path: Path, table: Table | None, rows: int) -> DataError:
 
 
 def _reader(path: Path) -> Reader:
+    """That of a feed: a file which is part of a data set is read with what lies beside it."""
+    if path.is_file() and (layout := layout_beside(path, _kind)):
+        return lambda path, limit: read_beside(layout, path, limit, _kind)
+    return _kind(path)
+
+
+def _kind(path: Path) -> Reader:
     head = b"" if path.is_dir() else _head(path)
     name = (path.stem if path.suffix.lower() == ".gz" else path.name).lower()
     for says, reader in chain(_BY_CONTENT, _BY_NAME):
@@ -95,7 +102,7 @@ _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*[\[{\]]|\{\s*[\r\n])")
 
 # (whether path, first 4096 unpacked bytes and lower-case name without .gz say so, the reader), first that fits.
 _BY_CONTENT: list[tuple[Callable[[Path, bytes, str], bool], Reader]] = [
-    (lambda path, head, name: path.is_dir(), lambda path, limit: read_folder(path, limit, _reader)),
+    (lambda path, head, name: path.is_dir(), lambda path, limit: read_folder(path, limit, _kind)),
     (_starts(b"PAR1"), read_parquet),
     (lambda path, head, name: head[257:262] == b"ustar" or name.endswith(".tar"), read_tar),
     (_starts(b"ARROW1", b"\xff\xff\xff\xff"), read_arrow),
