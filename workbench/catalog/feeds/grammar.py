@@ -11,7 +11,7 @@ from workbench.catalog.feeds.rfc4180 import Record, records, split_lines
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "~": "tilde"}
 _HEAD_ROWS = 200
-_SEP = re.compile(rb'"?sep=(.)"?[,;\t|]*(\r\n|\n|\r)')  # Excel's own first line
+_SEP = re.compile(rb'"?sep=([^\w\s"\x80-\xff]|\t)"?[,;\t|]*(\r\n|\n|\r)')  # Excel's own first line
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Grammar:
 def told_delimiter(head: bytes) -> tuple[str | None, int]:
     """What a first line `sep=;` says, and the length of that line."""
     match = _SEP.match(head)
-    return (match[1].decode("latin-1"), match.end()) if match else (None, 0)
+    return (match[1].decode(), match.end()) if match else (None, 0)
 
 
 def find_grammar(head: bytes, final: bool, told: str | None = None) -> Grammar:

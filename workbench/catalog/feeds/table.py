@@ -99,22 +99,27 @@ def unpacked(cells: pl.DataFrame) -> pl.DataFrame:
 
     CSV and TSV have no other way to write `["red", "blue"]`, and the same catalog must read the same from any format.
     """
-    packed = (
-        cells.select(
-            (
-                (pl.col(name).str.starts_with("[") & pl.col(name).str.ends_with("]"))
-                | (pl.col(name).str.starts_with("{") & pl.col(name).str.ends_with("}"))
-            ).any()
-            for name in cells.columns
-        ).row(0)
-        if cells.width
-        else ()
+    columns = [_unpacked_column(column) for column in cells.get_columns()]
+    return pl.DataFrame(columns) if columns else cells
+
+
+def _unpacked_column(column: pl.Series) -> pl.Series:
+    packed = (column.str.starts_with("[") & column.str.ends_with("]")) | (
+        column.str.starts_with("{") & column.str.ends_with("}")
     )
-    return cells.with_columns(
-        pl.col(name).map_elements(_unpacked, pl.String)
-        for name, some in zip(cells.columns, packed, strict=True)
-        if some
-    )
+    return column.map_elements(_unpacked, pl.String) if packed.any() else column
+
+
+def plainly_named(cells: pl.DataFrame) -> pl.DataFrame:
+    """The cells; header words that polars takes for a pattern of column names (`*`, `^…$`) in parentheses."""
+    names = cells.columns
+    for place, name in enumerate(names):
+        while name == "*" or (name.startswith("^") and name.endswith("$")) or name in names[:place]:
+            name = f"({name})"
+        names[place] = name
+    plain = cells.clone()
+    plain.columns = names
+    return plain
 
 
 def _unpacked(cell: str) -> str | None:
