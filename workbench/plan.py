@@ -88,6 +88,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
 def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     """Every stage of the recipe in order, not built yet: building one digests its source files."""
     from workbench.catalog import ingest, split
+    from workbench.catalog.fetch import fetch
     from workbench.images import build as images
     from workbench.report import build as report
     from workbench.report import probes
@@ -95,9 +96,12 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.text import tokens
 
     tuned = recipe.finetune
-    stages: dict[str, Builder] = {
-        "ingest": lambda: ingest.stage(recipe.catalog, sources.of(".path")),
-        "images": lambda: images.stage(recipe.images, recipe.catalog, sources.of(".pictures")),
+    stages: dict[str, Builder] = {"ingest": lambda: ingest.stage(recipe.catalog, sources.of(".path"))}
+    if recipe.fetch:
+        web = recipe.fetch
+        stages["fetch"] = lambda: fetch.stage(web, recipe.images)
+    stages |= {
+        "images": lambda: images.stage(recipe.images, recipe.catalog, sources.of(".pictures"), bool(recipe.fetch)),
         "split": lambda: split.stage(recipe.catalog.split),
         "tokens": lambda: tokens.stage(recipe.tokens, sources.of("tokens.tokenizer")),
         "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, sources.of("model.bert")),
