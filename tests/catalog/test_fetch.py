@@ -6,15 +6,18 @@ import hashlib
 import io
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import polars as pl
 import pytest
 import trustme
@@ -40,6 +43,14 @@ def picture(side: int = 8, seed: int = 0, kind: str = "PNG") -> bytes:
 
 
 GOOD = picture()
+TRUSTED = httpcore2.default_ssl_context
+CACHED = cache(TRUSTED)
+
+
+@pytest.fixture(autouse=True)
+def one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's certificates read once for all tests, which takes as long as a test."""
+    monkeypatch.setattr(httpcore2, "default_ssl_context", CACHED)
 
 
 class Shop:
@@ -119,7 +130,7 @@ def test_a_picture_comes_whole_and_is_found_by_content(shop, web):
         "broken": 0,
         "bytes": len(GOOD),
         "reasons": {},
-        "hosts": {"127.0.0.1": {"fetched": 4}},
+        "hosts": {f"127.0.0.1:{web.port}": {"fetched": 4}},
     }
     asked = web.asked[0].headers
     assert asked["user-agent"] == f"mlim/{__version__} (+shop@example.test)"
@@ -263,6 +274,20 @@ def test_headers_that_are_not_ascii(shop, web):
     assert "if-none-match" not in web.asked[-1].headers
 
 
+def test_comments_before_a_page_take_no_time(shop, web):
+    begun = time.monotonic()
+    assert outcome(shop, web, answer(b"<!---->" * 140 + b"<x" + bytes(100))) == ("fetched", None)
+    assert outcome(shop, web, answer(b"<!---->" * 140 + b"<html>"), "/y") == ("broken", "a web page, not a picture")
+    assert time.monotonic() - begun < 2
+
+
+def test_refusals_don_t_count_against_a_host(shop, web):
+    web.default = answer(GOOD)
+    urls = ["http://127.0.0.1:9/"] + [f"http://127.0.0.1:{port}/" for port in range(20, 40)] + [web.url("/x")]
+    made = lines(shop.run(urls, allow_hosts=[f"127.0.0.1:{web.port}"]))
+    assert made[-1]["state"] == "fetched"
+
+
 def test_a_length_that_is_too_short_ends_the_picture(shop, web):
     web.answers["/x.jpg"] = answer(GOOD, content_length="20")
     [line] = lines(shop.run([web.url("/x.jpg")], allow_hosts=[f"127.0.0.1:{web.port}"]))
@@ -344,14 +369,13 @@ def test_at_most_so_many_at_once_and_a_second(shop, web):
 
 
 def tls(certificate: trustme.LeafCert) -> Any:
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
 
 
 def test_certificates(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(httpcore2, "default_ssl_context", TRUSTED)
     ours, other = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))

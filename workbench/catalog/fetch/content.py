@@ -21,7 +21,7 @@ _TYPES = {  # how files of each kind begin
     "tiff": rb"II\*\0|MM\0\*",
     "bmp": rb"BM....\0\0\0\0",
     "jpeg2000": rb"\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51",
-    "web page": rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    "web page": rb"(\xef\xbb\xbf)?\s*+(?:(?><\?xml[^>]*>|<!--.*?-->)\s*+)*+<(!doctype\s+html|html|head|body)\b",
 }
 _HEADER = 2**20  # bytes: a header that tells no size within them is left to the images stage
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")

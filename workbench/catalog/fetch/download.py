@@ -7,10 +7,9 @@ import http
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import httpcore2
 
@@ -44,7 +43,7 @@ class Redirect:
 
 
 class Downloader:
-    """Asks servers for pictures by the rules of the recipe's `fetch` section; needs a running event loop.
+    """Asks servers for pictures by the rules of the recipe's `fetch` section, in one event loop.
 
     `aside` is the folder for unfinished files, in the file system of `content`.
     """
@@ -63,6 +62,7 @@ class Downloader:
         idle = dict.fromkeys(("connect", "read", "write"), fetch.pace.idle)
         self._extensions = {"timeout": idle}
         self._agent = f"mlim/{__version__}" + (f" (+{fetch.contact})" if fetch.contact else "")
+        self._numbers = count()
         self.received = 0  # bytes of all bodies, failed ones too
 
     async def close(self) -> None:
@@ -88,8 +88,8 @@ class Downloader:
             except (NoPicture, Broken):
                 host.answered()
                 raise
-            except (Failed, Refused) as failure:
-                if isinstance(failure, Refused) or not failure.again or attempt == self._fetch.pace.retries:
+            except Failed as failure:
+                if not failure.again or attempt == self._fetch.pace.retries:
                     host.failed(str(failure))
                     raise
                 await self._wait(url, attempt, host, failure)
@@ -182,11 +182,11 @@ class Downloader:
 
     async def _body(self, response: httpcore2.Response, told: str) -> tuple[str, int, str]:
         """(sha256, bytes, type) of a body, which is in the cache then."""
-        with NamedTemporaryFile(dir=self._aside, suffix=".tmp", delete=False) as file:
-            aside = Path(file.name)
+        aside = self._aside / f"{next(self._numbers)}.tmp"
+        with aside.open("wb") as file:
             try:
                 incoming = Incoming(file, self._fetch.max_bytes, self._max_pixels)
-                incoming.expect(int(told) if told.isdigit() else 0)
+                incoming.expect(int(told[:20]) if told.isdecimal() else 0)
                 async for chunk in response.aiter_stream():
                     self._count(len(chunk))
                     incoming.add(chunk)
@@ -220,15 +220,3 @@ def _no_connection(cause: object) -> Failed:
     if isinstance(cause, ssl.SSLError):
         return Failed(f"TLS: {(cause.reason or 'failed').lower().replace('_', ' ')}", again=False)
     return Failed("no connection")
-
-
-def hosts_of(urls: Iterable[str]) -> dict[str, list[str]]:
-    """Addresses by host, in the order of first use; those that are none under ""."""
-    by_host: dict[str, list[str]] = {}
-    for url in urls:
-        try:
-            host = parse(url).host
-        except Refused:
-            host = ""
-        by_host.setdefault(host, []).append(url)
-    return by_host

@@ -20,7 +20,7 @@ from rich.text import Text
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.fetch.content import Content
-from workbench.catalog.fetch.download import Downloader, hosts_of
+from workbench.catalog.fetch.download import Downloader
 from workbench.catalog.fetch.results import Journal, Result, as_results, as_table
 from workbench.errors import DataError
 from workbench.recipe.schema import Fetch
@@ -28,6 +28,7 @@ from workbench.recipe.schema import Fetch
 FETCHED = "fetched.parquet"
 JOURNAL = "journal.tmp"  # no part of the artifact: `Store.commit` removes what is named so
 WEB = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.")  # what a picture's name must begin with to be a web address
+HOST = re.compile(r"(?:https?:)?//(?:[^/?#]*@)?([^/?#]*)", re.I)
 SAMPLE = 24  # pictures fetched first, by whose bytes the others' are estimated
 MOST_TOLD = 20  # reasons and hosts in the summary
 
@@ -95,6 +96,15 @@ def _earlier(cache: Path, urls: Sequence[str], snapshot: str) -> tuple[dict[str,
     return as_results(best), set(best.filter("fresh")["url"])
 
 
+def _by_host(urls: Iterable[str]) -> dict[str, list[str]]:
+    """Addresses by host (and port), as they write it, in the order of first use; "" for what names none."""
+    by_host: dict[str, list[str]] = {}
+    for url in urls:
+        found = HOST.match(url)
+        by_host.setdefault(found[1].lower() if found else "", []).append(url)
+    return by_host
+
+
 class _Downloads:
     """The downloads of one run, with their progress, in an event loop of a thread of its own."""
 
@@ -104,9 +114,9 @@ class _Downloads:
         self._work, self._fetch, self._journal, self._known = work, fetch, journal, known
         self._downloader = Downloader(fetch, max_pixels, content, work.folder)
         self._without = 0
+        self._exits = ExitStack()
 
     def __enter__(self) -> _Downloads:
-        self._exits = ExitStack()
         columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
         self._progress = self._exits.enter_context(Progress(*columns, console=self._work.console))
         self._bar = self._progress.add_task("", total=0, received=0, without=0)
@@ -126,7 +136,7 @@ class _Downloads:
         """Download. Ctrl-C and SIGTERM meet this thread as it waits, and never a step of the event loop."""
         if not urls:
             return
-        self._say(f"{len(urls):,} pictures at {len(hosts_of(urls)):,} hosts to fetch; {of - len(urls):,} are here")
+        self._say(f"{len(urls):,} pictures at {len(_by_host(urls)):,} hosts to fetch; {of - len(urls):,} are here")
         self._progress.update(self._bar, total=(self._progress.tasks[0].total or 0) + len(urls))
         running = self._portal.start_task_soon(self._all, urls)
         while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
@@ -137,9 +147,11 @@ class _Downloads:
         begun = self._downloader.received
         try:
             if len(urls) > SAMPLE:
-                await self._these([urls[i * len(urls) // SAMPLE] for i in range(SAMPLE)])
+                taken = dict.fromkeys(urls[i * len(urls) // SAMPLE] for i in range(SAMPLE))
+                await self._these(taken)
                 self._judge(self._downloader.received - begun, len(urls))
-            await self._these([url for url in urls if url not in self._journal.results])
+                urls = [url for url in urls if url not in taken]
+            await self._these(urls)
         finally:
             await self._downloader.close()
 
@@ -157,7 +169,7 @@ class _Downloads:
     async def _these(self, urls: Iterable[str]) -> None:
         """Each host's addresses in their order, by as many workers as it may have."""
         workers = []
-        for queue in map(deque, hosts_of(urls).values()):
+        for queue in map(deque, _by_host(urls).values()):
             workers += [self._work_off(queue) for _ in range(min(self._fetch.pace.per_host, len(queue)))]
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -192,7 +204,7 @@ def _size(size: float) -> str:
 
 def _summary(table: pl.DataFrame) -> dict[str, Any]:
     states = dict(table.select("url", "state").iter_rows())
-    hosts = {host: Counter(states[url] for url in urls) for host, urls in hosts_of(states).items()}
+    hosts = {host: Counter(states[url] for url in urls) for host, urls in _by_host(states).items()}
     largest = sorted(hosts, key=lambda host: -hosts[host].total())[:MOST_TOLD]
     count = Counter(states.values())
     return {
