@@ -47,13 +47,14 @@ AMAZON_BERKELEY_OBJECTS = Dialect(
 
 AMAZON_REVIEWS = Dialect(
     name="amazon-reviews",
-    about="meta_*.jsonl of Amazon Reviews 2023, also as Parquet; the title is on each line, pictures by resolution.",
+    about="meta_*.jsonl of Amazon Reviews 2023 (and before), also as Parquet; pictures in several resolutions.",
     signs={
-        **{"parent_asin": 0.7, "main_category": 0.2, "store": 0.2, "rating_number": 0.2, "bought_together": 0.2},
-        **{"asin": 0.3, "imageURLHighRes": 0.7, "main_cat": 0.4, "also_buy": 0.2, "imUrl": 0.7},
+        **{"parent_asin": 0.6, "main_category": 0.3, "store": 0.3, "details": 0.2, "rating_number": 0.2},
+        **{"bought_together": 0.3, "imageURLHighRes": 0.8, "main_cat": 0.4, "also_buy": 0.3, "imUrl": 0.8, "asin": 0.2},
     },
     words={
-        "id": ("parent_asin", "asin"),
+        "id": ("asin", "parent_asin"),
+        "group": ("parent_asin",),
         "title": ("title",),
         "picture": ("images", "imageURLHighRes", "imageURL", "imUrl"),
         "price": ("price",),
@@ -79,7 +80,7 @@ AMAZON_REVIEWS = Dialect(
 KAGGLE_FASHION = Dialect(
     name="kaggle-fashion",
     about="styles.csv of Fashion Product Images; the picture is images/ID.jpg.",
-    signs={"productDisplayName": 0.5, "articleType": 0.3, "baseColour": 0.3, "masterCategory": 0.3},
+    signs={"productDisplayName": 0.8, "articleType": 0.3, "baseColour": 0.3, "masterCategory": 0.3},
     words={
         "id": ("id",),
         "title": ("productDisplayName",),
@@ -122,7 +123,7 @@ RAKUTEN = Dialect(
 SHOPEE = Dialect(
     name="shopee",
     about="train.csv of Shopee's price match guarantee; a label_group is one product sold by several.",
-    signs={"posting_id": 0.5, "image_phash": 0.4, "label_group": 0.5},
+    signs={"posting_id": 0.6, "image_phash": 0.4, "label_group": 0.5},
     words={"id": ("posting_id",), "title": ("title",), "group": ("label_group",), "picture": ("image",)},
     ignored=("image_phash", "matches"),
     texts={"title": "bytes"},
@@ -133,7 +134,7 @@ SHOPEE = Dialect(
 HM = Dialect(
     name="hm",
     about="articles.csv of H&M; the picture is images/NNN/ARTICLE.jpg, articles of one product_code are variants.",
-    signs={"article_id": 0.3, "prod_name": 0.4, "detail_desc": 0.3, "garment_group_name": 0.3, "index_group_name": 0.2},
+    signs={"article_id": 0.3, "prod_name": 0.5, "detail_desc": 0.3, "garment_group_name": 0.3, "index_group_name": 0.2},
     words={
         "id": ("article_id",),
         "title": ("prod_name",),
@@ -185,7 +186,10 @@ FLIPKART = Dialect(
 ESCI = Dialect(
     name="esci",
     about="Products of Amazon's shopping queries (ESCI); their pictures' addresses come from SQID.",
-    signs={"product_title": 0.3, "product_bullet_point": 0.5, "product_locale": 0.4, "product_brand": 0.1},
+    signs={
+        **{"product_title": 0.3, "product_bullet_point": 0.5, "product_locale": 0.5, "product_brand": 0.2},
+        **{"product_description": 0.1, "product_color": 0.1},
+    },
     words={
         "id": ("product_id",),
         "title": ("product_title",),
@@ -257,7 +261,7 @@ FASHION200K = Dialect(
 OPEN_FOOD_FACTS = Dialect(
     name="open-food-facts",
     about="The exports of Open Food Facts (and Beauty, Products, Pet Food Facts) as TSV, JSON lines or Parquet.",
-    signs={"code": 0.2, "product_name": 0.2, "categories_tags": 0.4, "brands": 0.2, "ingredients_text": 0.2},
+    signs={"code": 0.2, "product_name": 0.2, "categories_tags": 0.5, "brands": 0.2, "ingredients_text": 0.2},
     words={
         "id": ("code", "_id"),
         "title": ("product_name",),
