@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -13,89 +12,106 @@ from workbench.catalog.dialects.escapes import PAIRS
 from workbench.catalog.dialects.group import CHOSEN, HEAD, OTHER_LANGUAGE, Rows
 from workbench.catalog.dialects.words import filled, folded, matching
 
-Pairs = list[list[tuple[str, str]]]  # for each row, (name, value) in their order
-Found = dict[int, dict[str, list[str]]]  # head row -> folded name -> values
-
 _MOST = 24  # attributes that get a column of their own
+_PAIR = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
+_BETWEEN, _COMMA = "\x1f", "\x1e"  # of values; one that is escaped
 
 
-def pairs_of(cells: pl.DataFrame, dialect: Dialect, rows: Rows) -> Pairs:
-    """Every row's attributes. A name that only a product's first row gives is that of its other rows too."""
-    found: Pairs = [[] for _ in range(cells.height)]
+def attributes_of(cells: pl.DataFrame, dialect: Dialect, rows: Rows) -> pl.DataFrame:
+    """row, head, weight, name, key (the name, folded), value: one line for each value of each raw row, in their order.
+
+    A name that only one row of a product gives is that of its other rows too.
+    """
+    placed = cells.with_columns(
+        pl.Series("~head", rows.head, pl.UInt32), pl.Series("~weight", rows.weight, pl.UInt8)
+    ).with_row_index("~row")
+    parts = [part for parts in (_named, _listed, _single) for part in parts(placed, dialect)]
+    kinds = {"~row": pl.UInt32, "~head": pl.UInt32, "~weight": pl.UInt8, "name": pl.String, "value": pl.String}
+    found = pl.concat([pl.DataFrame(schema=kinds), *parts]).with_columns(pl.col("name", "value").str.strip_chars())
+    found = found.filter(pl.col("name") != "", pl.col("value") != "", pl.col("~weight") != OTHER_LANGUAGE)
+    keys = {name: folded(name) for name in found["name"].unique()}
+    return found.with_columns(key=pl.col("name").replace_strict(keys, return_dtype=pl.String)).sort(
+        "~head", "~weight", "~row", maintain_order=True
+    )
+
+
+def _part(placed: pl.DataFrame, name: pl.Expr, value: pl.Expr) -> pl.DataFrame:
+    return placed.select("~row", "~head", "~weight", name.alias("name"), value.alias("value"))
+
+
+def _named(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Attributes in two columns."""
     for named in dialect.attributes:
-        for name in matching([named.name], cells.columns):
+        for name in matching([named.name], placed.columns):
             numbers = re.findall(r"\d+", folded(name))
-            for value in matching([filled(named.value, numbers[-1]) if numbers else named.value], cells.columns)[:1]:
-                _named(named, cells[name].to_list(), cells[value].to_list(), rows, found)
+            values = matching([filled(named.value, numbers[-1]) if numbers else named.value], placed.columns)
+            for value in values[:1]:
+                known = pl.coalesce(name, pl.col(name).drop_nulls().first().over("~head"))
+                part = _part(placed, known, pl.col(value)).drop_nulls()
+                yield _pieces(part, named) if named.split else part
+
+
+def _pieces(part: pl.DataFrame, named: Named) -> pl.DataFrame:
+    """`Size|Stone` and `6|Ruby` are two attributes each."""
+    part = part.with_columns(pl.col("name", "value").str.split(named.split))
+    both = pl.min_horizontal(pl.col("name", "value").list.len())
+    part = part.with_columns(pl.col("name", "value").list.head(both)).explode("name", "value")
+    cut = pl.col("name", "value").str.split(named.cut).list.first()
+    return part.with_columns(cut) if named.cut else part
+
+
+def _listed(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Attributes in one cell, by a grammar."""
     for word, grammar in dialect.pairs.items():
-        for column in matching([word], cells.columns):
-            for row, cell in enumerate(cells[column]):
-                found[row] += PAIRS[grammar](cell) if cell is not None else []
-    for column in matching(dialect.attribute_columns, cells.columns):
-        name = column.split("(")[0].strip()
-        for row, cell in enumerate(cells[column]):
-            found[row] += [(name, cell)] if cell is not None else []
-    return found
+        for column in matching([word], placed.columns):
+            cells = placed[column].drop_nulls().unique()
+            pairs = [[{"name": n, "value": v} for n, v in PAIRS[grammar](cell)] for cell in cells]
+            read = pl.DataFrame({column: cells, "pair": pl.Series(pairs, dtype=_PAIR)})
+            each = placed.join(read, on=column, maintain_order="left").explode("pair")
+            yield _part(each, pl.col("pair").struct.field("name"), pl.col("pair").struct.field("value")).drop_nulls()
 
 
-def _named(named: Named, names: Sequence[str | None], values: Sequence[str | None], rows: Rows, found: Pairs) -> None:
-    known: dict[int, str] = {rows.head[row]: name for row, name in reversed(list(enumerate(names))) if name}
-    for row, value in enumerate(values):
-        name = names[row] or known.get(rows.head[row])
-        if name and value:
-            pieces = zip(_pieces(name, named), _pieces(value, named), strict=False)
-            found[row] += [(n, v) for n, v in pieces if n and v]
+def _single(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Columns that are an attribute each."""
+    for column in matching(dialect.attribute_columns, placed.columns):
+        yield _part(placed, pl.lit(column.split("(")[0]), pl.col(column)).drop_nulls()
 
 
-def _pieces(cell: str, named: Named) -> list[str]:
-    pieces = cell.split(named.split) if named.split else [cell]
-    return [(p.split(named.cut)[0] if named.cut else p).strip() for p in pieces]
-
-
-def merged(pairs: Pairs, rows: Rows) -> Found:
-    """Each product's attributes: values of its head, then those that its variants add.
+def merged(found: pl.DataFrame) -> pl.DataFrame:
+    """~head, key, value: each product's attributes, its head's values before those that its variants add.
 
     What the row in the language asked for says stands in place of what the head says.
     """
-    found: Found = {}
-    chosen: set[tuple[int, str]] = set()
-    for row in sorted(range(len(pairs)), key=lambda r: rows.weight[r]):
-        head, weight = rows.head[row], rows.weight[row]
-        for name, value in pairs[row] if weight != OTHER_LANGUAGE else ():
-            key = folded(name)
-            if weight == CHOSEN:
-                chosen.add((head, key))
-            if weight == HEAD and (head, key) in chosen:
-                continue
-            values = found.setdefault(head, {}).setdefault(key, [])
-            said = {value.casefold() for value in values}
-            values += [v for v in _values(value) if v.casefold() not in said]
-    return found
+    chosen = found.filter(pl.col("~weight") == CHOSEN).select("~head", "key").unique()
+    other = found.filter(pl.col("~weight") == HEAD).join(chosen, on=["~head", "key"], how="anti")
+    found = pl.concat([found.filter(pl.col("~weight") != HEAD), other])
+    found = found.sort("~head", "~weight", "~row", maintain_order=True)
+    value = pl.col("value").str.replace_all("\\,", _COMMA, literal=True).str.replace_all(r"[,;]\s+", _BETWEEN)
+    found = found.with_columns(value.str.split(_BETWEEN)).explode("value")
+    found = found.with_columns(pl.col("value").str.replace_all(_COMMA, ",", literal=True).str.strip_chars())
+    found = found.filter(pl.col("value") != "").with_columns(same=pl.col("value").str.to_lowercase())
+    found = found.unique(["~head", "key", "same"], keep="first", maintain_order=True)
+    return found.group_by("~head", "key", maintain_order=True).agg(pl.col("value").str.join(", "))
 
 
-def _values(cell: str) -> list[str]:
-    r"""`Red, Blue` and `Red; Blue` are two values; `\,` is a comma within one."""
-    return [v.replace("\\,", ",").strip() for v in re.split(r"(?<!\\)[,;]\s+", cell) if v.strip()]
-
-
-def named_columns(pairs: Pairs, header: Sequence[str]) -> dict[str, str]:
+def named_columns(found: pl.DataFrame, header: Sequence[str]) -> dict[str, str]:
     """Derived column -> folded name, for the most frequent attributes in the order they are met."""
-    spelled: dict[str, str] = {}
-    counted: Counter[str] = Counter()
-    for row in pairs:
-        for name, _ in row:
-            spelled.setdefault(folded(name), name)
-        counted.update({folded(name) for name, _ in row})
-    often = {name for name, _ in counted.most_common(_MOST)}
+    names = found.sort("~row", maintain_order=True).group_by("key", maintain_order=True)
+    often = names.agg(pl.col("name").first(), rows=pl.col("~row").n_unique())
+    often = often.with_row_index("met").sort("rows", descending=True, maintain_order=True).head(_MOST).sort("met")
     taken = {folded(word) for word in header}
-    return {f"{word} (attribute)" if name in taken else word: name for name, word in spelled.items() if name in often}
+    return {
+        f"{name} (attribute)" if key in taken else name: key for key, name in often.select("key", "name").iter_rows()
+    }
 
 
-def columns(found: Found, heads: Sequence[int], wanted: Mapping[str, str]) -> pl.DataFrame:
-    """A column for each wanted attribute, and `further attributes` for the others."""
-    none: dict[str, list[str]] = {}
-    each = [found.get(head, none) for head in heads]
-    own = {column: [", ".join(of[name]) if name in of else None for of in each] for column, name in wanted.items()}
-    known = set(wanted.values())
-    further = ["; ".join(f"{n}: {', '.join(v)}" for n, v in of.items() if n not in known) or None for of in each]
-    return pl.DataFrame({**own, FURTHER: further}, dict.fromkeys([*own, FURTHER], pl.String))
+def columns(attributes: pl.DataFrame, heads: Sequence[int], wanted: Mapping[str, str]) -> pl.DataFrame:
+    """A column for each wanted attribute, and `further attributes` for the others; a row for each head."""
+    table = pl.DataFrame({"~head": pl.Series(heads, dtype=pl.UInt32)})
+    for column, key in wanted.items():
+        own = attributes.filter(pl.col("key") == key).select("~head", pl.col("value").alias(column))
+        table = table.join(own, on="~head", how="left", maintain_order="left")
+    others = attributes.filter(~pl.col("key").is_in(list(wanted.values())))
+    said = pl.format("{}: {}", "key", "value").str.join("; ").alias(FURTHER)
+    others = others.group_by("~head", maintain_order=True).agg(said)
+    return table.join(others, on="~head", how="left", maintain_order="left").drop("~head")

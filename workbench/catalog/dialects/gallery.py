@@ -66,10 +66,8 @@ def _rank(header: Sequence[str], word: str, dialect: Dialect) -> pl.Expr:
 def as_cell(lists: pl.Series) -> pl.Series:
     """A list as a cell: its only entry where that can't be taken for several, else JSON; null for none."""
 
-    def cell(values: pl.Series | None) -> str | None:
-        if values is None or values.is_empty():
-            return None
+    def cell(values: list[str]) -> str | None:
         plain = len(values) == 1 and not re.search(r"""[,;|\s\[{"']""", values[0])
-        return str(values[0]) if plain else json.dumps(values.to_list(), ensure_ascii=False)
+        return values[0] if plain else json.dumps(values, ensure_ascii=False)
 
-    return pl.Series(lists.name, [cell(values) for values in lists], pl.String)
+    return pl.Series(lists.name, [cell(values) if values else None for values in lists.to_list()], pl.String)

@@ -71,7 +71,7 @@ def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> He
     rows = grouped(ready, dialect.grouping, language) if dialect.grouping else alone(ready.height)
     named: dict[str, str] = {}
     if has_attributes(dialect):
-        named = attributes.named_columns(attributes.pairs_of(ready, dialect, rows), ready.columns)
+        named = attributes.named_columns(attributes.attributes_of(ready, dialect, rows), ready.columns)
     return Head(ready, tuple(cells.columns), rows, named, translated, cells.height < _HEAD)
 
 

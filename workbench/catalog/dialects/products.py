@@ -12,7 +12,7 @@ import polars as pl
 
 from workbench.catalog.dialects import attributes
 from workbench.catalog.dialects.derive import derived, without_failed
-from workbench.catalog.dialects.dialect import FURTHER, JOINED, Dialect, Products, Reading
+from workbench.catalog.dialects.dialect import JOINED, Dialect, Products, Reading
 from workbench.catalog.dialects.escapes import TEXTS
 from workbench.catalog.dialects.gallery import as_cell, galleries
 from workbench.catalog.dialects.group import OTHER_LANGUAGE, Rows, alone, grouped
@@ -89,9 +89,8 @@ def _with_attributes(
     """The products' cells and a column for each attribute of their raw rows."""
     if not has_attributes(dialect):
         return cells
-    found = attributes.merged(attributes.pairs_of(raw, dialect, rows), rows)
-    derived = attributes.columns(found, heads, reading.attributes)
-    return cells.with_columns(derived.drop(FURTHER) if FURTHER in cells.columns else derived)
+    found = attributes.merged(attributes.attributes_of(raw, dialect, rows))
+    return cells.hstack(attributes.columns(found, heads, reading.attributes))
 
 
 def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
