@@ -19,7 +19,7 @@ from workbench.catalog.feeds.hdf5 import read_hdf5
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
-from workbench.catalog.feeds.table import Table, joined, unpacked
+from workbench.catalog.feeds.table import Table, joined, plainly_named, unpacked
 from workbench.catalog.feeds.webdataset import read_tar
 from workbench.catalog.feeds.xml import read_xml
 from workbench.errors import DataError
@@ -39,7 +39,7 @@ def open_feed(path: Path, limit: int | None = None) -> Iterator[Table]:
         for table in _reader(path)(path, limit):
             first = table if first is None or (table.bad and not bad) else first
             kept, bad = kept + len(table.lines), bad + len(table.bad)
-            yield replace(table, cells=unpacked(table.cells))
+            yield replace(table, cells=unpacked(plainly_named(table.cells)))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
