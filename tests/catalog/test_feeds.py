@@ -267,3 +267,8 @@ def test_tables_are_small_and_hold_every_row_once(tmp_path: Path) -> None:
     assert max(table.rows for table in tables) <= 100_000
     assert joined(tables).cells["id"].to_list() == [str(i) for i in range(250_001)]
     assert joined(tables).lines.to_list() == list(range(2, 250_003))
+
+
+def test_header_words_that_would_be_patterns_of_columns(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,*,^.*$,(*)\n1,a,"[""b""]",c\n'))
+    assert table.cells.to_dicts() == [{"id": "1", "(*)": "a", "(^.*$)": "b", "((*))": "c"}]
