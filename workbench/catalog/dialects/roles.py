@@ -80,52 +80,54 @@ class Roles:
             self._give("text.further", further, "attributes that the feed's head has not")
 
     def by_words(self) -> None:
-        dialect = self._dialect
-        own = [word for words in dialect.words.values() for word in words]
-        self._ignore(
-            [w for w in matching(dialect.ignored, list(self._left)) if w not in matching(own, [w])], "shop's own"
-        )
-        for role in dict.fromkeys([*WORDS, *dialect.words]):
-            words = dialect.words.get(role, ())
-            if role in dialect.words and not words:
-                continue
-            found = matching([*words, *WORDS.get(role, ())], list(self._left))
-            if role == VARIANT_PICTURES:
-                self._ignore(found, f"read through '{VARIANT_PICTURES}'")
-                continue
-            if role == "id":
-                found = self._fullest(found)
-            if role == "pictures":
-                found = self._one_a_number(found)
-            take = found if role == "pictures" or (any("#" in w for w in words) and "." in role) else found[:1]
-            if "." in role and not words:
-                take = found[:1] + [w for w in found[1:] if re.search(r"\d", folded(w))]
-            for word in take:
-                self._give(role, word, "header word")
+        """Header words: the dialect's, then the general ones; where a role has several, the first plays it."""
+        own = self._dialect.words
+        known = [word for words in own.values() for word in words]
+        self._ignore([w for w in self._matching(self._dialect.ignored) if not matching(known, [w])], "shop's own")
+        self._ignore(self._matching(own.get(VARIANT_PICTURES, ())), f"read through '{VARIANT_PICTURES}'")
+        for role in dict.fromkeys([*WORDS, *own]):
+            if own.get(role) != ():  # the dialect has no such role
+                for word in self._playing(role, self._matching([*own.get(role, ()), *WORDS.get(role, ())])):
+                    self._give(role, word, "header word")
         if "picture" not in self._one and NAMED_PICTURE in self._left:
             self._give("picture", NAMED_PICTURE, "named after other cells")
         if "picture" not in self._one and self._pictures:
             self._one["picture"] = self._pictures.pop(0)
-        for reason, words in (*IGNORED.items(), *((f"another {r}", w) for r, w in WORDS.items() if "." not in r)):
-            self._ignore(matching(words, list(self._left)), reason)
-        self._ignore(
-            [w for w in matching(_ROW_NUMBERS, list(self._left)) if self._numbers_rows(w)], "numbers of the rows"
-        )
+        for role, words in WORDS.items():
+            self._ignore(self._matching(words) if "." not in role else [], f"another {role}")
+        for reason, words in IGNORED.items():
+            self._ignore(self._matching(words), reason)
+        self._ignore([w for w in self._matching(_ROW_NUMBERS) if self._numbers_rows(w)], "numbers of the rows")
 
-    def _fullest(self, words: list[str]) -> list[str]:
-        """The first of these columns that has a cell in every row; else that with the most."""
-        return sorted(words, key=lambda w: -len(self._left[w]))
+    def _matching(self, words: Sequence[str]) -> list[str]:
+        return matching(words, list(self._left))
+
+    def _playing(self, role: str, found: list[str]) -> list[str]:
+        """Which of the columns that match play the role."""
+        if role == "id":
+            return self._telling(found)
+        if role == "pictures":
+            numbered = [word for word in self._dialect.words.get("picture", ()) if "#" in word]
+            return self._one_a_number([*found, *(w for w in self._matching(numbered) if w not in found)])
+        more = [w for w in found[1:] if re.search(r"\d", folded(w))]  # tag 2, bullet point 3
+        return found[:1] + (more if "." in role else [])
+
+    def _telling(self, words: list[str]) -> list[str]:
+        """The first of these columns that has a cell in most rows, none of them twice; else the first."""
+        cells = {word: self._left[word] for word in words}
+        full = [w for w in words[:1] if len(cells[w]) > self._rows / 2]
+        full += [w for w in words if len(set(cells[w])) > self._rows / 2 and len(set(cells[w])) == len(cells[w])]
+        return [*full, *words][:1]
 
     def _one_a_number(self, words: list[str]) -> list[str]:
         """`image url 1` and `image file 1` name the same picture; the first counts."""
-        main = re.findall(r"\d+", folded(self._one.get("picture", "")))
-        seen = {tuple(main)} if main else set()
+        numbers = {word: tuple(re.findall(r"\d+", folded(word))) for word in words}
+        seen = {tuple(re.findall(r"\d+", folded(self._one.get("picture", ""))))}
         kept = []
-        for word in words:
-            numbers = tuple(re.findall(r"\d+", folded(word)))
-            if not numbers or numbers not in seen:
+        for word, number in numbers.items():
+            if number == () or number not in seen:
                 kept.append(word)
-                seen.add(numbers)
+            seen.add(number)
         return kept
 
     def _numbers_rows(self, word: str) -> bool:
