@@ -25,13 +25,13 @@ def read(name: str, data: bytes) -> None:
         fuzz.read(path)
 
 
-@settings(max_examples=700, deadline=5000, derandomize=True, database=None)
+@settings(max_examples=300, deadline=5000, derandomize=True, database=None)
 @given(st.sampled_from(ENDINGS), st.lists(st.sampled_from(PIECES), max_size=40))
 def test_pieces_of_feeds_in_any_order(ending: str, pieces: list[bytes]) -> None:
     read(f"a.{ending}", b"".join(pieces))
 
 
-@settings(max_examples=700, deadline=5000, derandomize=True, database=None)
+@settings(max_examples=300, deadline=5000, derandomize=True, database=None)
 @given(st.sampled_from(SEEDS), st.sampled_from(SEEDS), st.integers(0, 2**32))
 def test_mutated_fixtures(one: tuple[str, bytes], other: tuple[str, bytes], seed: int) -> None:
     read(one[0], fuzz.mutated(random.Random(seed), one[1], other[1]))

@@ -99,15 +99,12 @@ def unpacked(cells: pl.DataFrame) -> pl.DataFrame:
 
     CSV and TSV have no other way to write `["red", "blue"]`, and the same catalog must read the same from any format.
     """
-    columns = [_unpacked_column(column) for column in cells.get_columns()]
-    return pl.DataFrame(columns) if columns else cells
-
-
-def _unpacked_column(column: pl.Series) -> pl.Series:
-    packed = (column.str.starts_with("[") & column.str.ends_with("]")) | (
-        column.str.starts_with("{") & column.str.ends_with("}")
-    )
-    return column.map_elements(_unpacked, pl.String) if packed.any() else column
+    if not cells.width:
+        return cells
+    text = pl.all().str
+    packed = (text.starts_with("[") & text.ends_with("]")) | (text.starts_with("{") & text.ends_with("}"))
+    some = [name for name, any_ in zip(cells.columns, cells.select(packed.any()).row(0), strict=True) if any_]
+    return cells.with_columns(pl.col(name).map_elements(_unpacked, pl.String) for name in some)
 
 
 def plainly_named(cells: pl.DataFrame) -> pl.DataFrame:
