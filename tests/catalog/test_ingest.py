@@ -1,18 +1,22 @@
 """The Ingest stage: the same items from any format, and every row accounted for."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from workbench.artifacts.key import canonical
 from workbench.artifacts.stage import Work
+from workbench.catalog.dialects.dialect import JOINED, Products, Reading
+from workbench.catalog.feeds.table import BadRow
 from workbench.catalog.ingest import read_items, stage
 from workbench.errors import DataError
-from workbench.recipe.schema import Catalog, Columns, Feed, Runtime
+from workbench.recipe.schema import Catalog, Clean, Columns, Feed, Runtime
 
 COLUMNS = Columns(
     id="sku",
@@ -24,9 +28,9 @@ COLUMNS = Columns(
 )
 
 
-def ingest(folder: Path, *feeds: Feed) -> dict[str, Any]:
+def ingest(folder: Path, *feeds: Feed, **knobs: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    made = stage(Catalog(feeds=feeds), {"catalog.feeds.0.path": "digest"})
+    made = stage(Catalog(feeds=feeds, **knobs), {"catalog.feeds.0.path": "digest"})
     canonical(made.section)
     return dict(made.run(Work(folder, {}, Runtime(), Console(quiet=True), folder / "log")))
 
@@ -135,6 +139,98 @@ def test_a_missing_column_names_the_nearest_and_the_key(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"mean 'aisle'\? .* Correct catalog\.feeds\.0\.columns\.labels\.a in"):
         ingest(tmp_path / "out", Feed(path=path, columns=Columns(id="SKU", title="Titel", labels={"a": "isle"})))
+
+
+def products_of(cells: pl.DataFrame, lines: list[int], joined: list[tuple[int, str, int, str]], size: int) -> Any:
+    """In place of `stream.products`: these products in chunks of `size`, none of whose rows was bad."""
+    parts = pl.DataFrame(joined, JOINED, orient="row")
+
+    def products(feed: Feed, reading: Reading) -> Iterator[Products]:
+        for start in range(0, cells.height, size):
+            own = parts.filter(pl.col("index").is_between(start, start + size - 1))
+            own = own.with_columns((pl.col("index") - start).cast(pl.UInt32))
+            chunk = pl.Series("line", lines[start : start + size], pl.UInt32)
+            mended = (BadRow(9, "ragged row", "rejoined"),) if start == 0 else ()
+            yield Products(cells.slice(start, size), chunk, own, (), "made here", "", mended)
+
+    return products
+
+
+def test_bytes_do_not_depend_on_how_the_feed_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tail = "<p>Free shipping on orders over $50.</p>"
+    texts = [f"<p>Mug number {i} of oak, turned by hand and oiled twice</p>{tail if i % 2 else ''}" for i in range(500)]
+    cells = pl.DataFrame(
+        {
+            "sku": [f"{i % 400}" if i % 50 else None for i in range(500)],
+            "title": [("Caf\u00c3\u00a9 " if i % 3 else " Mug&amp;") + str(i % 7) for i in range(500)],
+            "description": texts,
+            "image": [f"{i}.jpg, {i}b.jpg" if i % 2 else f"{i}.jpg" for i in range(500)],
+        }
+    )
+    joined = [(i, "", i * 2 + 2, "variant") for i in range(0, 500, 3)]
+    monkeypatch.setattr("workbench.catalog.write.GROUP", 64)
+    written = []
+    for size in (500, 77, 13):
+        made = products_of(cells, [i * 2 + 1 for i in range(500)], joined, size)
+        monkeypatch.setattr("workbench.catalog.stream.products", made)
+        bare = feed_of(tmp_path / "a.csv", "sku,title,description,image\n1,Mug,x,a.jpg\n", None)
+        summary = ingest(tmp_path / f"{size}", bare)
+        written.append({f.name: f.read_bytes() for f in (tmp_path / f"{size}").iterdir()})
+    assert written[0] == written[1] == written[2]
+    assert summary["rows"] == 500 + 167 == summary["listings"] + summary["joined"] + summary["dropped"]
+    assert summary["mended_by_reason"] == {"ragged row": 1}
+    assert [found["sentence"] for found in summary["boilerplate"]] == ["Free shipping on orders over $50."]
+    out = tmp_path / "13"
+    assert pl.read_parquet(out / "items.parquet").height == summary["listings"] == 392
+    assert pq.ParquetFile(out / "items.parquet").num_row_groups == 7
+    sources = pl.read_parquet(out / "sources.parquet")
+    assert sources.filter(pl.col("row") == 2).rows() == [(2, 0, "", 7, "product"), (2, 0, "", 8, "variant")]
+    drops = pl.read_parquet(out / "drops.parquet")
+    assert drops.filter(pl.col("line") < 3).select("line", "reason", "detail").rows() == [
+        (1, "no id", "the id is empty"),
+        (2, "no id", "part of the product in line 1"),
+    ]
+    pictures = pl.read_parquet(out / "pictures.parquet")
+    assert pictures.rows()[:3] == [(0, 0, "main", "1.jpg"), (0, 1, "extra", "1b.jpg"), (1, 0, "main", "2.jpg")]
+    examples = json.loads((out / "examples.json").read_text())
+    assert examples["mojibake"][0] == {
+        **{"position": 1, "column": "title", "id": "1", "before": "Caf\u00c3\u00a9 1", "after": "Caf\u00e9 1"}
+    }
+    assert {rule: len(shown) for rule, shown in examples.items()} == dict.fromkeys(examples, 5)
+
+
+def test_doubles(tmp_path: Path) -> None:
+    text = "sku,title\n1,Mug\n1,Mug \n1,Cup\n2,Pot\n"
+    columns = Columns(id="sku", title="title")
+    feed = feed_of(tmp_path / "a.csv", text, columns)
+    ingest(tmp_path / "out", feed)
+    drops = pl.read_parquet(tmp_path / "out" / "drops.parquet")
+    assert drops.select("line", "reason", "detail").rows() == [
+        (3, "exact duplicate row", "first seen in feed 0, line 2"),
+        (4, "duplicate id", "first seen in feed 0, line 2"),
+    ]
+    with pytest.raises(DataError, match=r"line 3: the id '1' comes a second time .*catalog\.same_id: keep first"):
+        ingest(tmp_path / "out", feed, same_id="fail")
+
+
+def test_languages_are_kept_as_asked(tmp_path: Path) -> None:
+    text = "sku,title,lang\n1,Oak mug,en_US\n2,Tasse,de\n3,Eine Tasse aus Eiche von Hand gedreht,\n4,XL,\n"
+    feed = feed_of(tmp_path / "a.csv", text, Columns(id="sku", title="title", language="lang"))
+    summary = ingest(tmp_path / "out", feed, clean=Clean(languages=("en",)))
+    assert summary["dropped_by_reason"] == {"language de": 2} and summary["languages"] == {"en": 1}
+    assert read_items(tmp_path / "out")["id"].to_list() == ["1", "4"]  # nobody can tell what XL is
+    assert ingest(tmp_path / "out", feed)["languages"] == {"de": 1, "en": 1}
+
+
+def test_rules_can_be_switched_off(tmp_path: Path) -> None:
+    feed = feed_of(tmp_path / "a.csv", "sku,title\n1,<b>Mug</b> &amp;  n\n2,N/A\n", Columns(id="sku", title="title"))
+    off = {"html": False, "entities": False, "white_space": False, "placeholders": False}
+    ingest(tmp_path / "out", feed, clean=Clean(**off))
+    assert read_items(tmp_path / "out")["title"].to_list() == ["<b>Mug</b> &amp;  n", "N/A"]
+    summary = ingest(tmp_path / "out", feed)
+    assert read_items(tmp_path / "out")["title"].to_list() == ["Mug & n"]
+    changed = {"html": 1, "entities": 1, "white_space": 1, "placeholders": 1}
+    assert {rule: n for rule, n in summary["cells_changed_by_rule"].items() if n} == changed
 
 
 def test_nothing_left(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def to_listings(
 def _name(cells: pl.Series, name: str, clean: Clean) -> pl.Series:
     cells = cells.str.replace_all(_CONTROL, "").str.strip_chars()
     missing = cells == ""
-    if clean.placeholders and (name == "group" or name == "code"):
-        missing = missing | found_missing(cells, name, clean)
+    kind: Kind | None = "group" if name == "group" else "code" if name == "code" else None
+    if clean.placeholders and kind:
+        missing = missing | found_missing(cells, kind, clean)
     return cells.set(missing.fill_null(False), None)
 
 

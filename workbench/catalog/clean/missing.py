@@ -30,7 +30,7 @@ FURTHER: Mapping[Kind, tuple[str, ...]] = {
     "group": ("na",),
     "code": ("na", "0", "does not apply", "no code", "no barcode", "no gtin"),
 }
-_DUMMY = r"(?i)^lorem ipsum\b"
+_DUMMY = r"^[Ll](?:orem ipsum|OREM IPSUM)"
 
 
 def found_missing(cells: pl.Series, kind: Kind, clean: Clean) -> pl.Series:

@@ -27,7 +27,7 @@ _INVISIBLE = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\u
 # All but the Latin letters that are composed already.
 _COMPOSABLE = "[\u0300-\U0010ffff]"
 _NOT_PLAIN = r"[^ !-%'-;=-~]|  |^ | $"  # plain: printable ASCII without `&` and `<`, single spaces within
-_SUSPECT = f"{html.MAY_BE_TAG}|{entities.MAY_BE_ENTITY}|{_MOJIBAKE}"
+_MARKUP = f"{html.MAY_BE_TAG}|{entities.MAY_BE_ENTITY}"
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,19 @@ def apply(rules: Sequence[Rule], cells: pl.Series, found: Found) -> pl.Series:
         bare = before.str.replace_all("[<&]", " ") if turn == _PASSES else before
         after = _once(rules, bare, where, found)
         cleaned = _with(cleaned, where, after)
-        again = ((after != before) & after.str.contains(_SUSPECT)).arg_true()
+        again = _suspect(after, (after != before).arg_true())
         where, before = where.gather(again), after.gather(again)
         if where.is_empty():
             break
     return cleaned
+
+
+def _suspect(cells: pl.Series, changed: pl.Series) -> pl.Series:
+    """Of the changed cells those that look as if there were more to clean."""
+    now = cells.gather(changed)
+    mangled = not_ascii(now).arg_true()
+    mangled = mangled.filter(now.gather(mangled).str.contains(_MOJIBAKE))
+    return changed.gather(pl.concat([now.str.contains(_MARKUP).arg_true(), mangled]).unique().sort())
 
 
 def _once(rules: Sequence[Rule], cells: pl.Series, where: pl.Series, found: Found) -> pl.Series:
