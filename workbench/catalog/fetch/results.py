@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Journal:
 
     def add(self, result: Result) -> None:
         self.results[result.url] = result
-        self._file.write(json.dumps(asdict(result)) + "\n")
+        self._file.write(json.dumps(vars(result)) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Journal:
 
 
 def as_table(results: Sequence[Result]) -> pl.DataFrame:
-    return pl.DataFrame([asdict(result) for result in results], SCHEMA)
+    return pl.DataFrame([vars(result) for result in results], SCHEMA)
 
 
 def as_results(table: pl.DataFrame) -> dict[str, Result]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -113,21 +113,15 @@ class _Downloads:
     ) -> None:
         self._work, self._fetch, self._journal, self._known = work, fetch, journal, known
         self._downloader = Downloader(fetch, max_pixels, content, work.folder)
+        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=work.console)
+        self._bar = self._progress.add_task("", total=0, received=0, without=0)
         self._without = 0
         self._exits = ExitStack()
+        self._portal: BlockingPortal | None = None
 
     def __enter__(self) -> _Downloads:
-        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-        self._progress = self._exits.enter_context(Progress(*columns, console=self._work.console))
-        self._bar = self._progress.add_task("", total=0, received=0, without=0)
-        self._portal = self._exits.enter_context(start_blocking_portal())
-        self._portal.call(self._set_up)
         return self
-
-    async def _set_up(self) -> None:
-        """A thread of its own for each name that is resolved: dead hosts must not keep the others waiting."""
-        threads = ThreadPoolExecutor(self._fetch.pace.concurrency, "resolve")
-        asyncio.get_running_loop().set_default_executor(threads)
 
     def __exit__(self, *error: Any) -> None:
         self._exits.__exit__(*error)
@@ -137,11 +131,20 @@ class _Downloads:
         if not urls:
             return
         self._say(f"{len(urls):,} pictures at {len(_by_host(urls)):,} hosts to fetch; {of - len(urls):,} are here")
+        if self._portal is None:
+            self._portal = self._exits.enter_context(start_blocking_portal())
+            self._portal.call(self._set_up)
+            self._exits.enter_context(self._progress)
         self._progress.update(self._bar, total=(self._progress.tasks[0].total or 0) + len(urls))
         running = self._portal.start_task_soon(self._all, urls)
         while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
             pass
         running.result()
+
+    async def _set_up(self) -> None:
+        """A thread for each name that is being resolved: dead hosts must not keep the others waiting."""
+        threads = ThreadPoolExecutor(self._fetch.pace.concurrency, "resolve")
+        asyncio.get_running_loop().set_default_executor(threads)
 
     async def _all(self, urls: Sequence[str]) -> None:
         begun = self._downloader.received
