@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from tests.catalog.dialects.outcome import Outcome, outcome
+from workbench.catalog.feeds.layouts import source_files
 
 FEEDS = Path(__file__).parents[1] / "feeds"
 
@@ -411,3 +412,14 @@ def test_a_table_of_img2dataset(tmp_path: Path) -> None:
     found = outcome(tmp_path / "00000.parquet")
     assert found.dialect == "img2dataset" and found.bad == [(2, "failed to download")]
     assert found.items == {"000000000": {"title": "Oak stool", "pictures": ["00000.parquet::1::jpg"]}}
+
+
+def test_the_files_that_a_feed_is_read_from(copied: Path) -> None:
+    folder = copied / "rakuten"
+    (folder / "images").mkdir()
+    for name in ("images/1.jpg", "README.md", ".hidden"):
+        (folder / name).write_bytes(b"")
+    both = [folder / "X_train_update.csv", folder / "Y_train_CVw08PX.csv"]
+    assert source_files(folder) == source_files(both[0]) == both
+    assert source_files(copied / "hm/articles.csv") == [copied / "hm/articles.csv"]
+    assert source_files(folder / "images") == [folder / "images/1.jpg"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.catalog.feeds.layout import Join, Layout
+from pathlib import Path
+
+from workbench.catalog.feeds.layout import Join, Layout, Listing, matches
 
 _IMAGE_PATHS = (
     Join("**/images.csv*", "main_image_id", "image_id", {"main image path": "path"}),
@@ -31,3 +33,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("prestashop", "*[pc][ro][om][db]*.csv", needs=("*prod*.csv", "*comb*.csv")),
     Layout("amazon-reviews", "**/meta_*.json*", words=("parent_asin",)),
 )
+
+
+def source_files(path: Path) -> list[Path]:
+    """The files whose bytes say what is read from a feed: itself, or those in its folder, and what is joined to it.
+
+    Pictures in a folder are not among them, unless there is nothing else that could hold its rows.
+    """
+    if path.is_dir():
+        names = (name for name in Listing(path).names if not name.lower().endswith((".md", "license")))
+        return [path / name for name in names] or sorted(file for file in path.rglob("*") if file.is_file())
+    joins = [join for layout in LAYOUTS if matches(layout.rows, path.name) for join in layout.joins]
+    if not joins:
+        return [path]
+    listing = Listing(path.parent)
+    return list(dict.fromkeys([path, *(file for join in joins for file in listing.matching(join.glob))]))
