@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import signal
 import ssl
 import subprocess
@@ -29,6 +30,7 @@ from workbench import __version__
 from workbench.artifacts.stage import Stage
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.fetch import fetch as fetching
+from workbench.catalog.fetch import pace as pacing
 from workbench.errors import DataError
 from workbench.plan import plan_stages, run_plan
 from workbench.recipe.schema import Fetch, Images, Pace, Runtime
@@ -460,6 +462,46 @@ def test_the_data_saver_stops_on_the_way(shop, web):
     assert [line["state"] for line in made].count("fetched") == 10
     assert {line["reason"] for line in made} == {None, "fetch.most_bytes (10,000) was reached before"}
     assert len(web.asked) <= 18
+
+
+WHOLE = (
+    answer(GOOD, etag='"1"', content_type="image/png"),
+    answer(status=302, location="/x"),
+    answer(status=503, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"),
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + answer(GOOD),
+)
+PIECES = (
+    b"\r\n",
+    b"\0",
+    b"\xff",
+    b":",
+    b"9" * 5000,
+    b"-1",
+    b"location: http://[\r\n",
+    b"content-encoding: br\r\n",
+    b"\xc2\xb2",
+)
+
+
+def test_any_bytes_at_all_have_an_outcome(shop, web, monkeypatch):
+    async def garbled(writer, request):
+        draw = random.Random(request.path)
+        made = bytearray(draw.choice(WHOLE))
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(made))
+            made[at : at + draw.randint(0, 4)] = draw.choice([draw.choice(PIECES), draw.randbytes(2)])
+        writer.write(bytes(made))
+
+    web.default = garbled
+    monkeypatch.setattr(pacing, "GIVE_UP", 10**6)
+    pace = PACE.model_copy(update={"retries": 0, "idle": 0.1})
+    urls = [web.url(f"/{i}") for i in range(300)]
+    artifact = shop.run(urls, allow_hosts=[f"127.0.0.1:{web.port}"], pace=pace)
+    assert artifact.summary["addresses"] == 300
+    assert {"not an answer by HTTP", "the connection broke"} < artifact.summary["reasons"].keys()
+    assert 20 < artifact.summary["fetched"] < 200
 
 
 RUN = """
