@@ -188,6 +188,13 @@ def test_a_feed_without_a_picture_column_has_no_pictures_to_read(tmp_path):
 def test_sources_that_can_t_be_read(tmp_path):
     with pytest.raises(DataError, match=r"catalog\.feeds\.0\.path: .*feed\.csv: No such file"):
         shop(tmp_path).of(".path")
+
+
+def test_a_folder_is_a_feed_whose_pictures_are_not_its_source(tmp_path):
     (tmp_path / "feed.csv").mkdir()
-    with pytest.raises(DataError, match=r"feed\.csv is a folder; expected a file"):
-        shop(tmp_path).of(".path")
+    (tmp_path / "feed.csv/metadata.csv").write_text("file_name,title\n1.jpg,a\n")
+    before = shop(tmp_path).of(".path")
+    (tmp_path / "feed.csv/1.jpg").write_bytes(b"x")
+    assert shop(tmp_path).of(".path") == before
+    (tmp_path / "feed.csv/metadata.csv").write_text("file_name,title\n1.jpg,b\n")
+    assert shop(tmp_path).of(".path") != before

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.key import Digests, key_of
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Store
+from workbench.catalog.feeds.layouts import source_files
 from workbench.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ class Sources:
 
     def _digest(self, key: str, path: Path) -> str:
         try:
-            if path.is_dir() and key.endswith((".path", ".pairs")):
+            if path.is_dir() and key.endswith(".pairs"):
                 raise DataError(f"{key}: {path} is a folder; expected a file")
+            if key.endswith(".path"):
+                files = set(source_files(path))
+                folder = path if path.is_dir() else path.parent
+                return self._digests.of(path if files == {path} else folder, lambda p: p.is_file() and p not in files)
             return self._digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
         except OSError as error:
             raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe") from None
