@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +21,7 @@ MAGIC = (  # Pillow's name of the format, how its files begin
 )
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "GIF": b";"}
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+DRAWN_IN_TEXT = re.compile(rb"P[1-6]\s+(#|\d+\s+\d)|/\* XPM \*/|#define ")
 UNREAD = {"EPS", "WMF", "GRIB", "BUFR", "HDF5", "MPEG"}  # Pillow hands them to other programs, or only knows the name
 
 
@@ -77,6 +79,8 @@ def _rare(data: bytes) -> str | None:
     for kind in Image.ID:
         accept = Image.OPEN[kind][1]
         if kind not in UNREAD and accept and accept(data[:16]) is True:
+            if kind == "CUR" and data[4:6] == b"\0\0":  # no cursor in it: most TGA begin so
+                continue
             return kind
     colours, form, depth, flags = data[1:2], data[2:3], data[16:17], data[17:18]
     if colours in (b"\0", b"\1") and form in b"\1\2\3\x09\x0a\x0b" and depth in b"\x08\x10\x18\x20":
@@ -88,7 +92,7 @@ def _text(data: bytes) -> str | None:
     """What a file of text is; None for one of bytes, and for a text that is a picture (PPM, XPM, XBM)."""
     head = data[:4096]
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
-    text = text.rstrip("\ufffd")  # a letter may be cut at the end
+    text = text.removesuffix("\ufffd")  # a letter may be cut at the end
     start = text.lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")) or "<html" in start:
         return "a web page, not a picture"
@@ -98,7 +102,7 @@ def _text(data: bytes) -> str | None:
         return "a PDF file, not a picture"
     if "\ufffd" in text or not all(c.isprintable() or c in "\t\r\n\f\ufeff" for c in text):
         return None
-    if head[:3] in (b"P1\n", b"P2\n", b"P3\n") or head.startswith((b"/* XPM */", b"#define ")):
+    if DRAWN_IN_TEXT.match(head):
         return None
     if start.startswith(("{", "[")):
         return "JSON, not a picture"

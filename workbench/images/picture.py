@@ -30,7 +30,7 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF
-GAP = 2.0  # times the final size: so far a picture is shrunk by plain means, the rest by Lanczos
+GAP = 2.5  # times the final size: so far a picture is shrunk by plain means, the rest by Lanczos (44 dB and more)
 BYTES = 12  # of memory for each pixel of a picture that is decoded whole, at most, with its decoder's own copies
 MEMORY = Room(768 << 20)  # bytes, of all threads
 BAND_PIXELS = 1 << 18

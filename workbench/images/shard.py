@@ -99,16 +99,17 @@ class Shards:
     """A memory-mapped reader, by row and number of the picture; safe to use from several threads."""
 
     def __init__(self, folder: Path, states: Path | None = None) -> None:
-        """`states` is a table (row, order, state) of final states; a picture of another than "present" counts as
-        none, such as a placeholder."""
+        """`states`: a table (row, order, state) of what was found out later, as that a picture is a placeholder; one
+        of another state than "present" counts as none."""
         form = json.loads((folder / FORMAT).read_text())
         self.side: int = form["side"]
         self.encoding: str = form["encoding"]
         index = pl.read_parquet(folder / INDEX, columns=["row", "order", "state", "shard", "offset", "length"])
         index = index.sort("row", "order")
         if states is not None:
-            final = pl.read_parquet(states, columns=["row", "order", "state"])
-            index = index.drop("state").join(final, on=["row", "order"], how="left", maintain_order="left")
+            later = pl.read_parquet(states, columns=["row", "order", "state"])
+            index = index.join(later, on=["row", "order"], how="left", maintain_order="left")
+            index = index.with_columns(pl.coalesce("state_right", "state").alias("state"))
         present = index.filter(pl.col("state") == "present")
         rows = index["row"].max()
         self.counts = np.bincount(present["row"].to_numpy(), minlength=0 if rows is None else int(rows) + 1)  # type: ignore[arg-type]

@@ -43,7 +43,8 @@ class Catalog:
 
 def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:
     """Open the artifacts of ingest, split, images and tokens for a model's picture size."""
-    shards = Shards(inputs["images"].folder)
+    final = inputs["duplicates"].path("pictures.parquet") if "duplicates" in inputs else None
+    shards = Shards(inputs["images"].folder, final)
     pictures = Decoder(shards, model.image_side, runtime.threads)
     listings = Listings(TokenTable(inputs["tokens"].folder), pictures, (model.image_side // model.patch) ** 2)
     return Catalog(read_listings(inputs), listings, shards)
