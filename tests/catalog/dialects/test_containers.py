@@ -72,13 +72,28 @@ def test_imagefolder(tmp_path: Path) -> None:
     (tmp_path / "train/sub").mkdir(parents=True)
     for name in ("0001.jpg", "0001_b.jpg", "sub/0002.JPG"):
         (tmp_path / "train" / name).write_bytes(png(9))
-    text = "file_name,back_file_name,title,sku\n0001.jpg,0001_b.jpg,Oak mug,007\nsub/0002.JPG,,Clay pot,008\n"
+    text = "file_name,back_file_name,title,sku,label\n0001.jpg,0001_b.jpg,Oak mug,007,a\nsub/0002.JPG,,Clay pot,008,\n"
     (tmp_path / "train/metadata.csv").write_text(text)
     found = outcome(tmp_path)
     assert found.items == {
-        "007": {"title": "Oak mug", "split": "train", "pictures": ["train/0001.jpg", "train/0001_b.jpg"]},
+        "007": {
+            "title": "Oak mug",
+            "label.class": "a",
+            "split": "train",
+            "pictures": ["train/0001.jpg", "train/0001_b.jpg"],
+        },
         "008": {"title": "Clay pot", "split": "train", "pictures": ["train/sub/0002.JPG"]},
     }
+
+
+def test_imagefolder_without_metadata(tmp_path: Path) -> None:
+    for name in ("train/mugs/1.jpg", "train/pots/2.JPG", "test/mugs/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(9))
+    found = outcome(tmp_path)
+    assert found.dialect == "imagefolder" and len(found.items) == 3
+    first = next(item for item in found.items.values() if item["pictures"] == ["train/mugs/1.jpg"])
+    assert first == {"title": "mugs", "label.class": "mugs", "split": "train", "pictures": ["train/mugs/1.jpg"]}
 
 
 def test_imagefolder_in_an_archive(tmp_path: Path) -> None:

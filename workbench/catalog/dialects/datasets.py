@@ -326,6 +326,23 @@ WEBDATASET = Dialect(
     ignored=("__url__", "__shard__"),
 )
 
+IMAGEFOLDER = Dialect(
+    name="imagefolder",
+    about="A folder of pictures without metadata: the folder of each is its class, and all that there is to read.",
+    signs={
+        **{"file_name": 0.5, "label": 0.5},
+        **dict.fromkeys(("title", "name", "text", "caption", "product_name", "description", "* title"), -1.0),
+    },
+    words={
+        "id": ("id",),
+        "title": ("label as title",),
+        "picture": ("file_name",),
+        "split": ("split",),
+        "label.class": ("label",),
+    },
+    parts={"label": r"^(?P<label_as_title>.+)$"},
+)
+
 DATASETS: tuple[Dialect, ...] = (
     AMAZON_BERKELEY_OBJECTS,
     AMAZON_REVIEWS,
@@ -340,4 +357,5 @@ DATASETS: tuple[Dialect, ...] = (
     OPEN_FOOD_FACTS,
     IMG2DATASET,
     WEBDATASET,
+    IMAGEFOLDER,
 )

@@ -38,7 +38,7 @@ def page() -> str:
 
 
 def _row(dialect: Dialect) -> str:
-    signs = sorted(dialect.signs, key=lambda word: -dialect.signs[word])[:6]
+    signs = sorted((w for w, weight in dialect.signs.items() if weight > 0), key=lambda word: -dialect.signs[word])[:6]
     grouped = "; ".join(_said(grouping) for grouping in dialect.grouping)
     pictures = [*dialect.words.get("picture", ()), *([f"by name: {dialect.picture}"] if dialect.picture else [])]
     cells = [f"**{dialect.name}**: {dialect.about}", _words(signs), grouped, _words(pictures[:4])]
