@@ -120,19 +120,19 @@ class _Cells:
         self._lock = Lock()
 
     def read(self, name: str) -> bytes:
-        row, column = _number(name.partition("::")[0]), name.partition("::")[2]
-        place = None
-        if column not in self._columns() and "::" in column:
-            column, _, last = column.rpartition("::")
-            place = _number(last)
-        if column not in self._columns():
-            raise Absent(f"no column {column!r} in its file")
+        row, column, place = _number(name.partition("::")[0]), name.partition("::")[2], None
         try:
             with self._lock:
+                columns = self._columns()
+                if column not in columns and "::" in column:
+                    column, _, last = column.rpartition("::")
+                    place = _number(last)
+                if column not in columns:
+                    raise Absent(f"no column {column!r} in its file")
                 cell = self._cell(row, column)
         except (Absent, OSError):
             raise
-        except Exception as error:
+        except Exception as error:  # each library has its own for damage
             raise ValueError(f"damaged in its file ({str(error)[:100]})") from error
         data = _bytes(cell, place)
         check_size(len(data))
@@ -152,7 +152,7 @@ class _Parquet(_Cells):
         import pyarrow.parquet as pq
 
         super().__init__()
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path, buffer_size=2**20)
         meta = self._file.metadata
         self._starts = [0]
         for group in range(meta.num_row_groups):
@@ -182,6 +182,9 @@ class _Parquet(_Cells):
         return batch.column(0)[row - start]
 
     def _batches(self, group: int, column: str) -> Iterator[tuple[int, pa.RecordBatch]]:
+        next(
+            self._file.iter_batches(1, [group], use_threads=False), None
+        )  # raises at damage that ends the process below
         meta = self._file.metadata.row_group(group)
         leaves = [meta.column(index) for index in range(meta.num_columns)]
         leaves = [leaf for leaf in leaves if leaf.path_in_schema.split(".")[0] == column.split(".")[0]]

@@ -119,8 +119,10 @@ def _is_odd(kind: pa.DataType) -> bool:
     from pyarrow import types
 
     odd = (types.is_decimal256, types.is_union, types.is_interval, types.is_map, types.is_run_end_encoded)
-    inner = [kind.field(index).type for index in range(kind.num_fields)]
-    return isinstance(kind, pa.BaseExtensionType) or any(test(kind) for test in odd) or any(map(_is_odd, inner))
+    inner = [kind.field(index) for index in range(kind.num_fields)]
+    "".join(field.name for field in inner)  # raises where one is no text
+    is_odd = isinstance(kind, pa.BaseExtensionType) or any(test(kind) for test in odd)
+    return is_odd or any(_is_odd(field.type) for field in inner)
 
 
 def _free(name: str, taken: Collection[str]) -> str:
