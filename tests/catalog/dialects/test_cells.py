@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.catalog.dialects.cells import PAIRS, TEXTS, parsed
+from workbench.catalog.dialects.cells import PAIRS, TEXTS
+from workbench.catalog.dialects.values import parsed
 
 STOOL = '[{"language_tag":"en_IN","value":"Oak stool"},{"language_tag":"de_DE","value":"Hocker"}]'
 POINTS = (

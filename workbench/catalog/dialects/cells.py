@@ -1,4 +1,4 @@
-"""Grammars of cells: texts in several languages, lists of attributes, category paths.
+"""Grammars of cells: texts in several languages, lists of attributes, and more.
 
 PAIRS: name -> (cell -> its attributes as (name, value) in their order; none where the cell is no such thing)
 TEXTS: name -> (cell, language asked for or None -> plain text; the cell itself where it is no such thing)
@@ -6,55 +6,18 @@ TEXTS: name -> (cell, language asked for or None -> plain text; the cell itself 
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from workbench.catalog.feeds.table import cell_text, parse_json
+from workbench.catalog.dialects import paths
+from workbench.catalog.dialects.values import parsed, said
+from workbench.catalog.feeds.table import cell_text
 
 Pairs = list[tuple[str, str]]
 
-_LONGEST = 1_000_000  # characters of a cell that is parsed: a longer one is no list of attributes
 _UNNAMED = "other"  # the name of an attribute that came without one
 _NOTHING = ("", "none", "null", "nil", "nan")
-
-
-def parsed(cell: str) -> Any:
-    """The list or object in a cell, as JSON, Python, NumPy or Ruby writes it, scalars as text; else None."""
-    cell = cell.strip()
-    if not 2 <= len(cell) <= _LONGEST or cell[0] + cell[-1] not in ("[]", "{}", "()"):
-        return None
-    for read in (parse_json, _python, _ruby):
-        try:
-            value = read(cell)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, (list, tuple, dict)) else None
-    return None
-
-
-def _python(cell: str) -> Any:
-    """A Python literal; `nan`, `array([...], dtype=object)` and lists without commas as pandas and NumPy print them."""
-    cell = re.sub(r"array\((\[[^\[\]]*\])(,\s*dtype=\w+)?\)", r"\1", cell)
-    cell = re.sub(r"(?<=[\[{(,:\s])nan(?=[\]}),\s])", "None", cell)
-    cell = re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", cell) if cell[0] == "[" and "," not in cell else cell
-    return ast.literal_eval(cell)
-
-
-def _ruby(cell: str) -> Any:
-    """A Ruby hash, `{"a"=>[{"b"=>nil}]}`: only what stands outside its strings is changed."""
-    if "=>" not in cell:
-        raise ValueError
-    parts = re.split(r'("(?:[^"\\]|\\.)*")', cell, flags=re.DOTALL)
-    outside = (re.sub(r":(\w+)\s*=>", r'"\1":', part) for part in parts[::2])
-    outside = (re.sub(r"\bnil\b", "null", part.replace("=>", ":")) for part in outside)
-    inside = (re.sub(r"\\([#'])", r"\1", part) for part in parts[1::2])
-    return parse_json("".join(part for pair in _zipped(list(outside), list(inside)) for part in pair))
-
-
-def _zipped(outside: Sequence[str], inside: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield from zip(outside, [*inside, ""], strict=True)
 
 
 def objects(cell: str) -> Pairs:
@@ -68,9 +31,9 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
             yield from _fields(inner)
     elif isinstance(value, dict):
         names = {str(name).casefold(): inner for name, inner in value.items()}
-        if (said := next((k for k in ("value", "values") if k in names), None)) and _is_pair(names):
+        if (key := next((k for k in ("value", "values") if k in names), None)) and _is_pair(names):
             name = next((names[k] for k in _NAMES if names.get(k)), _UNNAMED)
-            yield from _pair(str(name), names[said])
+            yield from _pair(str(name), names[key])
         else:
             for name, inner in value.items():
                 yield from _fields(inner) if _holds_objects(inner) else _pair(str(name), inner)
@@ -129,7 +92,7 @@ def options(cell: str) -> Pairs:
     return _gathered((name, re.sub(r":#[0-9a-fA-F]{3,8}$", "", value)) for name, value in found)  # Red:#FF0000
 
 
-def _gathered(pairs: Iterator[Sequence[str]] | Any) -> Pairs:
+def _gathered(pairs: Iterable[Sequence[str]]) -> Pairs:
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         if name.strip() and value.strip():
@@ -152,20 +115,14 @@ def in_language(cell: str, language: str | None, join: str = ", ") -> str:
             value = [{"language_tag": tag, "value": inner} for tag, inner in value.items()]
     if not isinstance(value, list):
         return cell
-    said = [(_tag(entry), text) for entry in value if (text := _said(entry))]
-    best = max((tag for tag, _ in said), key=lambda tag: _nearness(tag, language), default="")
-    return join.join(dict.fromkeys(text for tag, text in said if tag in (best, "")))
+    found = [(_tag(entry), text) for entry in value if (text := said(entry))]
+    best = max((tag for tag, _ in found), key=lambda tag: _nearness(tag, language), default="")
+    return join.join(dict.fromkeys(text for tag, text in found if tag in (best, "")))
 
 
 def _tag(entry: Any) -> str:
     names = ("language_tag", "language", "lang", "locale", "@language")
     return next((str(entry[n]) for n in names if entry.get(n)), "") if isinstance(entry, dict) else ""
-
-
-def _said(entry: Any) -> str:
-    if isinstance(entry, dict):
-        entry = next((entry[n] for n in ("value", "text", "node_name", "name") if entry.get(n)), None)
-    return (cell_text(entry) or "").strip()
 
 
 def _nearness(tag: str, language: str | None) -> int:
@@ -187,57 +144,6 @@ def listed(cell: str, language: str | None) -> str:
     """A list as words, `Oak, Brass`; an empty list is no text."""
     value = parsed(cell)
     return in_language(cell, language) if isinstance(value, (list, tuple)) else "" if value == {} else cell
-
-
-def path(cell: str, language: str | None = None) -> str:
-    """One category path, `A > B > C`, written with `>`, `>>`, `/`, `|` or as a list of its levels."""
-    value = parsed(cell)
-    if isinstance(value, (list, tuple)):
-        texts = [text for inner in value if (text := _said(inner))]
-        return path(texts[0]) if len(texts) == 1 or any(">" in t for t in texts) else _levels(texts)
-    if ">" in cell:
-        return _levels(re.split(r"\s*>+\s*", cell))
-    return _levels(re.split(r"\n|(?<=\S)\s*[|/]\s*(?=\S)", cell.strip("/ ")))
-
-
-def path_of_levels(cell: str, language: str | None = None) -> str:
-    """A path whose levels were a list: `A, B, C`, or a line each where a name has a comma."""
-    return _levels(cell.split("\n" if "\n" in cell else ", ")) if parsed(cell) is None else path(cell)
-
-
-def path_of_shop(cell: str, language: str | None = None) -> str:
-    r"""The main path of several, `Clothing > Tees, Sale` (a comma in a name is `\,`): the deepest, else the first."""
-    paths = [path.replace("\\,", ",") for path in re.split(r"(?<!\\)[,;]\s*", cell)]
-    return _deepest([re.split(r"\s*>+\s*", path) for path in paths])
-
-
-def path_of_slashes(cell: str, language: str | None = None) -> str:
-    """`Default Category/Gear/Bags,Default Category/Sale` (also `|`, `;` between): the deepest, without the root."""
-    return _deepest([re.split(r"(?<!\\)/", one.strip(" /")) for one in re.split(r"[|;]|,(?! )", cell)])
-
-
-_ROOTS = ("default category", "root catalog", "root", "categories", "all products")
-
-
-def path_of_list(cell: str, language: str | None = None) -> str:
-    """`Home,Pots`: the categories of a product; the first that is no root."""
-    names = [name.strip() for name in cell.split(",") if name.strip()]
-    return next((n for n in names if n.casefold() not in (*_ROOTS, "home")), names[0] if names else "")
-
-
-def path_of_tree(cell: str, language: str | None = None) -> str:
-    """`["A >> B >> C >> …"]`: three levels, as further ones name the product; a lone root is the product's title."""
-    levels = path(cell).split(" > ")
-    return " > ".join(levels[:3]) if len(levels) > 1 else ""
-
-
-def _deepest(paths: list[list[str]]) -> str:
-    return max(map(_levels, paths), key=lambda path: path.count(" > "), default="")
-
-
-def _levels(names: Sequence[str]) -> str:
-    names = [name.strip() for name in names if name.strip()]
-    return " > ".join(names[1:] if len(names) > 1 and names[0].casefold() in _ROOTS else names)
 
 
 def tags(cell: str, language: str | None = None) -> str:
@@ -293,12 +199,12 @@ TEXTS: Mapping[str, Callable[[str, str | None], str]] = {
     "languages": in_language,
     "lines": lines,
     "list": listed,
-    "path": path,
-    "levels": path_of_levels,
-    "paths": path_of_shop,
-    "paths/": path_of_slashes,
-    "categories": path_of_list,
-    "tree": path_of_tree,
+    "path": paths.path,
+    "levels": paths.path_of_levels,
+    "paths": paths.path_of_shop,
+    "paths/": paths.path_of_slashes,
+    "categories": paths.path_of_list,
+    "tree": paths.path_of_tree,
     "tags": tags,
     "editorjs": editorjs,
     "bytes": unescaped,

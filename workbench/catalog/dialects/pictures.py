@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from workbench.catalog.dialects.cells import parsed
+from workbench.catalog.dialects.values import parsed
 from workbench.catalog.dialects.words import matching
 
 NONE = ("", "no_selection", "null", "none", "nan", "nil", "undefined", "false", "-", "--", "n/a", "na", "#n/a", "<na>")
