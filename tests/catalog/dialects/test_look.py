@@ -218,3 +218,28 @@ def test_rows_in_several_languages(tmp_path: Path, language: str | None, titles:
 )
 def test_tags_of_languages(tag: str, name: str | None) -> None:
     assert language_of(tag) == name
+
+
+def test_attributes_in_columns_of_names_and_values(tmp_path: Path) -> None:
+    header = "sku,name,Colour,Attribute 1 name,Attribute 1 value(s),Attribute 2 name,Attribute 2 value(s)"
+    path = write(tmp_path, header, "1,Mug,red,Fit,snug,Colour,dark red", "2,Cup,blue,Made in,Japan,,")
+    reading = look(Feed(path=path), "catalog.feeds.0")
+    assert reading.columns.text == {
+        "color": "Colour",
+        "fit": "Fit",
+        "color (2)": "Colour (attribute)",
+        "made in": "Made in",
+    }
+    cells = next(products(Feed(path=path), reading)).cells
+    assert cells["Fit"].to_list() == ["snug", None] and cells["Colour (attribute)"].to_list() == ["dark red", None]
+
+
+def test_attributes_that_the_head_has_not(tmp_path: Path) -> None:
+    rows = [f"{i},Mug {i},Fit,snug" for i in range(1000)]
+    path = write(tmp_path, "sku,name,Attribute 1 name,Attribute 1 value", *rows, "last,Cup,Made in,Japan")
+    reading = look(Feed(path=path), "catalog.feeds.0")
+    assert reading.columns.text == {"fit": "Fit", "further": "further attributes"}
+    assert next(products(Feed(path=path), reading)).cells["further attributes"].to_list()[-2:] == [
+        None,
+        "Made in: Japan",
+    ]

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from tests.catalog.dialects.outcome import Outcome, outcome
+from workbench.catalog.dialects.look import look
+from workbench.catalog.dialects.products import products, tables
+from workbench.errors import DataError
+from workbench.recipe.schema import Feed
 
 FEEDS = Path(__file__).parents[1] / "feeds"
 CDN = "https://cdn.example.test"
@@ -194,6 +198,29 @@ MAGENTO = Outcome(
         },
     },
     [("LAMP", 2, "variant"), ("LAMP", 4, "language de_DE"), ("LAMP", 5, "variant"), ("LAMP", 6, "language de_DE")],
+    [],
+)
+MAGENTO_1 = Outcome(
+    "magento-1",
+    {
+        "A1": {
+            "title": "Mug",
+            "price": "9",
+            "text.description": "Oak mug",
+            "label.category": "Home/Mugs",
+            "label.product_type": "Default",
+            "pictures": ["/a/1.jpg", "/a/2.jpg"],
+        },
+        "A2": {
+            "title": "Cup",
+            "price": "5",
+            "text.description": "Tin cup",
+            "label.category": "Home/Cups",
+            "label.product_type": "Default",
+            "pictures": [],
+        },
+    },
+    [("A1", 3, "continued row"), ("A1", 4, "continued row")],
     [],
 )
 BIGCOMMERCE = Outcome(
@@ -407,6 +434,7 @@ FIXTURES = {
     "google/feed.tsv": GOOGLE,
     "woocommerce/wc-product-export.csv": WOOCOMMERCE,
     "magento/catalog_product.csv": MAGENTO,
+    "magento-1/catalog_product.csv": MAGENTO_1,
     "bigcommerce/products.csv": BIGCOMMERCE,
     "bigcommerce/products_v3.csv": BIGCOMMERCE_V3,
     "prestashop/products_import.csv": PRESTASHOP,
@@ -551,6 +579,19 @@ def test_languages_of_ebay() -> None:
 
 
 @pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (None, {"title": "Ring", "text.description": "Gold", "text.metal": "gold", "text.size": "6, 7"}),
+        ("de", {"title": "Ring(de)", "text.description": "Golden", "text.metall": "Gold", "text.size": "6, 7"}),
+    ],
+)
+def test_languages_of_vendure(language: str | None, said: dict[str, str]) -> None:
+    found = outcome(FEEDS / "vendure/languages.csv", language=language)
+    assert found.dialect == "vendure" and found.joined == [("ring", 3, "variant")]
+    assert found.items == {"ring": {**said, "price": "99", "pictures": ["r1.jpg"]}}
+
+
+@pytest.mark.parametrize(
     ("name", "first", "pictures"),
     [
         ("feed.xml", {"title": "Kite", "group": "K-1", "text.description": "<b>Flies</b> well"}, 3),
@@ -669,3 +710,25 @@ def test_variants_before_any_product_stay(tmp_path: Path) -> None:
     path.write_text("name,slug,assets,optionGroups,optionValues,sku,price\n,,,,7,R-7,9\nRing,ring,r.jpg,Size,6,R-6,9\n")
     found = outcome(path)
     assert found.items["R-6"]["title"] == "Ring" and set(found.items) == {"R-6", "R-7"} and not found.joined
+
+
+ODD = ("", "  ", "|", "\\,", "{", '["a",', "=", ":", "id:", "id:1", "Default Title", "sku=|", "[RT]", "a=b=c", "'=1")
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_every_row_of_a_broken_feed_is_a_product_or_part_of_one_or_bad(tmp_path: Path, name: str) -> None:
+    draw = random.Random(name)
+    for copy in range(3):
+        rows = _rows(name)
+        for _ in range(15):
+            row = draw.choice(rows)
+            row[draw.randrange(len(row))] = draw.choice((*ODD, *draw.choice(rows)))
+            rows.insert(draw.randrange(1, len(rows)), list(draw.choice(rows[1:])))
+        source = Feed(path=_write(tmp_path / f"{copy}.csv", rows))
+        try:
+            reading = look(source, "catalog.feeds.0")
+        except DataError:  # no column for the id or the title is left
+            continue
+        parts = list(products(source, reading))
+        assert sum(len(p.lines) + p.joined.height + len(p.bad) for p in parts) == sum(t.rows for t in tables(source))
+        assert all((p.joined["index"] < p.cells.height).all() for p in parts)

@@ -23,20 +23,20 @@ def attributes_of(cells: pl.DataFrame, dialect: Dialect, rows: Rows) -> pl.DataF
     A name that only one row of a product gives is that of its other rows too.
     """
     placed = cells.with_columns(
-        pl.Series("~head", rows.head, pl.UInt32), pl.Series("~weight", rows.weight, pl.UInt8)
-    ).with_row_index("~row")
+        pl.Series("\0head", rows.head, pl.UInt32), pl.Series("\0weight", rows.weight, pl.UInt8)
+    ).with_row_index("\0row")
     parts = [part for parts in (_named, _listed, _single) for part in parts(placed, dialect)]
-    kinds = {"~row": pl.UInt32, "~head": pl.UInt32, "~weight": pl.UInt8, "name": pl.String, "value": pl.String}
+    kinds = {"\0row": pl.UInt32, "\0head": pl.UInt32, "\0weight": pl.UInt8, "name": pl.String, "value": pl.String}
     found = pl.concat([pl.DataFrame(schema=kinds), *parts]).with_columns(pl.col("name", "value").str.strip_chars())
-    found = found.filter(pl.col("name") != "", pl.col("value") != "", pl.col("~weight") != OTHER_LANGUAGE)
+    found = found.filter(pl.col("name") != "", pl.col("value") != "", pl.col("\0weight") != OTHER_LANGUAGE)
     keys = {name: folded(name) for name in found["name"].unique()}
     return found.with_columns(key=pl.col("name").replace_strict(keys, return_dtype=pl.String)).sort(
-        "~head", "~weight", "~row", maintain_order=True
+        "\0head", "\0weight", "\0row", maintain_order=True
     )
 
 
 def _part(placed: pl.DataFrame, name: pl.Expr, value: pl.Expr) -> pl.DataFrame:
-    return placed.select("~row", "~head", "~weight", name.alias("name"), value.alias("value"))
+    return placed.select("\0row", "\0head", "\0weight", name.alias("name"), value.alias("value"))
 
 
 def _named(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
@@ -46,7 +46,7 @@ def _named(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
             numbers = re.findall(r"\d+", folded(name))
             values = matching([filled(named.value, numbers[-1]) if numbers else named.value], placed.columns)
             for value in values[:1]:
-                known = pl.coalesce(name, pl.col(name).drop_nulls().first().over("~head"))
+                known = pl.coalesce(name, pl.col(name).drop_nulls().first().over("\0head"))
                 part = _part(placed, known, pl.col(value)).drop_nulls()
                 yield _pieces(part, named) if named.split else part
 
@@ -78,26 +78,28 @@ def _single(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
 
 
 def merged(found: pl.DataFrame) -> pl.DataFrame:
-    """~head, key, value: each product's attributes, its head's values before those that its variants add.
+    """head, key, name, value: each product's attributes, its head's values before those that its variants add.
 
     What the row in the language asked for says stands in place of what the head says.
     """
-    chosen = found.filter(pl.col("~weight") == CHOSEN).select("~head", "key").unique()
-    other = found.filter(pl.col("~weight") == HEAD).join(chosen, on=["~head", "key"], how="anti")
-    found = pl.concat([found.filter(pl.col("~weight") != HEAD), other])
-    found = found.sort("~head", "~weight", "~row", maintain_order=True)
+    chosen = found.filter(pl.col("\0weight") == CHOSEN).select("\0head", "key").unique()
+    other = found.filter(pl.col("\0weight") == HEAD).join(chosen, on=["\0head", "key"], how="anti")
+    found = pl.concat([found.filter(pl.col("\0weight") != HEAD), other])
+    found = found.sort("\0head", "\0weight", "\0row", maintain_order=True)
     value = pl.col("value").str.replace_all("\\,", _COMMA, literal=True).str.replace_all(r"[,;]\s+", _BETWEEN)
     found = found.with_columns(value.str.split(_BETWEEN)).explode("value")
     found = found.with_columns(pl.col("value").str.replace_all(_COMMA, ",", literal=True).str.strip_chars())
     found = found.filter(pl.col("value") != "").with_columns(same=pl.col("value").str.to_lowercase())
-    found = found.unique(["~head", "key", "same"], keep="first", maintain_order=True)
-    return found.group_by("~head", "key", maintain_order=True).agg(pl.col("value").str.join(", "))
+    found = found.unique(["\0head", "key", "same"], keep="first", maintain_order=True)
+    return found.group_by("\0head", "key", maintain_order=True).agg(
+        pl.col("name").first(), pl.col("value").str.join(", ")
+    )
 
 
 def named_columns(found: pl.DataFrame, header: Sequence[str]) -> dict[str, str]:
     """Derived column -> folded name, for the most frequent attributes in the order they are met."""
-    names = found.sort("~row", maintain_order=True).group_by("key", maintain_order=True)
-    often = names.agg(pl.col("name").first(), rows=pl.col("~row").n_unique())
+    names = found.sort("\0row", maintain_order=True).group_by("key", maintain_order=True)
+    often = names.agg(pl.col("name").first(), rows=pl.col("\0row").n_unique())
     often = often.with_row_index("met").sort("rows", descending=True, maintain_order=True).head(_MOST).sort("met")
     taken = {folded(word) for word in header}
     return {
@@ -107,11 +109,11 @@ def named_columns(found: pl.DataFrame, header: Sequence[str]) -> dict[str, str]:
 
 def columns(attributes: pl.DataFrame, heads: Sequence[int], wanted: Mapping[str, str]) -> pl.DataFrame:
     """A column for each wanted attribute, and `further attributes` for the others; a row for each head."""
-    table = pl.DataFrame({"~head": pl.Series(heads, dtype=pl.UInt32)})
+    table = pl.DataFrame({"\0head": pl.Series(heads, dtype=pl.UInt32)})
     for column, key in wanted.items():
-        own = attributes.filter(pl.col("key") == key).select("~head", pl.col("value").alias(column))
-        table = table.join(own, on="~head", how="left", maintain_order="left")
+        own = attributes.filter(pl.col("key") == key).select("\0head", pl.col("value").alias(column))
+        table = table.join(own, on="\0head", how="left", maintain_order="left")
     others = attributes.filter(~pl.col("key").is_in(list(wanted.values())))
-    said = pl.format("{}: {}", "key", "value").str.join("; ").alias(FURTHER)
-    others = others.group_by("~head", maintain_order=True).agg(said)
-    return table.join(others, on="~head", how="left", maintain_order="left").drop("~head")
+    said = pl.format("{}: {}", "name", "value").str.join("; ").alias(FURTHER)
+    others = others.group_by("\0head", maintain_order=True).agg(said)
+    return table.join(others, on="\0head", how="left", maintain_order="left").drop("\0head")

@@ -17,33 +17,33 @@ from workbench.recipe.schema import Columns
 def galleries(placed: pl.DataFrame, dialect: Dialect, columns: Columns) -> dict[str, pl.Series]:
     """Column -> one cell a product: the column of pictures holds them all, further ones none.
 
-    `placed` are rows in the order in which they count, with ~head (the product) and ~own (false: a variant's row).
+    `placed` are rows in the order in which they count, with head (the product) and own (false: a variant's row).
     """
     own = [w for w in (columns.picture, *columns.pictures) if w in placed.columns and w is not None]
     variant = [w for w in matching(dialect.words.get(VARIANT_PICTURES, ()), placed.columns) if w not in own]
     if not own and not variant:
         return {}
-    placed = placed.with_row_index("~place")
+    placed = placed.with_row_index("\0place")
     found = pl.concat([_pictures(placed, w, at, w in variant, dialect) for at, w in enumerate([*own, *variant])])
-    found = found.sort("~own", "rank", "~place", "at", descending=[True, *[False] * 3], nulls_last=True)
-    found = found.unique(["~head", "name"], keep="first", maintain_order=True)
-    heads = placed.select(pl.col("~head").unique(maintain_order=True))
+    found = found.sort("\0own", "rank", "\0place", "at", descending=[True, *[False] * 3], nulls_last=True)
+    found = found.unique(["\0head", "name"], keep="first", maintain_order=True)
+    heads = placed.select(pl.col("\0head").unique(maintain_order=True))
     cells = {word: pl.Series([None] * heads.height, dtype=pl.String) for word in [*own, *variant]}
     for column, mine in ((own[0] if own else None, True), (VARIANT_PICTURES, False)):
         if column is not None:
-            lists = found.filter(pl.col("~own") == mine).group_by("~head", maintain_order=True).agg("name")
-            cells[column] = as_cell(heads.join(lists, on="~head", how="left", maintain_order="left")["name"])
+            lists = found.filter(pl.col("\0own") == mine).group_by("\0head", maintain_order=True).agg("name")
+            cells[column] = as_cell(heads.join(lists, on="\0head", how="left", maintain_order="left")["name"])
     return cells
 
 
 def _pictures(placed: pl.DataFrame, word: str, at: int, variant: bool, dialect: Dialect) -> pl.DataFrame:
-    """~head, ~own, rank, ~place, at, name: a row for each picture that this column names."""
+    """head, own, rank, place, at, name: a row for each picture that this column names."""
     return (
         placed.select(
-            "~head",
-            pl.col("~own") & (not variant),
+            "\0head",
+            pl.col("\0own") & (not variant),
             (pl.lit(None, pl.Float64) if variant else _rank(placed.columns, word, dialect)).alias("rank"),
-            "~place",
+            "\0place",
             pl.lit(at).alias("at"),
             split_pictures(placed[word]).alias("name"),
         )

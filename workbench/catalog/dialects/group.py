@@ -114,7 +114,7 @@ def _(grouping: Below, cells: pl.DataFrame, rows: Rows, language: str | None) ->
             head = row
         elif head is not None:
             _as_variant(rows, row, head, role)
-            rows.own[row] = role == "picture row"
+            rows.own[row] = role.endswith(" row")  # a picture row, a continued row: no variant
 
 
 @_join.register

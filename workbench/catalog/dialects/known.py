@@ -6,12 +6,23 @@ import difflib
 from collections.abc import Sequence
 
 from workbench.catalog.dialects.datasets import DATASETS
-from workbench.catalog.dialects.dialect import Dialect
+from workbench.catalog.dialects.dialect import Dialect, Named
 from workbench.catalog.dialects.shops import SHOPS
 from workbench.catalog.dialects.words import matching
 from workbench.errors import DataError
 
-PLAIN = Dialect("plain", "A table with one row a product; its columns are told by their header words and cells.", {})
+PLAIN = Dialect(
+    "plain",
+    "A table with one row a product; its columns are told by their header words and cells.",
+    signs={},
+    attributes=(
+        Named("attribute # name", "attribute # value*"),
+        Named("attribute name #", "attribute value #"),
+        Named("option # name", "option # value"),
+        Named("property # name", "property # value"),
+        Named("feature # name", "feature # value"),
+    ),
+)
 DIALECTS: tuple[Dialect, ...] = (*SHOPS, *DATASETS, PLAIN)
 
 

@@ -70,7 +70,7 @@ def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> He
     ready = prepared(cells, dialect, language, translated)
     rows = grouped(ready, dialect.grouping, language) if dialect.grouping else alone(ready.height)
     named: dict[str, str] = {}
-    if has_attributes(dialect):
+    if has_attributes(ready.columns, dialect):
         named = attributes.named_columns(attributes.attributes_of(ready, dialect, rows), ready.columns)
     return Head(ready, tuple(cells.columns), rows, named, translated, cells.height < _HEAD)
 
@@ -92,11 +92,11 @@ def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Column
     roles = Roles(dialect, head.products)
     for column, words in head.translated.items():
         roles.stand_for(column, words)
-    roles.by_attributes(head.attributes, FURTHER if has_attributes(dialect) and not head.whole else None)
+    roles.spend()
     roles.by_words()
-    if any(not isinstance(g, SameKey) for g in dialect.grouping) or matching(
-        dialect.words.get(VARIANT_PICTURES, ()), head.raw
-    ):
+    roles.by_attributes(head.attributes, FURTHER if has_attributes(head.raw, dialect) and not head.whole else None)
+    own_rows = any(not isinstance(grouping, SameKey) for grouping in dialect.grouping)
+    if matching(dialect.words.get(VARIANT_PICTURES, ()), head.raw) or (own_rows and roles.has_picture):
         roles.add_pictures(VARIANT_PICTURES, "pictures of variants")
     roles.by_cells(closed=dialect.closed)
     return roles.columns(str(feed.path or feed.dataset or feed.database), key, head.raw)

@@ -72,25 +72,26 @@ def prepared(
 
 def without_empty(cells: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
     """The cells without outer space; null for those of nothing else, and for those that the dialect calls empty."""
-    if not (dialect.empty or dialect.grouping or has_attributes(dialect)):
+    if not (dialect.empty or dialect.grouping or has_attributes(cells.columns, dialect)):
         return cells
     stripped = pl.all().str.strip_chars()
     return cells.with_columns(pl.when(~stripped.is_in(["", *dialect.empty])).then(stripped).name.keep())
 
 
-def has_attributes(dialect: Dialect) -> bool:
-    """Whether the dialect has cells that become columns of attributes."""
-    return bool(dialect.attributes or dialect.pairs or dialect.attribute_columns)
+def has_attributes(header: Sequence[str], dialect: Dialect) -> bool:
+    """Whether some columns hold attributes of the dialect, which become columns of their own."""
+    names = [named.name for named in dialect.attributes]
+    return bool(matching([*names, *dialect.pairs, *dialect.attribute_columns], header))
 
 
 def _with_attributes(
     cells: pl.DataFrame, raw: pl.DataFrame, dialect: Dialect, reading: Reading, rows: Rows, heads: Sequence[int]
 ) -> pl.DataFrame:
     """The products' cells and a column for each attribute of their raw rows."""
-    if not has_attributes(dialect):
+    if not (reading.attributes or has_attributes(raw.columns, dialect)):
         return cells
     found = attributes.merged(attributes.attributes_of(raw, dialect, rows))
-    return cells.hstack(attributes.columns(found, heads, reading.attributes))
+    return cells.with_columns(attributes.columns(found, heads, reading.attributes))
 
 
 def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
@@ -134,19 +135,19 @@ def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Itera
 def _merged(raw: pl.DataFrame, rows: Rows, dialect: Dialect, reading: Reading) -> pl.DataFrame:
     """One row a product: in each column the first filled cell, the pictures and codes of all rows as a JSON list."""
     sorted_rows = raw.with_columns(
-        pl.Series("~head", rows.head, pl.UInt32),
-        pl.Series("~weight", rows.weight, pl.UInt8),
-        pl.Series("~own", rows.own),
-    ).with_row_index("~row")
-    sorted_rows = sorted_rows.filter(pl.col("~weight") != OTHER_LANGUAGE).sort("~head", "~weight", "~row")
+        pl.Series("\0head", rows.head, pl.UInt32),
+        pl.Series("\0weight", rows.weight, pl.UInt8),
+        pl.Series("\0own", rows.own),
+    ).with_row_index("\0row")
+    sorted_rows = sorted_rows.filter(pl.col("\0weight") != OTHER_LANGUAGE).sort("\0head", "\0weight", "\0row")
     words = reading.columns
     first = [pl.col(word).drop_nulls().first() for word in raw.columns]
-    cells = sorted_rows.group_by("~head", maintain_order=True).agg(first)
+    cells = sorted_rows.group_by("\0head", maintain_order=True).agg(first)
     if words.code in raw.columns:
-        codes = sorted_rows.group_by("~head", maintain_order=True).agg(
+        codes = sorted_rows.group_by("\0head", maintain_order=True).agg(
             pl.col(words.code).drop_nulls().unique(maintain_order=True)
         )
         cells = cells.with_columns(as_cell(codes[words.code]))
     for column, names in galleries(sorted_rows, dialect, words).items():
         cells = cells.with_columns(names.alias(column))
-    return cells.drop("~head")
+    return cells.drop("\0head")

@@ -61,16 +61,23 @@ class Roles:
         """A derived column stands in place of those it is read from."""
         self._ignore([w for w in words if w in self._left and w != column], f"read through '{column}'")
 
+    @property
+    def has_picture(self) -> bool:
+        return "picture" in self._one
+
     def add_pictures(self, column: str, why: str) -> None:
         self._give("pictures" if "picture" in self._one else "picture", column, why)
 
-    def by_attributes(self, named: dict[str, str], further: str | None) -> None:
-        """Attributes that became columns are texts, or labels where their names are known as such."""
+    def spend(self) -> None:
+        """Columns of which attributes are read play no role themselves, but for those that the dialect gives one."""
         dialect = self._dialect
-        spent: list[str] = [word for named_ in dialect.attributes for word in (named_.name, named_.value)]
-        words = matching([*spent, *dialect.pairs, *dialect.attribute_columns], list(self._left))
+        spent = [word for named in dialect.attributes for word in (named.name, named.value)]
+        words = self._matching([*spent, *dialect.pairs, *dialect.attribute_columns])
         keep = matching([w for words in dialect.words.values() for w in words], words)
         self._ignore([w for w in words if w not in keep], "names or values of attributes")
+
+    def by_attributes(self, named: dict[str, str], further: str | None) -> None:
+        """Attributes that became columns are texts, or labels where their names are known as such."""
         for column, name in named.items():
             role = next(
                 (r for r, ws in WORDS.items() if "." in r and name in map(folded, ws)), f"text.{name_of(column)}"
@@ -152,7 +159,8 @@ class Roles:
             self._give("id", word, "cells: unique and short")
         if "id" not in self._one:
             instead = [*matching(_INSTEAD_OF_AN_ID, list(self._all)), *(self._one.get(r) for r in ("code", "picture"))]
-            if word := next((w for w in instead if w and len(set(self._all[w])) == len(self._all[w]) == rows), None):
+            cells = {word: self._all[word] for word in instead if word in self._all}
+            if word := next((w for w, v in cells.items() if len(set(v)) == len(v) == rows), None):
                 self._give("id", word, "no other column tells products apart")
         readable = {word: values for word, values in left.items() if values and not _data(values)}
         wordiest = max(readable, key=lambda w: _words(readable[w]), default=None)

@@ -168,6 +168,27 @@ MAGENTO = Dialect(
     closed=True,
 )
 
+MAGENTO_1 = Dialect(
+    "magento-1",
+    "Magento 1's product CSV: rows without a SKU go on with the product above them (pictures, categories, languages).",
+    signs={
+        **{"_attribute_set": 0.4, "_root_category": 0.5, "_media_image": 0.5, "_product_websites": 0.4, "_store": 0.2},
+        **{"_super_products_sku": 0.6, "_type": 0.1, "_category": 0.1, "sku": 0.1, "_media_is_disabled": 0.4},
+    },
+    words={
+        "id": ("sku",),
+        "picture": ("image", "small image", "thumbnail"),
+        "pictures": ("_media_image",),
+        "group": (),
+        "label.category": ("_category",),
+        "label.product_type": ("_attribute_set",),
+    },
+    ignored=("_type", "_root_category"),
+    grouping=(Below("sku", {"": "continued row"}),),
+    empty=("no_selection",),
+    closed=True,
+)
+
 BIGCOMMERCE = Dialect(
     "bigcommerce",
     "BigCommerce's product CSV: the rows of a product's SKUs, rules, variants and images follow it.",
@@ -349,5 +370,18 @@ LANGUAGES = Dialect(
 )
 
 SHOPS: tuple[Dialect, ...] = (
-    *(SHOPIFY, GOOGLE, WOOCOMMERCE, MAGENTO, BIGCOMMERCE, PRESTASHOP, VENDURE, MEDUSA, SALEOR, EBAY, LANGUAGES),
+    *(
+        SHOPIFY,
+        GOOGLE,
+        WOOCOMMERCE,
+        MAGENTO,
+        MAGENTO_1,
+        BIGCOMMERCE,
+        PRESTASHOP,
+        VENDURE,
+        MEDUSA,
+        SALEOR,
+        EBAY,
+        LANGUAGES,
+    ),
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.catalog.feeds.table import cell_text, parse_json
+from workbench.catalog.feeds.table import cell_text
 
 _LONGEST = 1_000_000  # characters of a cell that is parsed: a longer one is no list of attributes
+# Numbers as they are written; line ends within strings.
+_json = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str, strict=False).decode
 
 
 def parsed(cell: str) -> Any:
@@ -17,7 +19,7 @@ def parsed(cell: str) -> Any:
     cell = cell.strip()
     if not 2 <= len(cell) <= _LONGEST or cell[0] + cell[-1] not in ("[]", "{}", "()"):
         return None
-    for read in (parse_json, _python, _ruby):
+    for read in (_json, _python, _ruby):
         try:
             value = read(cell)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -39,14 +41,10 @@ def _ruby(cell: str) -> Any:
     if "=>" not in cell:
         raise ValueError
     parts = re.split(r'("(?:[^"\\]|\\.)*")', cell, flags=re.DOTALL)
-    outside = (re.sub(r":(\w+)\s*=>", r'"\1":', part) for part in parts[::2])
-    outside = (re.sub(r"\bnil\b", "null", part.replace("=>", ":")) for part in outside)
-    inside = (re.sub(r"\\([#'])", r"\1", part) for part in parts[1::2])
-    return parse_json("".join(part for pair in _zipped(list(outside), list(inside)) for part in pair))
-
-
-def _zipped(outside: Sequence[str], inside: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield from zip(outside, [*inside, ""], strict=True)
+    parts[::2] = [re.sub(r":(\w+)\s*=>", r'"\1":', part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"\bnil\b", "null", part.replace("=>", ":")) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"\\([#'])", r"\1", part) for part in parts[1::2]]
+    return _json("".join(parts))
 
 
 def said(entry: Any) -> str:
