@@ -19,6 +19,7 @@ PAIR_CELLS = [
     ("objects", '{"product_specification"=>[{"key"=>"Fit", "value"=>"S => XL, nil \\"x\\""}]}', 'Fit=S => XL, nil "x"'),
     ("objects", '{"product_specification"=>{"key"=>"Size", "value"=>"L"}}', "Size=L"),
     ("objects", '{"product_specification"=>[{"key"=>"A", "value"=>nil}, {"key"=>"B", "value"=>"\\#{1}"}]}', "B=#{1}"),
+    ("objects", '{"product_specification"=>[{:key=>"A", :value=>"x\ny"}]}', "A=x\ny"),
     ("objects", '{"product_specification"=>nil}', ""),
     # Amazon: details
     ("objects", '{"Color":"Red","Is Discontinued":"No","Rank":{"Beauty":1},"UPC":"012"}', None),
