@@ -11,6 +11,7 @@ import polars as pl
 from PIL import Image
 
 from tests.catalog.dialects.outcome import outcome
+from workbench.catalog.dialects.look import recipe_tree
 
 
 def png(shade: int) -> bytes:
@@ -51,6 +52,11 @@ def test_webdataset(tmp_path: Path) -> None:
         assert (stool["title"], stool["text.brand"], stool["text.color"]) == ("Oak stool", "Fern", "Brown")
         assert (lamp["title"], lamp["text.brand"], lamp["price"]) == ("Lamp", "Lumen", "9 EUR")
         assert lamp["text.caption"] == "Bright" and "text.caption" not in stool
+
+
+def test_a_tar_lies_in_its_folder_for_its_pictures(tmp_path: Path) -> None:
+    tree, _ = recipe_tree(tar(tmp_path / "00000.tar", SHARD))
+    assert tree["catalog"]["feeds"][0]["pictures"] == "."  # their addresses begin with `00000.tar::`
 
 
 def test_img2dataset(tmp_path: Path) -> None:

@@ -130,5 +130,5 @@ def recipe_tree(feed: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 def _pictures(feed: Path) -> str:
     """An archive that is named like the feed, else the feed's folder."""
     stem = feed.name.split(".")[0]
-    archive = next((name for name in (f"{stem}.zip", f"{stem}.tar") if (feed.parent / name).exists()), ".")
-    return feed.name if feed.is_dir() else archive
+    archives = (name for name in (f"{stem}.zip", f"{stem}.tar") if name != feed.name and (feed.parent / name).exists())
+    return feed.name if feed.is_dir() else next(archives, ".")
