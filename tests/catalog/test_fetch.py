@@ -451,7 +451,7 @@ def test_the_data_saver_stops_before_it_starts(shop, web):
     assert len(web.asked) == 24
     shop.run(urls[:100], most_bytes=1_100_000, **allow)
     said = shop.console.export_text()
-    assert "100 pictures at 1 hosts to fetch; 0 are here" in said
+    assert "100 pictures at one host to fetch; 0 are here" in said
     assert "about 1.0 MB to download, by 24 pictures of 100 (fetch.most_bytes: 1.1 MB)" in said
 
 

@@ -69,7 +69,7 @@ def test_without_a_fetch_section_nothing_is_downloaded_and_that_is_said_once(wor
     assert index["state"].to_list() == ["absent"] * 3 + ["present", "absent"]
     assert set(index["reason"]) == {"a web address; add `fetch: {}` to the recipe to download it", None}
     said = work.console.export_text()
-    assert said.count("note: 4 pictures at 1 hosts are web addresses, and nothing is downloaded unasked; add") == 1
+    assert said.count("note: 4 pictures at one host are web addresses, and nothing is downloaded unasked; add") == 1
     assert "none of the" not in said
 
 

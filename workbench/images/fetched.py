@@ -56,5 +56,6 @@ def say_waiting(names: Iterable[str]) -> str:
     """What would be downloaded if the recipe said so, for the user; "" if nothing would."""
     urls = set(names)
     hosts = {urlsplit(url).netloc for url in urls}
-    many = f"{len(urls):,} pictures at {len(hosts):,} hosts are web addresses, and nothing is downloaded unasked"
+    at = f"{len(hosts):,} hosts" if len(hosts) > 1 else "one host"
+    many = f"{len(urls):,} pictures at {at} are web addresses, and nothing is downloaded unasked"
     return f"{many}; add `fetch: {{}}` to the recipe to download them" if urls else ""

@@ -130,7 +130,9 @@ class _Downloads:
         """Download. Ctrl-C and SIGTERM meet this thread as it waits, and never a step of the event loop."""
         if not urls:
             return
-        self._say(f"{len(urls):,} pictures at {len(_by_host(urls)):,} hosts to fetch; {of - len(urls):,} are here")
+        hosts = len(_by_host(urls))
+        at = f"{hosts:,} hosts" if hosts > 1 else "one host"
+        self._say(f"{len(urls):,} pictures at {at} to fetch; {of - len(urls):,} are here")
         if self._portal is None:
             self._portal = self._exits.enter_context(start_blocking_portal())
             self._portal.call(self._set_up)
@@ -197,7 +199,7 @@ class _Downloads:
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed, received, without = task.speed or 0, _size(task.fields["received"]), task.fields["without"]
-        return Text(f"{speed:,.0f} pictures/s, {received}" + (f", {without:,} not to be had" if without else ""))
+        return Text(f"{speed:,.0f} pictures/s, {received}" + (f", {without:,} failed" if without else ""))
 
 
 def _size(size: float) -> str:
