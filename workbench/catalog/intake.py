@@ -19,7 +19,7 @@ from workbench.catalog.dialects.dialect import Products
 from workbench.catalog.drops import described, dropped, unread
 from workbench.catalog.listings import PICTURES, Listings
 from workbench.catalog.seen import Seen
-from workbench.catalog.write import RowGroups
+from workbench.catalog.write import RowGroups, compact
 from workbench.errors import DataError
 
 Columns = Mapping[str, type[pl.DataType]]
@@ -128,7 +128,7 @@ class Intake:
         self._items.add(items)
         self._pictures.add(pictures.select(*PICTURES))
         self._sources.add(_sources(kept, joined, feed.number))
-        self._drops.append(drops.sort("file", "line", maintain_order=True))
+        self._drops.append(compact(drops.sort("file", "line", maintain_order=True)))
         self._mended += [(feed.number, products.file, row.line, row.reason, row.detail) for row in products.mended]
         self._changes.include(listings.changes)
         self.position += products.cells.height

@@ -76,6 +76,10 @@ def to_listings(
         if name == "title" or name.startswith(("text.", "label.")):
             done[name] = _text(raw[name].alias(name), recurring.get(name), clean, changes, position, done["id"])
     done["price"], done["currency"] = read_prices(raw["price"])
+    unread = (done["price"].is_null() & (raw["price"].str.strip_chars() != "")).arg_true()
+    if len(unread):
+        lost = Changed.of(unread, raw["price"].gather(unread), nothing.gather(unread))
+        changes.add("unread_price", len(unread), examples("price", lost, position, done["id"]))
     pictures = _pictures(cells, columns)
     main = pictures.filter(pl.col("order") == 0)
     done["picture"] = nothing.clone().scatter(main["row"], main["name"])

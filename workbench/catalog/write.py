@@ -47,5 +47,10 @@ class RowGroups:
         self._writer.write_table(_arrow(rows).combine_chunks(), row_group_size=GROUP)
 
 
+def compact(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in memory of their own: a few rows filtered out of many keep all of these alive otherwise."""
+    return pl.DataFrame(pl.from_arrow(_arrow(rows)))
+
+
 def _arrow(rows: pl.DataFrame):  # type: ignore[no-untyped-def]  # pyarrow has no types
     return rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())

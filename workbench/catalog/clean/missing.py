@@ -30,15 +30,15 @@ FURTHER: Mapping[Kind, tuple[str, ...]] = {
     "group": ("na",),
     "code": ("na", "0", "does not apply", "no code", "no barcode", "no gtin"),
 }
-_DUMMY = r"^[Ll](?:orem ipsum|OREM IPSUM)"
+_DUMMIES = ("Lorem ipsum", "lorem ipsum", "LOREM IPSUM")  # what a text begins with
 
 
 def found_missing(cells: pl.Series, kind: Kind, clean: Clean) -> pl.Series:
     """Mask of the cells that hold a placeholder of such a column; never null. Case is ignored."""
-    words = {*EVERYWHERE, *FURTHER[kind], *(word.casefold() for word in clean.also_missing)}
-    words -= {word.casefold() for word in clean.never_missing}
-    longest = max((len(word.encode()) for word in words), default=0)
-    short = (cells.str.len_bytes() <= longest + 4).fill_null(False).arg_true()  # İ is longer than i
-    said = cells.gather(short).str.to_lowercase().is_in(sorted(words))
-    mask = pl.repeat(False, len(cells), dtype=pl.Boolean, eager=True).scatter(short.filter(said), True)
-    return mask | cells.str.contains(_DUMMY).fill_null(False) if kind in ("title", "text") else mask
+    words = {*EVERYWHERE, *FURTHER[kind], *(word.lower() for word in clean.also_missing)}
+    words -= {word.lower() for word in clean.never_missing}
+    said = cells.str.contains(f"(?i)^(?:{'|'.join(map(pl.escape_regex, sorted(words)))})$")
+    if kind in ("title", "text"):
+        for dummy in _DUMMIES:
+            said |= cells.str.starts_with(dummy)
+    return said.fill_null(False)

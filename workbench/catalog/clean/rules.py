@@ -148,7 +148,8 @@ def examples(column: str, changed: Changed, position: int, ids: pl.Series) -> li
 
 def _near_change(before: str | None, after: str | None) -> tuple[str | None, str | None]:
     """Long texts as what surrounds their first difference."""
-    same = next((at for at, (a, b) in enumerate(zip(before or "", after or "", strict=False)) if a != b), 0)
+    old, new = before or "", after or ""
+    same = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     start = max(0, same - 60)
 
     def cut(text: str | None) -> str | None:
