@@ -13,7 +13,7 @@ setup: .venv/stamp  ## make .venv with everything the other targets need
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("mlim needs Python 3.11 or later, found %d.%d; name another one: make PYTHON=..." % v)'
 	@echo "setting up .venv (torch is large: this takes some minutes) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,test,dev]"
 	@touch $@
 
 demo: setup  ## the sample catalog through every stage, to a report

@@ -5,7 +5,6 @@ from __future__ import annotations
 import polars as pl
 
 from workbench.catalog.dialects.language import language
-from workbench.errors import RecipeError
 
 _NAMES = {
     **{"english": "en", "anglais": "en", "englisch": "en", "german": "de", "deutsch": "de", "allemand": "de"},
@@ -43,14 +42,9 @@ def told_languages(cells: pl.Series) -> pl.Series:
 
 
 def language_of(texts: pl.Series) -> pl.Series:
-    """The language that each text seems to be in, as ISO 639-1; null for one too short to tell.
+    """The language that each text seems to be in, as ISO 639-1; null for one too short to tell."""
+    from py3langid.langid import classify  # reads its model: a second
 
-    Raises RecipeError where py3langid isn't installed.
-    """
-    try:
-        from py3langid.langid import classify
-    except ImportError:
-        raise RecipeError("catalog.clean.languages needs py3langid: pip install mlim[languages]") from None
     distinct = texts.drop_nulls().unique()
     distinct = distinct.filter(distinct.str.count_matches(r"\p{L}") >= _LEAST)
     codes = [classify(text)[0] for text in distinct]

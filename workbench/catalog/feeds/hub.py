@@ -30,10 +30,8 @@ def read_dataset(dataset: str, limit: int | None = None) -> Iterator[Table]:
 
 def _load(dataset: str) -> tuple[Path, list[tuple[str, Path]]]:
     """(home of the cache, each Arrow file with its split)."""
-    try:
-        import datasets
-    except ImportError:
-        raise DataError(f"{dataset}: reading a data set by name needs `pip install mlim[datasets]`") from None
+    import datasets
+
     name, _, split = dataset.partition(":")
     if "[" in split:
         raise DataError(f"{dataset}: {split!r} is no split; give the name of one, such as {name}:train")
