@@ -60,7 +60,7 @@ GOOGLE = Dialect(
     },
     words={
         "picture": ("image link", "image[#].url", "image url"),
-        "pictures": ("additional image link", "additional image link #", "additional image url"),
+        "pictures": ("additional image link*", "additional image url*"),
         "label.category": ("google product category", "fb product category"),
         "text.features": ("product highlight",),
     },

@@ -47,8 +47,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("link do zdjęcia", "画像", "画像url", "商品画像", "商品画像url", "画像#", "thumbnail"),
     ),
     "pictures": (
-        *("additional image link", "additional image links", "additional image link #", "additional images"),
-        *("additional image url", "additional image urls", "additional image #", "other images", "other image"),
+        *("additional image link*", "additional image #", "additional images"),
+        *("additional image url*", "other images", "other image"),
         *("other image url #", "extra images", "more images", "gallery", "gallery images", "image gallery"),
         *("images", "pictures", "photos", "image[#].url", "image[#]", "images[#].url", "images[#]", "image #"),
         *("image url #", "image # url", "images #", "picture #", "photo #", "img #", "image link #"),
@@ -172,9 +172,15 @@ def pattern(word: str) -> re.Pattern[str]:
 
 def matching(words: Iterable[str], header: Sequence[str]) -> list[str]:
     """The header words that match, in the order of `words`; those of one word with numbers in them by their numbers."""
+    spelled: dict[str, list[str]] = {}
+    for word in header:
+        spelled.setdefault(folded(word), []).append(word)
     found: dict[str, None] = {}
     for word in words:
-        hits = [h for h in header if pattern(word).fullmatch(folded(h))]
+        hits = spelled.get(folded(word), [])
+        if "#" in word or "*" in word:
+            alike = {key for key in spelled if pattern(word).fullmatch(key)}
+            hits = [h for h in header if folded(h) in alike]
         found.update(dict.fromkeys(sorted(hits, key=_numbers) if "#" in word else hits))
     return list(found)
 
