@@ -213,8 +213,8 @@ def test_bytes_that_are_all_there_are_not_read(tmp_path: Path, monkeypatch: pyte
     read: list[str] = []
     original = pq.ParquetFile.iter_batches
 
-    def iter_batches(self: Any, size: int, groups: list[int], columns: list[str], **rest: Any) -> Iterator[Any]:
-        read.extend(columns)
+    def iter_batches(self: Any, size: int, groups: list[int], columns: Any = None, **rest: Any) -> Iterator[Any]:
+        read.extend(columns or [])
         return original(self, size, groups, columns, **rest)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)

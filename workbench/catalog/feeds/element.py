@@ -33,11 +33,11 @@ _HTML = {
 _VALUES = ("href", "url", "src", "value")  # attributes that say what an empty element means
 
 
-@dataclass
+@dataclass(slots=True)
 class Element:
     name: str
     attributes: dict[str, str]
-    line: int
+    line: int = 0  # of a row, from 1
     parts: list[str | Element] = field(default_factory=list)
 
     @property
@@ -91,8 +91,10 @@ def cells_of(row: Element, google: Iterable[str]) -> dict[str, str]:
 def _words(row: Element, google: set[str]) -> Iterator[tuple[str, str]]:
     yield from ((name, text) for name, text in row.attributes.items() if not name.startswith("xmlns"))
     for child in row.children:
-        prefix, colon, local = child.name.rpartition(":")
-        word = f"g:{local}" if prefix in google and colon else child.name
+        word = _word(child, google)
+        if not child.attributes and len(child.parts) == 1 and isinstance(text := child.parts[0], str):  # nearly all
+            yield word, text.strip()
+            continue
         attributes = {name: text for name, text in child.attributes.items() if not name.startswith(("xmlns", "xml:"))}
         if name := attributes.pop("name", ""):
             word = f"{word}.{name}"
@@ -101,6 +103,11 @@ def _words(row: Element, google: set[str]) -> Iterator[tuple[str, str]]:
             value = next((attributes.pop(name) for name in _VALUES if name in attributes), "")
         yield word, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         yield from ((f"{word}.{name}", text) for name, text in attributes.items())
+
+
+def _word(element: Element, google: set[str]) -> str:
+    prefix, colon, local = element.name.rpartition(":")
+    return f"g:{local}" if colon and prefix in google else element.name
 
 
 def _value(element: Element, google: set[str]) -> str | list[object] | dict[str, object]:
@@ -113,8 +120,7 @@ def _value(element: Element, google: set[str]) -> str | list[object] | dict[str,
     found: dict[str, list[object]] = {}
     for child in children:
         value = _value(child, google) or next((child.attributes[n] for n in _VALUES if n in child.attributes), "")
-        prefix, colon, local = child.name.rpartition(":")
-        found.setdefault(f"g:{local}" if prefix in google and colon else child.name, []).append(value)
+        found.setdefault(_word(child, google), []).append(value)
     if len(found) == 1:
         (values,) = found.values()
         return values if len(values) > 1 or not isinstance(values[0], str) else values[0]

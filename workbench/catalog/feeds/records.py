@@ -66,13 +66,14 @@ class _Parser:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._tags.append(name)
-        self.google |= {key[6:] for key, uri in attributes.items() if key.startswith("xmlns:") and uri == GOOGLE}
+        if attributes:
+            self.google |= {key[6:] for key, uri in attributes.items() if key.startswith("xmlns:") and uri == GOOGLE}
         if len(self._tags) > MOST_DEPTH:
             raise _Broken(f"elements more than {MOST_DEPTH} deep")
         if self._open:
             if name == self.path[-1] and len(self._open) == 1:
                 raise _Broken(f"<{name}> begins before the one before it has ended")
-            element = Element(name, attributes, self.line)
+            element = Element(name, attributes)
             self._open[-1].parts.append(element)
             self._open.append(element)
         elif tuple(self._tags) == self.path:
