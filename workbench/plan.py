@@ -93,6 +93,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
 def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     """Every stage of the recipe in order, not built yet: building one digests its source files."""
     from workbench.catalog import ingest, split
+    from workbench.catalog.duplicates import stage as duplicates
     from workbench.catalog.fetch import fetch
     from workbench.images import build as images
     from workbench.report import build as report
@@ -107,7 +108,8 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         stages["fetch"] = lambda: fetch.stage(web, recipe.images)
     stages |= {
         "images": lambda: images.stage(recipe.images, recipe.catalog, sources.of(".pictures"), bool(recipe.fetch)),
-        "split": lambda: split.stage(recipe.catalog.split),
+        "duplicates": lambda: duplicates.stage(recipe.duplicates),
+        "split": lambda: split.stage(recipe.catalog.split, recipe.duplicates),
         "tokens": lambda: tokens.stage(recipe.tokens, sources.of("tokens.tokenizer")),
         "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, sources.of("model.bert")),
     }

@@ -60,6 +60,7 @@ def recipe_of(folder: Path, split: tuple[float, float, float] = (0.5, 0.1, 0.4),
 def make(recipe: Recipe) -> dict[str, Artifact]:
     """Every stage of the recipe up to its report."""
     from workbench.catalog import ingest, split
+    from workbench.catalog.duplicates import stage as duplicates
     from workbench.images import build as images
     from workbench.report import build as report
     from workbench.report import probes
@@ -69,7 +70,8 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
     stages = [
         ingest.stage(recipe.catalog, {}),
         images.stage(recipe.images, recipe.catalog, {}),
-        split.stage(recipe.catalog.split),
+        duplicates.stage(recipe.duplicates),
+        split.stage(recipe.catalog.split, recipe.duplicates),
         tokens.stage(recipe.tokens, {}),
         pretrain.stage(recipe.model, recipe.pretrain, {}),
         probes.stage(recipe.report, {}),

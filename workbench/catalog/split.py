@@ -1,31 +1,36 @@
-"""The Split stage: each listing's part, so that listings which belong together never lie in two.
+"""The Split stage: each listing's part, so that listings which are kin never lie in two.
 
-split.parquet    row, part (train | valid | test | null), component (its smallest row), reason (why part is null)
-summary.json     counts
+    split.parquet      row, part (train | valid | test | null), component (its smallest row), reason (why part is null)
+    certificate.json   how many pairs of kin could cross the split, that none does, and of what this was made
+    summary.json       counts
+
+Kin are listings of one product group, with one GTIN, or alike (see the Duplicates stage). A component is all that is
+connected by kinship; it lies in one part as a whole.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import blake2b
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact
 from workbench.catalog.ingest import read_items
-from workbench.recipe.schema import Split
+from workbench.catalog.parts import Part, part_of
+from workbench.recipe.schema import Duplicates, Split
 
-Part = Literal["train", "valid", "test"]
+__all__ = ("Part", "part_of", "read_listings", "stage")
+LARGE = 0.2  # share of the listings in one component that is worth a warning
 
 
-def stage(split: Split) -> Stage:
-    """The stage; it reads no file of its own."""
-    section = {"catalog": {"split": split.model_dump(mode="json")}}
-    return Stage("split", 1, section, lambda work: _run(work, split), ("ingest",))
+def stage(split: Split, duplicates: Duplicates) -> Stage:
+    """The stage; it reads no file of its own. What kinds of kin join is a choice of `duplicates`."""
+    actions = duplicates.model_dump(mode="json")
+    section = {"catalog": {"split": split.model_dump(mode="json")}, "duplicates": actions}
+    return Stage("split", 2, section, lambda work: _run(work, split, actions), ("ingest", "images", "duplicates"))
 
 
 def read_listings(inputs: Mapping[str, Artifact]) -> pl.DataFrame:
@@ -34,40 +39,58 @@ def read_listings(inputs: Mapping[str, Artifact]) -> pl.DataFrame:
     return read_items(inputs["ingest"].folder).hstack(parts)
 
 
-def part_of(group: str, split: Split) -> Part:
-    """The part of a group: a hash of seed and name gives a point in [0, 1), the shares cut that line in order."""
-    digest = blake2b(f"{split.seed}\0{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    point = (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits: exact as a float, so never rounded up to 1
-    if point < split.train:
-        return "train"
-    # Against what is left for test, not train + valid: three shares may miss 1 by their rounding.
-    return "test" if point >= 1 - split.test else "valid"
+def _run(work: Work, split: Split, actions: Mapping[str, str]) -> dict[str, Any]:
+    from workbench.catalog.certificate import certificate
+    from workbench.catalog.kinship import Kinship
+    from workbench.catalog.parts import place
 
-
-def _run(work: Work, split: Split) -> dict[str, Any]:
-    items = read_items(work.inputs["ingest"].folder).select("row", "group")
-    groups = items["group"].unique(maintain_order=True)
-    parts = pl.DataFrame({"group": groups, "part": [part_of(group, split) for group in groups]})
-    placed = items.join(parts, on="group", how="left", maintain_order="left")
-    table = placed.select(
-        "row", "part", pl.col("row").min().over("group").alias("component"), pl.lit(None, pl.String).alias("reason")
-    )
-    _write(work.folder, table)
+    items = read_items(work.inputs["ingest"].folder)
+    kinship = Kinship(items, work.inputs["duplicates"], actions)
+    table, told = place(items, kinship, split)
+    table.write_parquet(work.folder / "split.parquet")
+    found = certificate(work.inputs, items, kinship, table, split) | told
+    (work.folder / "certificate.json").write_text(json.dumps(found, indent=1, ensure_ascii=False))
+    for warning in _warnings(found, kinship):
+        work.console.print(f"[yellow]warning:[/] {warning}", markup=True)
+    listings = items.select("group").hstack(table)
+    parts = listings.filter(pl.col("part").is_not_null()).group_by("group").agg(pl.col("part").unique())
     summary = {
-        "listings_by_part": _counts(table["part"]),
-        "groups_by_part": _counts(parts["part"]),
-        "groups_in_two_parts": placed.group_by("group")
-        .agg(pl.col("part").n_unique())
-        .filter(pl.col("part") > 1)
-        .height,
+        "listings_by_part": found["parts"],
+        "groups_by_part": _counts(parts.explode("part")["part"]),
+        "groups_in_two_parts": parts.filter(pl.col("part").list.len() > 1).height,
+        "left_out": found["left_out"],
+        "components": found["components"],
+        "largest": found["largest"],
+        "could_cross": found["could_cross"],
+        "cross": found["cross"],
     }
     (work.folder / "summary.json").write_text(json.dumps(summary, indent=1))
     return summary
 
 
+def _warnings(found: Mapping[str, Any], kinship: Any) -> list[str]:
+    warnings = []
+    if found["largest"] > LARGE * found["listings"] and found["largest"] > 1:
+        joined = ", ".join(f"{n} pairs of {kind}" for kind, n in kinship.of_largest().items())
+        warnings.append(
+            f"one component holds {found['largest']} of {found['listings']} listings and lies in one part as a whole; "
+            f"it is joined by {joined}. Give catalog.feeds.columns.group or code the right column, or set a kind of "
+            "duplicates to ignore"
+        )
+    off = {part: found["shares"][part]["found"] - found["shares"][part]["wanted"] for part in found["shares"]}
+    part, worst = max(off.items(), key=lambda pair: abs(pair[1]))
+    if abs(worst) > 0.07 and found["components"] >= 100 and not found["given"]:
+        warnings.append(
+            f"{part} has {worst:+.1%} of the listings more than its share: components are few or large; "
+            "another catalog.split.seed splits otherwise"
+        )
+    if found["given"].get("leaks"):
+        warnings.append(
+            f"the feed's own split leaks: {found['given']['leaks']} components of kin lie in two of its parts; "
+            f"catalog.split.conflict: {found['given']['conflict']}"
+        )
+    return warnings
+
+
 def _counts(values: pl.Series) -> dict[str, int]:
     return dict(sorted(values.drop_nulls().value_counts().iter_rows()))
-
-
-def _write(folder: Path, table: pl.DataFrame) -> None:
-    table.rechunk().write_parquet(folder / "split.parquet")

@@ -68,12 +68,22 @@ class Feed(Section):
 
 
 class Split(Section):
-    """Shares of the product groups in each part; a group goes to one part by a hash of its name and the seed."""
+    """Shares of the parts. What is kin (a product group, a GTIN, duplicates) goes to one part as a whole, by a hash of
+    its name and the seed; a component of more than 50 listings and 1% of the catalog is put where most is lacking."""
 
     train: Share = Field(0.65, description="share of groups to learn from")
     valid: Share = Field(0.10, description="share of groups to watch and choose by")
     test: Share = Field(0.25, description="share of groups that only the report's figures come from")
     seed: Seed = Field(0, description="another seed, another split")
+    stratify: str | None = Field(None, description="name of a label: the shares hold within each of its classes")
+    given: Literal["honour", "ignore"] = Field(
+        "honour", description="a split of the feed's own (`columns.split`): its listings keep their parts, or not"
+    )
+    conflict: Literal["drop", "fail", "report"] = Field(
+        "drop",
+        description="where kin lie in two given parts. drop: test keeps its listings, then valid, and those of the other "
+        "parts are left out; fail: an error; report: all stay, and the certificate counts the leaks",
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Split:
@@ -154,6 +164,28 @@ class Fetch(Section):
             if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?", host, re.ASCII):
                 raise ValueError(f"allow_hosts: expected HOST or HOST:PORT such as cdn.intern:8080, found {host!r}")
         return self
+
+
+Kinship = Literal["keep one", "join", "ignore"]
+
+
+class Duplicates(Section):
+    """What to do with listings that are alike but not of one product group (those are its variants: all are kept).
+
+    keep one: the most complete stays, the others are left out of the split; join: they go to one part together.
+    """
+
+    same_listing: Kinship = Field("keep one", description="the same text and the same picture (or neither has one)")
+    near_listing: Kinship = Field("keep one", description="alike in text and picture (or in text; neither has a picture)")
+    same_text: Kinship = Field("join", description="the same text alone")
+    near_text: Kinship = Field("join", description="texts that differ in word order or a few words, not in a number")
+    same_picture: Kinship = Field("join", description="a picture of the same bytes alone")
+    near_picture: Kinship = Field(
+        "join", description="a picture in another size, compression or brightness, or with its edges cut off, alone"
+    )
+    placeholders: bool = Field(
+        True, description="one picture on many unrelated products counts as none, and makes no kin"
+    )
 
 
 class Images(Section):
@@ -388,6 +420,7 @@ class Recipe(Section):
     catalog: Catalog = Field(description="the feeds and the split")
     fetch: Fetch | None = Field(None, description="download pictures by web address; absent: none is downloaded")
     images: Images = Field(Images(), description="how pictures are stored")
+    duplicates: Duplicates = Field(Duplicates(), description="what to do with listings that are alike")
     tokens: Tokens = Field(Tokens(), description="how texts become token ids")
     model: Model = Field(Model(), description="the network")
     pretrain: Pretrain = Field(Pretrain(), description="pre-training")

@@ -24,4 +24,4 @@ def stage(classify: Classify, digests: Mapping[str, str]) -> Stage:
         return run_classify(work, classify)
 
     section = {"finetune": {"classify": classify.model_dump(mode="json")}}
-    return Stage("classify", 1, section, run, ("ingest", "images", "split", "tokens", "pretrain"), dict(digests))
+    return Stage("classify", 1, section, run, ("ingest", "images", "duplicates", "split", "tokens", "pretrain"), dict(digests))

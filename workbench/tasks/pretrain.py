@@ -19,7 +19,7 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
             "model": model.model_dump(mode="json", exclude={"bert"}),
             "pretrain": pretrain.model_dump(mode="json"),
         },
-        needs=("ingest", "images", "split", "tokens"),
+        needs=("ingest", "images", "duplicates", "split", "tokens"),
         sources=dict(digests),
         run=lambda work: _run(work, model, pretrain),
     )

@@ -1,0 +1,81 @@
+"""What the Duplicates stage does: pictures first, since placeholders make no kin; then pairs; then clusters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact
+from workbench.catalog.codes import valid_codes
+from workbench.catalog.duplicates.clusters import Ints, cluster
+from workbench.catalog.duplicates.kin import kin
+from workbench.catalog.duplicates.looks import Looks
+from workbench.catalog.duplicates.placeholders import placeholders
+from workbench.catalog.duplicates.stage import KINDS
+from workbench.catalog.duplicates.texts import Texts
+from workbench.catalog.ingest import read_items
+from workbench.recipe.schema import Duplicates
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Which listings of a catalog are alike."""
+
+    pairs: pl.DataFrame  # as in pairs.parquet
+    states: pl.DataFrame  # as in pictures.parquet
+    looks: Looks
+    rank: Ints  # (N,) how complete a listing is: first whether it has a picture, then the length of its text
+
+
+def alike(
+    items: pl.DataFrame, index: Path, duplicates: Duplicates, earlier: Artifact | None = None, seed: int = 0
+) -> Alike:
+    """Pictures first, since placeholders make no kin, then pairs. Another seed searches by other hashes."""
+    words = [name for name in items.columns if name.startswith("text.")]
+    whole = items.select(pl.concat_str("title", *words, separator=" ", ignore_nulls=True).alias("whole"))["whole"]
+    whole = whole.set(whole == "", None)
+    texts = Texts(items["title"], whole, seed)
+    looks = Looks(index, earlier, seed)
+    blank = pl.DataFrame(schema={"look": pl.UInt32, "listings": pl.UInt32, "groups": pl.UInt32})
+    if duplicates.placeholders:
+        labels = items.select(name for name in items.columns if name.startswith("label."))
+        blank = placeholders(looks.shown, texts, items["group"], labels)
+    shown = looks.without(blank)
+    facts = pl.DataFrame(
+        {"row": items["row"], "group": items["group"], "code": valid_codes(items["code"]), "text": whole}
+    )
+    has_picture = np.isin(np.arange(len(items)), shown["row"].to_numpy())
+    length = whole.str.len_chars().fill_null(0).to_numpy().astype(np.int64)
+    pairs = kin(facts, texts, shown, looks.near)
+    return Alike(pairs, looks.states(blank), looks, (has_picture.astype(np.int64) << 40) | length)
+
+
+def find(work: Work, duplicates: Duplicates) -> Mapping[str, Any]:
+    """Fill `work.folder`; returns the summary."""
+    items = read_items(work.inputs["ingest"].folder)
+    found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier)
+    actions = {kind: getattr(duplicates, kind.replace(" ", "_")) for kind in KINDS}
+    clusters = cluster(found.pairs, actions, found.rank)
+    for name, table in (
+        ("pairs", found.pairs),
+        ("clusters", clusters),
+        ("pictures", found.states),
+        ("signatures", found.looks.compared),
+    ):
+        table.rechunk().write_parquet(work.folder / f"{name}.parquet")
+    summary = {
+        "pairs": {kind: int((found.pairs["kind"] == kind).sum()) for kind in KINDS},
+        "left_out": int((~clusters["keep"]).sum()),
+        "pictures": dict(sorted(found.states["state"].value_counts().iter_rows())),
+        "distinct_pictures": found.looks.count,
+        "compared_pictures": found.looks.compared.height,
+    }
+    (work.folder / "summary.json").write_text(json.dumps(summary, indent=1))
+    return summary
