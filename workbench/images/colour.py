@@ -1,4 +1,4 @@
-"""Any mode of Pillow -> RGB, transparent pixels laid on the background."""
+"""Any mode of Pillow -> RGB or grey, transparent pixels laid on the background."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 
-def to_rgb(image: Image.Image, background: str) -> Image.Image:
-    """The picture in RGB; one that is RGB already is returned itself. Pixel by pixel, so that bands may come alone
-    (but of mode F, whose range counts)."""
+def plain(image: Image.Image, background: str) -> Image.Image:
+    """The picture in RGB or, if it has no colours, L, whose shrinking takes a third; one that is either is returned
+    itself. Pixel by pixel, so that bands may come alone (but of mode F, whose range counts)."""
     if image.mode.startswith("I"):  # 16 bits a pixel, in one of Pillow's orders
         depth = np.asarray(image.convert("I"))
-        return Image.fromarray((depth.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((depth.clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == "F":
         light = np.nan_to_num(np.asarray(image)) * (1 if image.getextrema()[1] > 1 else 255)  # type: ignore[operator]
-        return Image.fromarray(light.clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(light.clip(0, 255).astype(np.uint8))
     if image.mode in ("CMYK", "LAB"):
         return _by_profile(image)
     if image.has_transparency_data:
@@ -27,7 +27,9 @@ def to_rgb(image: Image.Image, background: str) -> Image.Image:
             under.paste(rgba, mask=rgba)
             return under
         image = rgba
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode in ("RGB", "L"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _by_profile(image: Image.Image) -> Image.Image:

@@ -18,14 +18,14 @@ class Look(NamedTuple):
     thumb: bytes  # SIDE x SIDE greys, row by row: the picture stretched, each pixel the mean of its area
 
 
-def look(rgb: Image.Image) -> Look:
+def look(image: Image.Image) -> Look:
     """The look of a picture of any size, in 0.2 ms.
 
     The hash is pHash as `imagehash.phash` has it: the grey picture stretched to 32x32 (Lanczos), its discrete cosine
     transform (type II), and whether each of the 8x8 lowest frequencies is above their median. In whole numbers, which
     every machine adds alike: of a flat picture rounding alone would make the bits.
     """
-    grey = rgb.convert("L")
+    grey = image.convert("L")
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0), np.int64)
     low = _cosines() @ small @ _cosines().T
     bits = (low > np.median(low)).ravel()

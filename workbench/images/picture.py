@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, PngImagePlugin, _imaging
 
 from workbench.images import png
-from workbench.images.colour import to_rgb
+from workbench.images.colour import plain
 from workbench.images.kinds import NoPicture, is_cut, kind_of
 from workbench.images.phash import SIDE, Look, look
 from workbench.images.room import Room
@@ -177,20 +177,20 @@ def _fit(
     image: ImageFile.ImageFile, bands: Iterator[Image.Image], shape: _Shape, stored: tuple[int, int], images: Images
 ) -> Square:
     (width, height), (fx, fy) = shape.size, shape.factors
-    small = Image.new("RGB", (-(-width // fx), -(-height // fy)))
-    top = 0
+    small, top = None, 0
     for band in bands:
-        reduced = to_rgb(band, images.background).reduce(shape.factors)
+        reduced = plain(band, images.background).reduce(shape.factors)
+        small = small or Image.new(reduced.mode, (-(-width // fx), -(-height // fy)))
         small.paste(reduced, (0, top))
         top += reduced.height
+    assert small is not None
     turn = _turn(image)
     fitted = turn(small.resize(shape.inner, Image.Resampling.LANCZOS, box=(0, 0, width / fx, height / fy)))
     seen = fitted if min(fitted.size) >= SIDE else turn(small)
     side, found = max(fitted.size), look(seen)
     square = Image.new("RGB", (side, side), images.background)
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
-    flat = len(set(found.thumb)) == 1 and all(low == high for low, high in fitted.getextrema())  # type: ignore[misc]
-    return Square(square, *stored, found, flat)
+    return Square(square, *stored, found, flat=fitted.getcolors(1) is not None)
 
 
 def _turn(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
