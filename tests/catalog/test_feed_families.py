@@ -133,6 +133,8 @@ def test_xml_is_read_in_bounded_parts(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(tables) == 2 and joined(tables).cells["i"].to_list() == [str(i) for i in range(21_000)]
     assert joined(tables).lines.to_list() == list(range(2, 21_002))
     assert read_feed(path, limit=3).cells["i"].to_list() == ["0", "1", "2"]
+    nuls = write(tmp_path, "nuls.xml", b"<a><b><i>1</i></b>" + bytes(2**18) + b"<b><i>2</i></b></a>")
+    assert read_feed(nuls).cells["i"].to_list() == ["1", "2"]
     monkeypatch.setattr(records, "MOST_BYTES", 2**18)
     huge = write(tmp_path, "huge.xml", f"<a><b><i>1</i></b><b><i>{'x' * 2**20}</i></b></a>")
     with pytest.raises(DataError, match=r"huge\.xml: a row of more than"):
@@ -164,6 +166,15 @@ def test_a_workbook_is_its_largest_sheet_under_its_header_as_text(workbook: Path
     assert filled(table) == [row | {"Price": "20"}, row | {"Price": "19.9"}]
     assert table.cells.columns[4] == "Name (2)" and table.lines.to_list() == [5, 7]
     assert read_feed(workbook, limit=1).lines.to_list() == [5]
+
+
+def test_a_workbook_with_a_cell_far_out_is_refused(tmp_path: Path) -> None:
+    with pytest.importorskip("xlsxwriter").Workbook(tmp_path / "a.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "id")
+        sheet.write(1_048_575, 16_383, "x")
+    with pytest.raises(DataError, match=r"a\.xlsx: a cell lies far out at XFD1048576; delete it"):
+        read_feed(tmp_path / "a.xlsx")
 
 
 def features(**kinds: Any) -> dict[str, str]:

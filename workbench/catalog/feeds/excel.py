@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,10 @@ from workbench.errors import DataError
 
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 MOST_BYTES = 2**30  # unpacked; a workbook is read whole
+MOST_CELLS = 50_000_000
 HEADER_ROWS = 30  # the header is looked for in these
+
+_CORNER = re.compile(rb"(?<=:)\$?([A-Z]{1,3})\$?([0-9]{1,7})(?=\"/>)")  # of <dimension ref="A1:XFD1048576"/>
 
 
 def read_excel(path: Path, limit: int | None = None) -> Iterator[Table]:
@@ -47,9 +51,20 @@ def _header(rows: pl.DataFrame) -> int:
 
 
 def _check_size(path: Path) -> None:
+    """A workbook is read whole, and a sheet as the rectangle around its cells, be they two in its corners."""
     if not zipfile.is_zipfile(path):
-        return  # .xls is packed in no way
+        return  # .xls is packed in no way, and small
     with damaged(path, "a workbook"), zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
+        sheets = [member for member in archive.infolist() if member.filename.startswith("xl/worksheets/sheet")]
+        for sheet in sheets:
+            with archive.open(sheet) as file:
+                found = _CORNER.search(file.read(4096))
+            if found and _column(found[1]) * int(found[2]) > MOST_CELLS:
+                raise DataError(f"{path}: a cell lies far out at {found[0].decode()}; delete it, or save as CSV")
     if size > MOST_BYTES:
         raise DataError(f"{path}: unpacks to {size / 2**30:,.1f} GiB; save it as CSV, which is read a part at a time")
+
+
+def _column(letters: bytes) -> int:
+    return sum((letter - 64) * 26**place for place, letter in enumerate(reversed(letters)))

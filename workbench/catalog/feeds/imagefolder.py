@@ -104,13 +104,15 @@ def read_pictures(folder: Path, limit: int | None, reader_of: Callable[[Path], R
     The label is the folder a picture lies in, where all lie at one depth and in more than one folder.
     """
     zips = sorted(folder.rglob("*.zip"))
-    for path in zips:
-        yield from _metadata_within(folder, path, limit, reader_of)
+    left = limit
+    for table in (table for path in zips for table in _metadata_within(folder, path, left, reader_of)):
+        yield table
+        left = None if left is None else max(0, left - table.rows)
     names = sorted(_pictures(folder, zips), key=natural_key)
     labels = [PurePosixPath(name.replace("::", "/")).parent.name for name in names]
     told = len({name.replace("::", "/").count("/") for name in names}) == 1 and len(set(labels)) > 1
     told = told and not all(label.lower() in _SPLITS for label in labels)
-    names = names[:limit]
+    names = names[:left]
     for start in range(0, len(names), CHUNK_ROWS):
         part = names[start : start + CHUNK_ROWS]
         cells = pl.DataFrame({"id": [name.rpartition(".")[0] for name in part], "file_name": part})

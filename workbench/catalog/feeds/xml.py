@@ -79,7 +79,8 @@ def _blocks(path: Path, encoding: str) -> Callable[[], Iterator[str]]:
         codec = "utf-8-sig" if encoding == "UTF-8" else encoding
         with open_bytes(path) as file, io.TextIOWrapper(file, codec, errors="windows-1252") as text:
             while block := text.read(BLOCK):
-                yield block.translate(_FORBIDDEN)
+                if allowed := block.translate(_FORBIDDEN):
+                    yield allowed
 
     return blocks
 
