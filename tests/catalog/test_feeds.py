@@ -272,3 +272,12 @@ def test_tables_are_small_and_hold_every_row_once(tmp_path: Path) -> None:
 def test_header_words_that_would_be_patterns_of_columns(tmp_path: Path) -> None:
     table = read_feed(write(tmp_path, "a.csv", 'id,*,^.*$,(*)\n1,a,"[""b""]",c\n'))
     assert table.cells.to_dicts() == [{"id": "1", "(*)": "a", "(^.*$)": "b", "((*))": "c"}]
+
+
+def test_what_would_fill_memory_is_refused_or_given_in_parts(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the header has 20,000 words, at most 10,000"):
+        read_feed(write(tmp_path, "a.csv", ",".join(["a"] * 20_000) + "\n1\n"))
+    tables = list(open_feed(write(tmp_path, "b.jsonl", "".join(f'{{"k{i}": 1}}\n' for i in range(9_000)))))
+    assert sum(table.rows for table in tables) == 9_000 and len(tables) > 1
+    table = read_feed(write(tmp_path, "c.json", '[{"id": 1}, {}, ' + '{"a":' * 5000))
+    assert table.cells.rows() == [("1",)] and [row.reason for row in table.bad] == ["broken JSON"] * 2

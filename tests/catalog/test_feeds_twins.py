@@ -80,4 +80,4 @@ def outcome(parse: Callable[[Any], Any], line: Any) -> Any:
         value = parse(line)
     except (ValueError, RecursionError):
         return "broken"
-    return {key: cell_text(inner) for key, inner in value.items()} if isinstance(value, dict) else "broken"
+    return {key: cell_text(inner) for key, inner in value.items()} if value and isinstance(value, dict) else "broken"

@@ -17,7 +17,8 @@ from workbench.catalog.feeds.grammar import Grammar, find_grammar, told_delimite
 from workbench.catalog.feeds.header import Header, header
 from workbench.catalog.feeds.lines import BLOCK, Lines
 from workbench.catalog.feeds.rfc4180 import PATIENCE, Record, records, split_lines
-from workbench.catalog.feeds.table import CHUNK, BadRow, Table, excerpt, first_rows, joined, text_frame
+from workbench.catalog.feeds.table import CHUNK, MOST_COLUMNS, BadRow, Table, excerpt, first_rows, joined, text_frame
+from workbench.errors import DataError
 
 _STRETCH = 2**16  # bytes read one by one before blocks are tried again
 
@@ -58,6 +59,8 @@ def _parts(lines: Lines, words: Sequence[str]) -> Iterator[Callable[[], Table]]:
         more, final = next(source)
         data += grammar.regular(more)
     cells, line, size = first if first and not words else ([], 0, 0)
+    if len(cells) > MOST_COLUMNS:
+        raise DataError(f"{lines.path}: the header has {len(cells):,} words, at most {MOST_COLUMNS:,} make a table")
     form = _Form(grammar, header(words or cells))
     data, line, stretch = data[size:], line + bool(skipped), _STRETCH
     if not data.strip(b"\r\n"):

@@ -22,6 +22,7 @@ _BLANK = re.compile(r"[ \t\r\n,]*")
 _KEY = re.compile(r'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*')
 _OPENS = re.compile(r"\[[ \t\r\n]*\{")
 _NAMED = re.compile(rf'(?i)"({_WORDS.replace(" ", "|")})"\s{{0,99}}:\s{{0,99}}[\[{{]')
+_DEPTH = 6  # objects around a listing
 _HEAD = 2**20  # characters; an object that is larger holds listings
 
 
@@ -34,15 +35,15 @@ def read_document(path: Path, limit: int | None = None) -> Iterator[Table]:
     if _one_a_line(path):
         yield from read_jsonl(path, limit)
         return
-    found, lines = Listings(), Lines(path)
+    found, lines = Listings(path), Lines(path)
     for line, listing, fault in islice(_listings(_Cursor(lines)), limit):
         if listing is None:
             found.add_bad(line, "broken JSON", fault)
         else:
             found.add(line, listing)
         if found.rows == CHUNK:
-            yield found.table(f"JSON, {lines.encoding}")
-    yield found.table(f"JSON, {lines.encoding}")
+            yield from found.tables(f"JSON, {lines.encoding}")
+    yield from found.tables(f"JSON, {lines.encoding}")
 
 
 def _one_a_line(path: Path) -> bool:
@@ -152,25 +153,27 @@ def _list(cursor: _Cursor) -> Iterator[Found]:
     cursor.at += 1
     while cursor.next() != "]":
         line, value = cursor.line, cursor.value()
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield line, value, ""
         else:
-            yield line, None, f"no object in braces: {excerpt(json.dumps(value))}"
+            yield line, None, f"no object with keys: {excerpt(json.dumps(value))}"
     cursor.at += 1
 
 
-def _object(cursor: _Cursor, key: dict[str, str]) -> Iterator[Found]:
+def _object(cursor: _Cursor, key: dict[str, str], depth: int = 0) -> Iterator[Found]:
     """A listing, or an object of listings. Of the latter all values are taken, or those under a catalog's name."""
+    if depth > _DEPTH:
+        raise ValueError(f"no listing within {_DEPTH} objects")
     line, (value, end) = cursor.line, cursor.peek()
     named = _holds_catalog(value) if value else bool(_NAMED.search(cursor.text, cursor.at))
     if value is None or named or (value and all(_objects(inner) for inner in value.values())):
-        yield from _inside(cursor, every=not named)
+        yield from _inside(cursor, not named, depth + 1)
     else:
-        yield line, key | value, ""
+        yield (line, key | value, "") if value else (line, None, "an object without keys")
         cursor.at = end
 
 
-def _inside(cursor: _Cursor, every: bool) -> Iterator[Found]:
+def _inside(cursor: _Cursor, every: bool, depth: int) -> Iterator[Found]:
     cursor.at += 1
     while cursor.next() != "}":
         name = cursor.key()
@@ -178,7 +181,7 @@ def _inside(cursor: _Cursor, every: bool) -> Iterator[Found]:
         if taken and cursor.next() == "[" and cursor.sees(_OPENS):
             yield from _list(cursor)
         elif taken and cursor.next() == "{":
-            yield from _object(cursor, {"key": name})
+            yield from _object(cursor, {"key": name}, depth)
         else:
             cursor.value()
     cursor.at += 1

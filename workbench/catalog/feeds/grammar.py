@@ -10,7 +10,7 @@ from workbench.catalog.feeds.header import header
 from workbench.catalog.feeds.rfc4180 import Record, records, split_lines
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "~": "tilde"}
-_HEAD_ROWS = 200
+_HEAD_ROWS, _HEAD_LINES = 200, 400
 _SEP = re.compile(rb'"?sep=([^\w\s"\x80-\xff]|\t)"?[,;\t|]*(\r\n|\n|\r)')  # Excel's own first line
 
 
@@ -58,6 +58,7 @@ def find_grammar(head: bytes, final: bool, told: str | None = None) -> Grammar:
     Counting characters would be misled by texts and header words with commas in them.
     """
     lines = head.splitlines(keepends=True)
+    lines, final = lines[:_HEAD_LINES], final and len(lines) <= _HEAD_LINES
 
     def trial(place: int, grammar: Grammar) -> tuple[float, int, int, Grammar]:
         alike, width = _evenness(lines, final, grammar)

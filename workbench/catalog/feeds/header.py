@@ -67,12 +67,12 @@ def header(words: Sequence[str]) -> Header:
 
 def _distinct(words: Sequence[str]) -> tuple[str, ...]:
     names: dict[str, None] = {}
+    copies: dict[str, int] = {}
     for position, word in enumerate(words, 1):
-        word = word or f"column {position}"
-        name, copy = word, 1
+        name = word = word or f"column {position}"
         while name in names:
-            copy += 1
-            name = f"{word} ({copy})"
+            copies[word] = copies.get(word, 1) + 1
+            name = f"{word} ({copies[word]})"
         names[name] = None
     return tuple(names)
 

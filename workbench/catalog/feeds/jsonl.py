@@ -31,7 +31,7 @@ def read_jsonl(path: Path, limit: int | None = None) -> Iterator[Table]:
 
 
 def _tables(lines: Lines) -> Iterator[Table]:
-    found, before = Listings(), 0
+    found, before = Listings(lines.path), 0
     for block in lines:
         split = block.splitlines()
         if len(split) <= CHUNK and (listings := _all(block, split)) is not None:
@@ -40,10 +40,10 @@ def _tables(lines: Lines) -> Iterator[Table]:
             for number, line in enumerate(split, before + 1):
                 _add(found, number, line)
                 if found.rows == CHUNK:
-                    yield found.table(f"JSON lines, {lines.encoding}")
+                    yield from found.tables(f"JSON lines, {lines.encoding}")
         before += len(split)
         if found.rows:
-            yield found.table(f"JSON lines, {lines.encoding}")
+            yield from found.tables(f"JSON lines, {lines.encoding}")
 
 
 def _all(block: bytes, lines: list[bytes]) -> list[dict[str, Any]] | None:
@@ -54,7 +54,7 @@ def _all(block: bytes, lines: list[bytes]) -> list[dict[str, Any]] | None:
         values = [_fast(line) for line in lines]
     except (ValueError, RecursionError):
         return None
-    return values if set(map(type, values)) == {dict} else None
+    return values if set(map(type, values)) == {dict} and all(values) else None
 
 
 def _add(found: Listings, number: int, line: bytes) -> None:
@@ -77,6 +77,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
         value = parse_slowly(line.decode())
     if not isinstance(value, dict):
         raise ValueError("no object in braces")
+    if not value:
+        raise ValueError("an object without keys")
     return value
 
 

@@ -31,7 +31,7 @@ class Lines:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._wide = ""  # which UTF-16
         self._fallbacks = 0
 
@@ -41,9 +41,7 @@ class Lines:
             block = tail + read
             cut = _whole(block)
             if len(block) - cut > LONGEST:
-                raise DataError(
-                    f"{self._path}: a line is longer than {LONGEST >> 20} MiB; this is no table of listings"
-                )
+                raise DataError(f"{self.path}: a line is longer than {LONGEST >> 20} MiB; this is no table of listings")
             if cut:
                 yield self._utf8(block[:cut])
             tail = block[cut:]
@@ -59,7 +57,7 @@ class Lines:
 
     def _read(self) -> Iterator[bytes]:
         """The bytes, UTF-16 as UTF-8."""
-        with open_bytes(self._path) as file:
+        with open_bytes(self.path) as file:
             block = file.read(FIRST)
             self._wide = _wide(block)
             decoder = codecs.getincrementaldecoder(self._wide or "ascii")("replace")

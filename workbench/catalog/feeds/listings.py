@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from workbench.catalog.feeds.table import BadRow, Table, cell_text
+from workbench.catalog.feeds.table import MOST_COLUMNS, BadRow, Table, cell_text
+from workbench.errors import DataError
+
+_MOST_CELLS = 10_000_000  # of one table
 
 
 class Listings:
     """Gathers objects until they are a table; its columns are the keys met, null where an object lacks one."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._clear()
 
     def _clear(self) -> None:
@@ -36,18 +41,30 @@ class Listings:
     def rows(self) -> int:
         return len(self._lines) + len(self._bad)
 
-    def table(self, read_as: str) -> Table:
-        """What was gathered since the last table."""
-        names: dict[str, None] = {}
-        for listing in self._objects:
-            if not listing.keys() <= names.keys():
-                names.update(dict.fromkeys(listing))
-        cells = pl.DataFrame([_column(name, [o.get(name) for o in self._objects]) for name in names])
-        if not names:
-            cells = pl.DataFrame(height=len(self._lines))
-        table = Table(cells, pl.Series("line", self._lines, pl.UInt32), tuple(self._bad), read_as)
+    def tables(self, read_as: str) -> Iterator[Table]:
+        """What was gathered since the last time: one table, or several where keys are so many that it would be large.
+
+        Raises DataError for a listing with more keys than a table has columns.
+        """
+        step = max(1, _MOST_CELLS // max(1, len(_names(self._objects))))
+        for start in range(0, max(1, len(self._objects)), step):
+            objects, lines = self._objects[start : start + step], self._lines[start : start + step]
+            names = _names(objects)
+            if len(names) > MOST_COLUMNS:
+                raise DataError(f"{self._path}: line {lines[0]}: more than {MOST_COLUMNS:,} keys; this is no listing")
+            cells = pl.DataFrame([_column(name, [o.get(name) for o in objects]) for name in names])
+            yield Table(cells, pl.Series("line", lines, pl.UInt32), tuple(self._bad), read_as)
+            self._bad = []
         self._clear()
-        return table
+
+
+def _names(objects: Sequence[dict[str, Any]]) -> dict[str, None]:
+    """All keys, in the order in which they are met."""
+    names: dict[str, None] = {}
+    for listing in objects:
+        if not listing.keys() <= names.keys():
+            names.update(dict.fromkeys(listing))
+    return names
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:

@@ -12,6 +12,8 @@ import polars as pl
 
 CHUNK = 100_000  # most rows of a table that is one of many
 
+MOST_COLUMNS = 10_000
+
 
 @dataclass(frozen=True)
 class BadRow:
@@ -40,11 +42,9 @@ class Table:
         return len(self.lines) + len(self.bad)
 
 
-def text_frame(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pl.DataFrame:
-    """Rows as String columns; a row shorter than the header has null in the columns that it lacks."""
-    width = len(header)
-    even = (row if len(row) == width else [*row, *[None] * (width - len(row))] for row in rows)
-    columns: Iterable[Sequence[str | None]] = zip(*even, strict=True) if rows else [()] * width
+def text_frame(header: Sequence[str], rows: Sequence[Sequence[str]]) -> pl.DataFrame:
+    """Rows as String columns."""
+    columns: Iterable[Sequence[str]] = zip(*rows, strict=True) if rows else [()] * len(header)
     return pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(header, columns, strict=True)])
 
 
