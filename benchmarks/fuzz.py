@@ -5,7 +5,8 @@ usage: fuzz.py [--inputs 100000] [--seed 0] [--first 0]     the same inputs each
 
 Seeds are the fixtures of tests/catalog/feeds and some feeds by hand; each input has one to six mutations of one (bytes
 flipped, cut, doubled, quotes, NULs, marks, braces and tags put in, lines repeated or mixed with another seed's). One in
-twenty is a folder with one file mutated. Each is read by `open_feed`, and by the dialects where it can be read at all.
+twenty is a folder with one file mutated. Each is read by `open_feed`, and one in
+ten by the dialects too.
 Only an MlimError may be raised. Delimited feeds and JSON lines are counted by other means: the slow
 twin, the lines that are not blank. Ends with 1 and the input's number when something else happens.
 """
@@ -215,7 +216,7 @@ def check_rows(data: bytes, read_as: str, rows: int) -> None:
         assert rows == len(lines), "rows are not the lines"
 
 
-def read(path: Path) -> tuple[str, int, int]:
+def read(path: Path, dialects: bool = True) -> tuple[str, int, int]:
     """What it was read as, rows kept and rows dropped."""
     try:
         tables = list(open_feed(path))
@@ -227,8 +228,10 @@ def read(path: Path) -> tuple[str, int, int]:
     rows = sum(table.rows for table in tables)
     if path.is_file() and kind.endswith("-separated"):
         check_twins(path)
-    if path.is_file() and path.suffix != ".gz":
-        check_rows(path.read_bytes(), tables[-1].read_as, rows)
+    if path.is_file() and not (data := path.read_bytes()).startswith(b"\x1f\x8b"):
+        check_rows(data, tables[-1].read_as, rows)
+    if not dialects:
+        return kind, rows - bad, bad
     try:
         feed = Feed(path=path)
         found = list(products(feed, look(feed, "feeds.a")))
@@ -260,7 +263,7 @@ def main() -> int:
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
             start = time.process_time()
             try:
-                kind, good, bad = read(path)
+                kind, good, bad = read(path, dialects=number % 10 == 0)
             except (Exception, Hang):
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 failures += 1
