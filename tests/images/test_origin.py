@@ -90,7 +90,7 @@ def test_what_holds_no_pictures(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_for_a_picture_is_not_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workbench.images.containers.MOST_BYTES", 3)
+    monkeypatch.setattr("workbench.images.names.MOST_BYTES", 3)
     pictures = open_pictures(place, "key")
     assert pictures.read("a.png") == b"AAA"
     with pytest.raises(ValueError, match="a picture's may have"):
@@ -188,7 +188,7 @@ def test_pictures_in_cells_from_several_threads(tmp_path: Path, kind: str) -> No
 
 def test_rows_in_order_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures_in_cells(tmp_path, "parquet")
-    monkeypatch.setattr("workbench.images.containers.BATCH_BYTES", 100_000)
+    monkeypatch.setattr("workbench.images.cells.BATCH_BYTES", 100_000)
     decoded = 0
     original = pq.ParquetFile.iter_batches
 

@@ -18,6 +18,8 @@ SUBFOLDERS = (
     *("wp-content/uploads", "uploads"),
 )
 
+MOST_BYTES = 512 * 2**20  # of one picture
+
 
 def inside(name: str) -> str:
     """The name as archives write it; a leading `/` means below the folder. Absent for one that leads elsewhere."""
@@ -63,3 +65,9 @@ def candidates(name: str, folders: Iterable[str]) -> Iterator[str]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def check_size(size: int) -> None:
+    """Several are in memory at once, and an archive may claim anything."""
+    if size > MOST_BYTES:
+        raise ValueError(f"a file of {size / 2**20:,.0f} MiB; a picture's may have {MOST_BYTES / 2**20:,.0f}")

@@ -19,8 +19,8 @@ from threading import Lock
 from typing import Protocol
 
 from workbench.errors import DataError
-from workbench.images.containers import Container, Tar, Zip, check_size, open_container
-from workbench.images.names import SUBFOLDERS, Absent, Names, candidates, inside
+from workbench.images.containers import Container, Tar, Zip, open_container
+from workbench.images.names import SUBFOLDERS, Absent, Names, candidates, check_size, inside
 from workbench.recipe.schema import Feed
 
 __all__ = ["Absent", "Pictures", "open_pictures", "place_of"]
