@@ -39,8 +39,10 @@ def read_xml(path: Path, limit: int | None = None) -> Iterator[Table]:
     for found in islice(records, limit):
         if isinstance(found, BadRow):
             bad.append(found)
+        elif not (cells := cells_of(found, records.google)):
+            bad.append(BadRow(found.line, "empty row", "an element without text or attributes"))
         else:
-            rows.append(cells_of(found, records.google))
+            rows.append(cells)
             lines.append(found.line)
             size += sum(map(len, rows[-1].values()))
         if len(rows) + len(bad) >= CHUNK_ROWS or size > CHUNK_CHARS:
