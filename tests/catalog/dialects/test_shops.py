@@ -672,6 +672,21 @@ def test_translations_of_woocommerce(tmp_path: Path) -> None:
     assert {item["title"] for item in found.items.values()} == {"Becher", "Cup"}
 
 
+def test_variations_of_a_translation(tmp_path: Path) -> None:
+    path = tmp_path / "wc.csv"
+    path.write_text(
+        "ID,Type,SKU,Name,Regular price,Images,Parent,Attribute 1 name,Attribute 1 value(s),"
+        "Meta: _wpml_import_language_code,Meta: _wpml_import_translation_group\n"
+        '1,variable,tee,Tee,9,a.jpg,,Colour,"Red, Blue",en,g1\n2,variable,tee,Hemd,9,a.jpg,,Colour,"Rot, Blau",de,g1\n'
+        "3,variation,tee-r,Tee red,9,r.jpg,tee,Colour,Red,en,g2\n"
+        "4,variation,tee-r,Hemd rot,9,r.jpg,tee,Colour,Rot,de,g2\n"
+    )
+    assert outcome(path).items["1"]["text.color"] == "Red, Blue"
+    found = outcome(path, language="de")
+    (tee,) = found.items.values()
+    assert (tee["title"], tee["text.color"], tee["pictures"]) == ("Hemd", "Rot, Blau", ["a.jpg", "r.jpg"])
+
+
 def test_prestashops_combinations_beside_the_products() -> None:
     found = outcome(FEEDS / "prestashop")
     assert found.dialect == "prestashop" and found.joined == [("7", 2, "variant"), ("7", 3, "variant")]

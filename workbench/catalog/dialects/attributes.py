@@ -9,7 +9,7 @@ import polars as pl
 
 from workbench.catalog.dialects.dialect import FURTHER, Dialect, Named
 from workbench.catalog.dialects.escapes import PAIRS
-from workbench.catalog.dialects.group import CHOSEN, HEAD, OTHER_LANGUAGE, Rows
+from workbench.catalog.dialects.group import CHOSEN, OTHER_LANGUAGE, Rows
 from workbench.catalog.dialects.words import filled, folded, matching
 
 _MOST = 24  # attributes that get a column of their own
@@ -80,11 +80,11 @@ def _single(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
 def merged(found: pl.DataFrame) -> pl.DataFrame:
     """head, key, name, value: each product's attributes, its head's values before those that its variants add.
 
-    What the row in the language asked for says stands in place of what the head says.
+    What the row in the language asked for says stands in place of what the others say.
     """
     chosen = found.filter(pl.col("\0weight") == CHOSEN).select("\0head", "key").unique()
-    other = found.filter(pl.col("\0weight") == HEAD).join(chosen, on=["\0head", "key"], how="anti")
-    found = pl.concat([found.filter(pl.col("\0weight") != HEAD), other])
+    other = found.filter(pl.col("\0weight") != CHOSEN).join(chosen, on=["\0head", "key"], how="anti")
+    found = pl.concat([found.filter(pl.col("\0weight") == CHOSEN), other])
     found = found.sort("\0head", "\0weight", "\0row", maintain_order=True)
     value = pl.col("value").str.replace_all("\\,", _COMMA, literal=True).str.replace_all(r"[,;]\s+", _BETWEEN)
     found = found.with_columns(value.str.split(_BETWEEN)).explode("value")

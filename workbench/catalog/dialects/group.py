@@ -35,7 +35,9 @@ def grouped(cells: pl.DataFrame, groupings: Sequence[Grouping], language: str | 
         _join(grouping, cells, rows, language)
     for row in range(n):
         near, rows.head[row] = rows.head[row], _root(rows.head, row)
-        if near != rows.head[row] and rows.weight[row] == CHOSEN:  # a variant in that language, not the product
+        if rows.head[row] == row != near:  # it was in a circle
+            rows.role[row], rows.weight[row], rows.own[row] = "product", HEAD, True
+        elif rows.head[row] != near and rows.weight[row] == CHOSEN:  # a variant in that language, not the product
             rows.weight[row] = OTHER_LANGUAGE
     return rows
 
@@ -46,16 +48,16 @@ def alone(n: int) -> Rows:
 
 
 def _root(head: list[int], row: int) -> int:
-    """The head at the end of the chain, which becomes short. Rows that name each other in a circle stay apart."""
-    path = [row]
-    while head[path[-1]] != path[-1]:
-        if head[path[-1]] in path:
-            head[row] = row
-            return row
-        path.append(head[path[-1]])
+    """The head at the end of the chain, which becomes short; of a circle, the row from which it is entered."""
+    path = {row: None}
+    at = row
+    while head[at] != at and head[at] not in path:
+        at = head[at]
+        path[at] = None
+    at = at if head[at] == at else row
     for passed in path:
-        head[passed] = path[-1]
-    return path[-1]
+        head[passed] = at
+    return at
 
 
 def _filled(cells: pl.DataFrame, words: Sequence[str]) -> list[str | None]:

@@ -62,10 +62,9 @@ def look(feed: Feed, key: str, language: str | None = None) -> Reading:
 
 
 def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> Head:
-    known = [
-        w for words in (*dialect.words.values(), *WORDS.values(), *IGNORED.values()) for w in words if "*" not in w
-    ]
-    ways = translations(cells.columns, language, matching(known, cells.columns))
+    every = (*dialect.words.values(), *WORDS.values(), *IGNORED.values())
+    known = matching([word for words in every for word in words if "*" not in word], cells.columns)
+    ways = translations(cells.columns, language, known)
     translated = twins(cells.columns) | {_free(base, language, cells.columns): words for base, words in ways.items()}
     ready = prepared(cells, dialect, language, translated)
     rows = grouped(ready, dialect.grouping, language) if dialect.grouping else alone(ready.height)
@@ -85,7 +84,8 @@ def _speaks_languages(cells: pl.DataFrame) -> bool:
     ids, tongues = (matching(WORDS[role], cells.columns)[:1] for role in ("id", "language"))
     if not ids or not tongues:
         return False
-    return bool(cells.group_by(ids[0]).agg(pl.col(tongues[0]).n_unique())[tongues[0]].max() > 1)  # type: ignore[operator]
+    named = cells.filter(pl.col(ids[0]).str.contains(r"\S"))
+    return bool((named.group_by(ids[0]).agg(pl.col(tongues[0]).n_unique())[tongues[0]] > 1).any())
 
 
 def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Columns, tuple[str, ...]]:
@@ -98,7 +98,7 @@ def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Column
     own_rows = any(not isinstance(grouping, SameKey) for grouping in dialect.grouping)
     if matching(dialect.words.get(VARIANT_PICTURES, ()), head.raw) or (own_rows and roles.has_picture):
         roles.add_pictures(VARIANT_PICTURES, "pictures of variants")
-    roles.by_cells(closed=dialect.closed)
+    roles.by_cells()
     return roles.columns(str(feed.path or feed.dataset or feed.database), key, head.raw)
 
 

@@ -102,33 +102,27 @@ def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
 
 def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Iterator[Products]:
     """The whole feed's products, file by file of their head rows."""
-    raw = prepared(
-        pl.concat([table.cells for table in read], how="diagonal"), dialect, reading.language, reading.translated
-    )
+    cells = pl.concat([table.cells for table in read], how="diagonal")
+    raw = prepared(cells, dialect, reading.language, reading.translated)
     rows = grouped(raw, dialect.grouping, reading.language)
     heads = [row for row, head in enumerate(rows.head) if row == head]
-    cells = _merged(raw, rows, dialect, reading)
-    cells = _placed(_with_attributes(cells, raw, dialect, reading, rows, heads), reading)
-    place = pl.DataFrame(
-        {
-            "file": pl.Series([t.file for t in read for _ in range(t.cells.height)], dtype=pl.String),
-            "line": pl.concat([t.lines for t in read]),
-            "role": rows.role,
-            "head": pl.Series(rows.head, dtype=pl.UInt32),
-            "row": pl.Series(range(raw.height), dtype=pl.UInt32),
-        }
-    )
+    cells = _with_attributes(_merged(raw, rows, dialect, reading), raw, dialect, reading, rows, heads)
+    cells = _placed(cells, reading)
+    origin = pl.concat([t.lines.cast(pl.UInt32).to_frame("line").with_columns(file=pl.lit(t.file)) for t in read])
+    origin = origin.with_columns(pl.Series("role", rows.role), pl.Series("head", rows.head, pl.UInt32))
+    origin = origin.with_row_index("row")
     for file in dict.fromkeys(table.file for table in read):
-        own = place.filter(pl.col("row") == pl.col("head"), pl.col("file") == file).with_row_index("index")
-        joined = place.filter(pl.col("row") != pl.col("head")).join(own.select("head", "index"), on="head")
+        of = [table for table in read if table.file == file]
+        own = origin.filter(pl.col("row") == pl.col("head"), pl.col("file") == file).with_row_index("index")
+        joined = origin.filter(pl.col("row") != pl.col("head")).join(own.select("head", "index"), on="head")
         yield Products(
-            cells.filter(place["file"].gather(heads) == file),
-            own["line"].cast(pl.UInt32),
-            joined.sort("row").select(pl.col(name).cast(kind) for name, kind in JOINED.items()),
-            tuple(bad for table in read if table.file == file for bad in table.bad),
-            next(table.read_as for table in reversed(read) if table.file == file),
+            cells.filter(origin["file"].gather(heads) == file),
+            own["line"],
+            joined.sort("row").select(*JOINED),
+            tuple(bad for table in of for bad in table.bad),
+            of[-1].read_as,
             file,
-            tuple(mended for table in read if table.file == file for mended in table.mended),
+            tuple(mended for table in of for mended in table.mended),
         )
 
 
@@ -144,10 +138,8 @@ def _merged(raw: pl.DataFrame, rows: Rows, dialect: Dialect, reading: Reading) -
     first = [pl.col(word).drop_nulls().first() for word in raw.columns]
     cells = sorted_rows.group_by("\0head", maintain_order=True).agg(first)
     if words.code in raw.columns:
-        codes = sorted_rows.group_by("\0head", maintain_order=True).agg(
-            pl.col(words.code).drop_nulls().unique(maintain_order=True)
-        )
-        cells = cells.with_columns(as_cell(codes[words.code]))
+        codes = pl.col(words.code).drop_nulls().unique(maintain_order=True)
+        cells = cells.with_columns(as_cell(sorted_rows.group_by("\0head", maintain_order=True).agg(codes)[words.code]))
     for column, names in galleries(sorted_rows, dialect, words).items():
         cells = cells.with_columns(names.alias(column))
     return cells.drop("\0head")

@@ -40,11 +40,10 @@ class Roles:
         """`brand` and `Brand` are two columns: the second becomes `brand (2)`."""
         kind, _, name = role.partition(".")
         if name:
-            found, name, copy = self._several[kind], name, 1
-            while (unique := name if copy == 1 else f"{name} ({copy})") in found:
-                copy += 1
-            found[unique] = word
-            role = f"{kind} {unique}"
+            found = self._several[kind]
+            copies = (name, *(f"{name} ({copy})" for copy in range(2, len(found) + 2)))
+            unique = next(copy for copy in copies if copy not in found)
+            found[unique], role = word, f"{kind} {unique}"
         elif role == "pictures":
             self._pictures.append(word)
         else:
@@ -78,11 +77,10 @@ class Roles:
 
     def by_attributes(self, named: dict[str, str], further: str | None) -> None:
         """Attributes that became columns are texts, or labels where their names are known as such."""
+        known = {folded(word): role for role, words in reversed(list(WORDS.items())) if "." in role for word in words}
         for column, name in named.items():
-            role = next(
-                (r for r, ws in WORDS.items() if "." in r and name in map(folded, ws)), f"text.{name_of(column)}"
-            )
-            self._give(role, column, "attribute")
+            text = re.sub(r" \(attribute\)$", "", column).strip().lower()
+            self._give(known.get(name, f"text.{text}"), column, "attribute")
         if further is not None:
             self._give("text.further", further, "attributes that the feed's head has not")
 
@@ -139,47 +137,47 @@ class Roles:
 
     def _numbers_rows(self, word: str) -> bool:
         cells = self._left[word]
-        return all(c.isdigit() for c in cells) and [int(c) for c in cells] in (
-            list(range(len(cells))),
-            list(range(1, len(cells) + 1)),
-        )
+        return cells in ([str(row + first) for row in range(len(cells))] for first in (0, 1))
 
-    def by_cells(self, closed: bool) -> None:
-        """What header words left open; of a closed dialect only the id and the title are looked for."""
-        rows, left = self._rows, self._left
-        for held in [w for w, v in left.items() if _held(v)]:
+    def by_cells(self) -> None:
+        """What header words left open; of a closed dialect only the id, the title and pictures that the feed holds."""
+        closed = self._dialect.closed
+        for held in [w for w, v in self._left.items() if _held(v)]:
             self.add_pictures(held, "pictures that the feed holds")
-        if (
-            not closed
-            and "picture" not in self._one
-            and (word := next((w for w, v in left.items() if _pictures(v)), None))
-        ):
+        pictures = [] if closed or self.has_picture else [w for w, v in self._left.items() if _pictures(v)]
+        for word in pictures[:1]:
             self._give("picture", word, "cells: names of picture files")
-        if "id" not in self._one and (word := next((w for w, v in left.items() if _ids(v, rows)), None)):
-            self._give("id", word, "cells: unique and short")
         if "id" not in self._one:
-            instead = [*matching(_INSTEAD_OF_AN_ID, list(self._all)), *(self._one.get(r) for r in ("code", "picture"))]
-            cells = {word: self._all[word] for word in instead if word in self._all}
-            if word := next((w for w, v in cells.items() if len(set(v)) == len(v) == rows), None):
-                self._give("id", word, "no other column tells products apart")
-        readable = {word: values for word, values in left.items() if values and not _data(values)}
-        wordiest = max(readable, key=lambda w: _words(readable[w]), default=None)
-        text = self._several["text"]
-        if "title" not in self._one and (
-            word := next((text[n] for n in ("summary", "description") if n in text), None)
-        ):
-            self._several["text"] = {n: w for n, w in text.items() if w != word}
-            self._said = [line for line in self._said if line[1] != word]
-            self._give("title", word, "no column is a title")
-        elif "title" not in self._one and wordiest and _words(readable[wordiest]) >= 1.5:
-            self._give("title", wordiest, "cells: most words")
-            del readable[wordiest]
-        for word, values in readable.items() if not closed else ():
+            self._id_by_cells()
+        if "title" not in self._one:
+            self._title_by_cells()
+        for word, values in self._readable().items() if not closed else ():
             if 1 < len(set(values)) <= len(values) / 5:
                 self._give(f"label.{word}", word, "cells: few values")
             elif _words(values) >= 2:
                 self._give(f"text.{word}", word, "cells: words")
-        self._ignore(list(left), "not known" if closed else "unknown word, nothing to read in its cells")
+        self._ignore(list(self._left), "not known" if closed else "unknown word, nothing to read in its cells")
+
+    def _readable(self) -> dict[str, list[str]]:
+        return {word: values for word, values in self._left.items() if values and not _data(values)}
+
+    def _id_by_cells(self) -> None:
+        for word in [w for w, v in self._left.items() if _ids(v, self._rows)][:1]:
+            return self._give("id", word, "cells: unique and short")
+        played = [self._one[role] for role in ("code", "picture") if self._one.get(role) in self._all]
+        instead = {word: self._all[word] for word in (*matching(_INSTEAD_OF_AN_ID, list(self._all)), *played)}
+        for word in [w for w, v in instead.items() if len(set(v)) == len(v) == self._rows][:1]:
+            self._give("id", word, "no other column tells products apart")
+
+    def _title_by_cells(self) -> None:
+        text, readable = self._several["text"], self._readable()
+        for name in [n for n in ("summary", "description") if n in text][:1]:
+            word = text.pop(name)
+            self._said = [line for line in self._said if line[1] != word]
+            return self._give("title", word, "no column is a title")
+        wordiest = max(readable, key=lambda w: _words(readable[w]), default=None)
+        if wordiest and _words(readable[wordiest]) >= 1.5:
+            self._give("title", wordiest, "cells: most words")
 
     def columns(self, name: str, key: str, header: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
         """The roles, and a line for each column. DataError, naming the recipe key, without an id or a title."""
@@ -194,11 +192,6 @@ class Roles:
             **self._one, pictures=tuple(self._pictures), text=self._several["text"], labels=self._several["label"]
         )
         return found, lines
-
-
-def name_of(column: str) -> str:
-    """The name of an attribute's column as a text is called."""
-    return re.sub(r" \(attribute\)$", "", column).strip().lower()
 
 
 def _pictures(values: list[str]) -> bool:
