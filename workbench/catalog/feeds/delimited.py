@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -39,8 +39,12 @@ def read_delimited(path: Path, limit: int | None = None, words: Sequence[str] = 
 
 def _ahead(tasks: Iterator[Callable[[], Table]]) -> Iterator[Table]:
     """Results in order, the next two under way while the consumer works (parsing holds no interpreter lock)."""
+    first = list(islice(tasks, 2))
+    if len(first) == 1:  # small feeds are not worth a thread
+        yield first[0]()
+        return
     with ThreadPoolExecutor(2) as pool:
-        waiting: deque[Future[Table]] = deque(pool.submit(task) for task in islice(tasks, 2))
+        waiting = deque(pool.submit(task) for task in first)
         while waiting:
             table = waiting.popleft().result()
             waiting.extend(pool.submit(task) for task in islice(tasks, 1))
