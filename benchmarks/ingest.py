@@ -194,7 +194,8 @@ def by_mlim(feed: Path, out: Path) -> list[str]:
 def measured(command: list[str]) -> tuple[float, float, float]:
     """(wall seconds, processor seconds, peak MB) of a process and those it starts."""
     begun = time.monotonic()
-    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    quiet = os.environ | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, env=quiet)
     _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"{command}: exit status {status}")
