@@ -6,6 +6,7 @@ Names of pictures become relative to the feed's folder; a picture in a zip besid
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -125,15 +126,16 @@ def read_pictures(folder: Path, limit: int | None, reader_of: Callable[[Path], R
 
 
 def _pictures(folder: Path, zips: list[Path]) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if is_picture(name) and path.is_file():
-            yield name
-    for path in zips:
-        with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
+    for path, _, files in os.walk(folder):
+        below = os.path.relpath(path, folder)
+        names = files if below == "." else [f"{below}/{name}" for name in files]
+        yield from filter(is_picture, names)
+    for archive_path in zips:
+        with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(archive_path) as archive:
             members = archive.namelist()
             if not any(PurePosixPath(member).name in METADATA for member in members):
-                yield from (f"{path.relative_to(folder).as_posix()}::{m}" for m in members if is_picture(m))
+                within = archive_path.relative_to(folder).as_posix()
+                yield from (f"{within}::{member}" for member in members if is_picture(member))
 
 
 def is_picture(name: str) -> bool:
