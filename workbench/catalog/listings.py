@@ -11,14 +11,13 @@ from workbench.catalog.clean import boilerplate
 from workbench.catalog.clean.language import language_of, told_languages
 from workbench.catalog.clean.missing import Kind, found_missing
 from workbench.catalog.clean.price import read_prices
-from workbench.catalog.clean.rules import Changed, Changes, Found, apply, examples, text_rules
+from workbench.catalog.clean.rules import CONTROL, Changed, Changes, Found, apply, examples, text_rules
 from workbench.catalog.dialects.dialect import VARIANT_PICTURES, Products
 from workbench.catalog.dialects.pictures import split_pictures
 from workbench.recipe.schema import Clean, Columns
 
 PICTURES = {"row": pl.UInt32, "order": pl.UInt16, "role": pl.String, "name": pl.String}
 _NAMES = ("id", "group", "code", "given_split")  # they must still equal what other files call them
-_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def to_listings(
 
 
 def _name(cells: pl.Series, name: str, clean: Clean) -> pl.Series:
-    cells = cells.str.replace_all(_CONTROL, "").str.strip_chars()
+    cells = cells.str.replace_all(CONTROL, "").str.strip_chars()
     missing = cells == ""
     kind: Kind | None = "group" if name == "group" else "code" if name == "code" else None
     if clean.placeholders and kind:
@@ -130,7 +129,7 @@ def _language(told: pl.Series, rows: pl.DataFrame, clean: Clean) -> pl.Series:
     codes = told_languages(told)
     if clean.languages:
         silent = codes.is_null().arg_true()
-        texts = rows.select(pl.concat_str(r"^title|text\..*$", separator=" ", ignore_nulls=True)).to_series()
+        texts = rows.select(pl.concat_str(r"^(title|text\..*)$", separator=" ", ignore_nulls=True)).to_series()
         codes = codes.scatter(silent, language_of(texts.gather(silent)))
     return codes.alias("language")
 

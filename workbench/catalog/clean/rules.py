@@ -21,7 +21,7 @@ _PASSES = 8  # deeper is no text: what still reads as tags or entities then lose
 # Letters that UTF-8's first bytes look like when read as Windows-1252, then what its other bytes look like.
 _MOJIBAKE = "[\u00c2-\u00f4][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\u0080-\u009f]"
 # Category Cc but for tab, line ends, vertical tab, form feed and next line, which are white space.
-_CONTROL = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+CONTROL = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
 # Zero width space, marks of direction, soft hyphen, byte order mark. Joiners stay: scripts and emoji need them.
 _INVISIBLE = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 # All but the Latin letters that are composed already.
@@ -91,7 +91,7 @@ def text_rules(clean: Clean) -> list[Rule]:
     """The rules that the recipe leaves on. HTML goes before entities, so that `&lt;3` isn't a tag of anything."""
     rules = (
         Rule("mojibake", (not_ascii, _has(_MOJIBAKE)), _mended),
-        Rule("control", (_has(_CONTROL),), lambda c: c.str.replace_all(_CONTROL, "")),
+        Rule("control", (_has(CONTROL),), lambda c: c.str.replace_all(CONTROL, "")),
         Rule("html", (_has(html.MAY_BE_TAG),), html.to_text),
         Rule("entities", (_has(entities.MAY_BE_ENTITY),), entities.decoded),
         Rule("invisible", (not_ascii,), lambda c: c.str.replace_all(_INVISIBLE, "")),
