@@ -710,6 +710,22 @@ def test_titles_may_repeat_or_come_late(tmp_path: Path) -> None:
     assert found.items["mug"] == {"title": "Mug", "text.size": "S, L", "pictures": ["a.jpg", "b.jpg"]}
 
 
+def test_a_metafield_that_only_refers_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(
+        "Handle,Title,Image Src,Fit (product.metafields.custom.fit),Care(product.metafields.custom.care)\n"
+        'mug,Mug,a.jpg,gid://shopify/Metaobject/1,"by hand; cold"\n'
+    )
+    assert outcome(path).items["mug"] == {"title": "Mug", "text.care": "by hand, cold", "pictures": ["a.jpg"]}
+
+
+@pytest.mark.parametrize("name", ["shopify/products_export.csv", "magento/catalog_product.csv", "google/feed.tsv"])
+def test_rows_may_come_in_any_order(tmp_path: Path, name: str) -> None:
+    header, *rows = _rows(name)
+    random.Random(1).shuffle(rows)
+    assert outcome(_write(tmp_path / "feed.csv", [header, *rows])).items == FIXTURES[name].items
+
+
 def test_parents_in_a_circle_and_rows_that_name_themselves_stay(tmp_path: Path) -> None:
     path = tmp_path / "wc.csv"
     path.write_text(

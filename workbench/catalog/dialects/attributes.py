@@ -28,8 +28,13 @@ def attributes_of(cells: pl.DataFrame, dialect: Dialect, rows: Rows) -> pl.DataF
     parts = [part for parts in (_named, _listed, _single) for part in parts(placed, dialect)]
     kinds = {"\0row": pl.UInt32, "\0head": pl.UInt32, "\0weight": pl.UInt8, "name": pl.String, "value": pl.String}
     found = pl.concat([pl.DataFrame(schema=kinds), *parts]).with_columns(pl.col("name", "value").str.strip_chars())
-    found = found.filter(pl.col("name") != "", pl.col("value") != "", pl.col("\0weight") != OTHER_LANGUAGE)
-    keys = {name: folded(name) for name in found["name"].unique()}
+    said = (
+        (pl.col("name") != "") & (pl.col("value") != "") & ~pl.col("value").str.starts_with("gid://")
+    )  # a reference says nothing
+    found = found.filter(said, pl.col("\0weight") != OTHER_LANGUAGE)
+    names = found["name"].unique().to_list()
+    keys = {name: folded(name) for name in set(names).difference(matching(dialect.internal, names))}
+    found = found.filter(pl.col("name").is_in(list(keys)))
     return found.with_columns(key=pl.col("name").replace_strict(keys, return_dtype=pl.String)).sort(
         "\0head", "\0weight", "\0row", maintain_order=True
     )
@@ -73,7 +78,8 @@ def _listed(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
 
 def _single(placed: pl.DataFrame, dialect: Dialect) -> Iterator[pl.DataFrame]:
     """Columns that are an attribute each."""
-    for column in matching(dialect.attribute_columns, placed.columns):
+    internal = matching(dialect.internal, placed.columns)
+    for column in (c for c in matching(dialect.attribute_columns, placed.columns) if c not in internal):
         yield _part(placed, pl.lit(column.split("(")[0]), pl.col(column)).drop_nulls()
 
 

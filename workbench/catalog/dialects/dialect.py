@@ -95,6 +95,7 @@ class Dialect:
     attributes: tuple[Named, ...] = ()
     pairs: Mapping[str, str] = field(default_factory=dict)  # header word -> grammar (cells.PAIRS): cell -> attributes
     texts: Mapping[str, str] = field(default_factory=dict)  # header word -> grammar (cells.TEXTS): cell -> plain text
+    internal: tuple[str, ...] = ()  # attributes (names, or columns of them) about the shop, not the product
     attribute_columns: tuple[str, ...] = ()  # header words before whose first `(` the name of an attribute stands
     empty: tuple[str, ...] = ()  # cells that say nothing, besides ""
     picture: str = ""  # template of the name where no column has it (pictures.fill_template): `{id:.3}/{id}.jpg`

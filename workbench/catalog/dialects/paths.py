@@ -40,7 +40,7 @@ _ROOTS = ("default category", "root catalog", "root", "categories", "all product
 
 def path_of_list(cell: str, language: str | None = None) -> str:
     """`Home,Pots`: the categories of a product; the first that is no root."""
-    names = [name.strip() for name in cell.split(",") if name.strip()]
+    names = [name.strip() for name in re.split(r"[,;]", cell) if name.strip()]
     return next((n for n in names if n.casefold() not in (*_ROOTS, "home")), names[0] if names else "")
 
 

@@ -20,9 +20,7 @@ from workbench.catalog.dialects.known import dialect_named
 from workbench.catalog.dialects.pictures import fill_template
 from workbench.catalog.dialects.place import placed
 from workbench.catalog.dialects.words import matching
-from workbench.catalog.feeds.hub import read_dataset
-from workbench.catalog.feeds.read import open_feed
-from workbench.catalog.feeds.sql import read_query
+from workbench.catalog.feeds.read import open_source
 from workbench.catalog.feeds.table import Table
 from workbench.recipe.schema import Feed
 
@@ -45,12 +43,7 @@ def products(feed: Feed, reading: Reading) -> Iterator[Products]:
 
 def tables(feed: Feed, limit: int | None = None) -> Iterator[Table]:
     """The feed's raw rows."""
-    if feed.path is not None:
-        yield from open_feed(feed.path, limit)
-    elif feed.dataset is not None:
-        yield from read_dataset(feed.dataset, limit)
-    elif feed.database is not None and feed.query is not None:
-        yield from read_query(feed.database, feed.query, limit)
+    yield from open_source(feed, limit)
 
 
 def prepared(

@@ -71,6 +71,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "price": (
         *("price", "regular price", "list price", "retail price", "variant price", "unit price", "sale price"),
         *("actual price", "selling price", "current price", "discounted price", "price amount", "msrp", "prix"),
+        *("price eur", "price usd", "price gbp"),
         *("prix ttc", "preis", "verkaufspreis", "precio", "prezzo", "prijs", "preço", "cena", "価格", "販売価格"),
     ),
     "language": (
