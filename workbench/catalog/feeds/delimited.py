@@ -54,40 +54,39 @@ def _ahead(tasks: Iterator[Callable[[], Table]]) -> Iterator[Table]:
 def _parts(lines: Lines, words: Sequence[str]) -> Iterator[Callable[[], Table]]:
     """What is to be done for each part of the feed, in order."""
     source = _with_end(lines)
+    form, data, line, final = _opened(source, lines.path, words)
+    stretch = _STRETCH
+    if not data.strip(b"\r\n"):
+        yield partial(form.table, [], line, f"{form.grammar}, {lines.encoding}")
+    while data or not final:
+        read_as, taken = f"{form.grammar}, {lines.encoding}", 0
+        block, broken = sound_block(data, form.grammar.delimiter, form.grammar.quotes)
+        if len(block.data) >= (stretch if broken else 1):
+            yield from form.blocks(block, line, read_as)
+            data, line = data[len(block.data) :], line + block.height
+        if broken or (final and data):
+            found, taken, height = form.stretch(data, stretch, final)
+            yield partial(form.table, found, line, read_as)
+            data, line = data[taken:], line + height
+        stretch = min(2 * stretch, BLOCK) if broken else _STRETCH
+        if not (taken or final):
+            more, final = next(source)
+            data += form.grammar.regular(more)
+
+
+def _opened(source: Iterator[tuple[bytes, bool]], path: Path, words: Sequence[str]) -> tuple[_Form, bytes, int, bool]:
+    """Grammar and header; the bytes after it, how many lines were before them, and whether they are the last."""
     data, final = next(source)
     told, skipped = told_delimiter(data)
-    data = data[skipped:]
-    grammar = find_grammar(data, final, told)
-    data = grammar.regular(data)
+    grammar = find_grammar(data[skipped:], final, told)
+    data = grammar.regular(data[skipped:])
     while (first := _first(data, grammar, final)) is None and not final:
         more, final = next(source)
         data += grammar.regular(more)
     cells, line, size = first if first and not words else ([], 0, 0)
     if len(cells) > MOST_COLUMNS:
-        raise DataError(f"{lines.path}: the header has {len(cells):,} words, at most {MOST_COLUMNS:,} make a table")
-    form = _Form(grammar, header(words or cells))
-    data, line, stretch = data[size:], line + bool(skipped), _STRETCH
-    if not data.strip(b"\r\n"):
-        yield partial(form.table, [], line, f"{grammar}, {lines.encoding}")
-    while True:
-        read_as = f"{grammar}, {lines.encoding}"
-        block, broken = sound_block(data, grammar.delimiter, grammar.quotes)
-        if len(block.data) >= (stretch if broken else 1):
-            yield from form.blocks(block, line, read_as)
-            data, line = data[len(block.data) :], line + block.height
-        taken = 0
-        if broken or (final and data):
-            found, taken, height = form.stretch(data, stretch, final)
-            yield partial(form.table, found, line, read_as)
-            data, line = data[taken:], line + height
-            stretch = min(2 * stretch, BLOCK)
-        else:
-            stretch = _STRETCH
-        if final and not data:
-            return
-        if not taken:
-            more, final = next(source)
-            data += grammar.regular(more)
+        raise DataError(f"{path}: the header has {len(cells):,} words, at most {MOST_COLUMNS:,} make a table")
+    return _Form(grammar, header(words or cells)), data[size:], line + bool(skipped), final
 
 
 def _with_end(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -138,7 +137,7 @@ class _Form:
     def stretch(self, data: bytes, least: int, final: bool) -> tuple[list[Record], int, int]:
         """The records of the next `least` bytes or more, one by one; the bytes and lines that they take.
 
-        None, when the first of them may go on after `data`.
+        There is none when the first may go on after `data`.
         """
         size = least + 2 * PATIENCE
         while True:
@@ -177,18 +176,23 @@ class _Form:
 
     def _fit(self, record: Record, line: int) -> tuple[list[str] | None, BadRow | None]:
         """The cells of a row, if they can be told, and what is to be said about it."""
-        width, told = len(self.header.names), excerpt(self.grammar.delimiter.join(record.cells))
+        width, cells = len(self.header.names), record.cells
         if record.unclosed:
+            found = f"no closing quote: {self._excerpt(record)}"
             # Tabs are rare in texts: a row with the right number of them has a quote that is only a sign.
-            if self.grammar.delimiter == "\t" and len(record.cells) == width > 1:
-                return record.cells, BadRow(line, "quote kept as text", f"no closing quote: {told}")
-            return None, BadRow(line, "unclosed quote", f"no closing quote: {told}")
-        uneven = f"{len(record.cells)} cells, the header has {width}: {told}"
-        cells = [cell.strip(" \t") for cell in record.cells] if self.grammar.quoting == "padded" else record.cells
+            if self.grammar.delimiter == "\t" and len(cells) == width > 1:
+                return cells, BadRow(line, "quote kept as text", found)
+            return None, BadRow(line, "unclosed quote", found)
+        if self.grammar.quoting == "padded":
+            cells = [cell.strip(" \t") for cell in cells]
         fitted = self.header.fit(cells, self.grammar.delimiter)
-        if fitted is None:
-            return None, BadRow(line, "ragged row", uneven)
-        return fitted, BadRow(line, "rejoined", uneven) if any(cells[width:]) else None
+        if fitted and not any(cells[width:]):
+            return fitted, None
+        found = f"{len(cells)} cells, the header has {width}: {self._excerpt(record)}"
+        return fitted, BadRow(line, "rejoined" if fitted else "ragged row", found)
+
+    def _excerpt(self, record: Record) -> str:
+        return excerpt(self.grammar.delimiter.join(record.cells))
 
     def _records(self, lines: Sequence[str], final: bool) -> Iterator[Record]:
         return records(lines, self.grammar.delimiter, self.grammar.quotes, final)
