@@ -7,6 +7,7 @@ stand anywhere in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -30,15 +31,22 @@ NAMED_PICTURE = "picture by name"  # derived column: the picture's name by the d
 def products(feed: Feed, reading: Reading) -> Iterator[Products]:
     """The feed's products, in the order of their head rows. DataError where the feed can't be read."""
     dialect = dialect_named(reading.dialect)
+    read = (_ready(table, dialect, reading) for table in tables(feed))
     if dialect.grouping:
-        yield from _grouped([without_failed(table, dialect) for table in tables(feed)], dialect, reading)
+        yield from _grouped(list(read), dialect, reading)
     else:
-        for table in (without_failed(read, dialect) for read in tables(feed)):
-            cells = prepared(table.cells, dialect, reading.language, reading.translated)
-            cells = _with_attributes(cells, cells, dialect, reading, alone(cells.height), range(cells.height))
-            cells = _placed(cells, reading)
+        for table in read:
+            rows = alone(table.cells.height)
+            cells = _with_attributes(table.cells, table.cells, dialect, reading, rows, rows.head)
             none = pl.DataFrame(schema=JOINED)
+            cells = _placed(cells, reading)
             yield Products(cells, table.lines, none, table.bad, table.read_as, table.file, table.mended)
+
+
+def _ready(table: Table, dialect: Dialect, reading: Reading) -> Table:
+    """The table without failed rows, its cells prepared."""
+    table = without_failed(table, dialect)
+    return replace(table, cells=prepared(table.cells, dialect, reading.language, reading.translated))
 
 
 def tables(feed: Feed, limit: int | None = None) -> Iterator[Table]:
@@ -95,8 +103,7 @@ def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
 
 def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Iterator[Products]:
     """The whole feed's products, file by file of their head rows."""
-    cells = pl.concat([table.cells for table in read], how="diagonal")
-    raw = prepared(cells, dialect, reading.language, reading.translated)
+    raw = pl.concat([table.cells for table in read], how="diagonal")
     rows = grouped(raw, dialect.grouping, reading.language)
     heads = [row for row, head in enumerate(rows.head) if row == head]
     cells = _with_attributes(_merged(raw, rows, dialect, reading), raw, dialect, reading, rows, heads)

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from workbench.catalog.feeds.excel import ENDINGS as EXCEL
 from workbench.catalog.feeds.excel import read_excel
 from workbench.catalog.feeds.folder import layout_beside, read_beside, read_folder
 from workbench.catalog.feeds.hdf5 import read_hdf5
+from workbench.catalog.feeds.hub import read_dataset
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
+from workbench.catalog.feeds.sql import read_query, shown
 from workbench.catalog.feeds.table import Table, joined, plainly_named, unpacked
 from workbench.catalog.feeds.webdataset import read_tar
 from workbench.catalog.feeds.xml import read_xml
 from workbench.errors import DataError
+from workbench.recipe.schema import Feed
 
 Reader = Callable[[Path, int | None], Iterator[Table]]
 
@@ -33,20 +37,36 @@ def open_feed(path: Path, limit: int | None = None) -> Iterator[Table]:
     What it is its first bytes say, then its name. Columns may differ between tables (JSON keys met later).
     Raises DataError when it can't be opened, is of no known kind, or holds no row that can be read.
     """
+    yield from _told(str(path), lambda: _reader(path)(path, limit))
+
+
+def open_source(feed: Feed, limit: int | None = None) -> Iterator[Table]:
+    """As `open_feed`, whatever the recipe names: a path, a data set or a query."""
+    if feed.path is not None:
+        yield from open_feed(feed.path, limit)
+    elif feed.dataset is not None:
+        yield from _told(feed.dataset, partial(read_dataset, feed.dataset, limit))
+    else:
+        assert feed.database is not None and feed.query is not None  # the recipe has one of the three
+        yield from _told(shown(feed.database), partial(read_query, feed.database, feed.query, limit))
+
+
+def _told(name: str, read: Callable[[], Iterator[Table]]) -> Iterator[Table]:
+    """What is read, cells that hold JSON unpacked; an error that tells the feed's name where nothing can be."""
     kept = bad = 0
     first: Table | None = None  # the first table that has a bad row, else the first
     try:
-        for table in _reader(path)(path, limit):
+        for table in read():
             first = table if first is None or (table.bad and not bad) else first
             kept, bad = kept + len(table.lines), bad + len(table.bad)
             yield replace(table, cells=unpacked(plainly_named(table.cells)))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path}: the feed can't be read ({reason}); correct the path or write the file again"
+            f"{name}: the feed can't be read ({reason}); correct the path or write the file again"
         ) from None
     if not kept:
-        raise _nothing(path, first, bad)
+        raise _nothing(name, first, bad)
 
 
 def read_feed(path: Path, limit: int | None = None) -> Table:
@@ -54,13 +74,13 @@ def read_feed(path: Path, limit: int | None = None) -> Table:
     return joined(list(open_feed(path, limit)))
 
 
-def _nothing(path: Path, table: Table | None, rows: int) -> DataError:
+def _nothing(name: str, table: Table | None, rows: int) -> DataError:
     if table and table.bad:
         bad = table.bad[0]
         found = f"line {bad.line}: {bad.reason}: {bad.detail}"
-        return DataError(f"{path}: none of {rows} rows can be read as {table.read_as}; {found}")
+        return DataError(f"{name}: none of {rows} rows can be read as {table.read_as}; {found}")
     words = ", ".join(table.cells.columns if table else []) or "none"
-    return DataError(f"{path}: the feed holds no row (header words: {words}); give one with at least one listing")
+    return DataError(f"{name}: the feed holds no row (header words: {words}); give one with at least one listing")
 
 
 def _reader(path: Path) -> Reader:
