@@ -45,7 +45,7 @@ SHOPIFY = Dialect(
     attribute_columns=("* (product.metafields.*)",),
     internal=(
         *("* (product.metafields.shopify--discovery--*)", "* (product.metafields.seo.*)", "*(*.hs_code)"),
-        *("* (product.metafields.reviews.*)"),
+        *("* (product.metafields.reviews.*)", "* (*.country_of_origin)"),
         *(f"* (product.metafields.mm-google-shopping.{name})" for name in ("custom_*", "condition", "mpn", "size_*")),
     ),
     empty=("Default Title",),

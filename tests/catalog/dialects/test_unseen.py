@@ -1,0 +1,53 @@
+"""What feeds of known formats hold that our fixtures don't: met in shops' own exports, here with invented data."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from workbench.catalog.dialects.look import look
+from workbench.catalog.dialects.products import products
+from workbench.recipe.schema import Columns, Feed
+
+
+def read(tmp_path: Path, text: str, name: str = "feed.csv") -> tuple[str, Columns, pl.DataFrame]:
+    """The dialect, the roles, and the products' cells of a feed."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    feed = Feed(path=tmp_path / name)
+    found = look(feed, "catalog.feeds.0")
+    return found.dialect, found.columns, pl.concat([p.cells for p in products(feed, found)], how="diagonal")
+
+
+def test_prestashop_with_semicolons_within_its_lists(tmp_path: Path) -> None:
+    dialect, columns, cells = read(
+        tmp_path,
+        "Product ID,Active (0/1),Name *,Categories (x;y;z...),Price tax excluded or Price tax included,Unit price,"
+        "Tags (x;y;z...),Image URLs (x;y;z...)\n1,1,Pot,Home;Pots,9.5,,red; pot,http://p.test/1.jpg;http://p.test/2.jpg\n",
+    )
+    assert dialect == "prestashop"
+    assert (cells[columns.price or ""][0], cells[columns.labels["category"]][0]) == ("9.5", "Pots")
+    assert cells[columns.picture or ""][0] == '["http://p.test/1.jpg", "http://p.test/2.jpg"]'
+
+
+def test_what_magento_writes_about_itself_is_no_attribute(tmp_path: Path) -> None:
+    dialect, columns, _ = read(
+        tmp_path,
+        "sku,attribute_set_code,product_type,name,product_websites,additional_attributes\n"
+        'L1,Default,simple,Lamp,base,"has_options=0,material=Oak,quantity_and_stock_status=In Stock"\n',
+    )
+    assert (dialect, columns.text) == ("magento", {"material": "material"})
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Related (product.metafields.shopify--discovery--product_recommendation.related_products)",
+        "Google: Custom Product (product.metafields.mm-google-shopping.custom_product)",
+    ],
+)
+def test_metafields_of_the_shop_are_no_attributes(tmp_path: Path, word: str) -> None:
+    dialect, columns, _ = read(
+        tmp_path,
+        f"Handle,Title,Body (HTML),Image Src,Fit (product.metafields.custom.fit),{word}\nmug,Mug,,,snug,a-mug\n",
+    )
+    assert (dialect, set(columns.text)) == ("shopify", {"description", "fit"})
