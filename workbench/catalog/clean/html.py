@@ -1,6 +1,7 @@
 """HTML to text: what a reader would see, its blocks, list items and table cells kept apart.
 
-Only tags that HTML knows are tags: `<3`, `a < b` and `<USB-C>` are text. Plain tags, nearly all there are, are replaced
+Tags are those that HTML knows, and others that end something or have a quoted attribute: `<3`, `a < b` and `<USB-C>`
+are text. Plain tags, nearly all there are, are replaced
 by one search for many words; in the cells that hold others after that, attributes, comments, scripts and what Word
 leaves behind are taken away by regular expressions.
 """
@@ -17,7 +18,7 @@ BLOCKS = (
     "address area article aside audio base basefont blockquote body br button canvas caption center col colgroup "
     "details dialog dir div dl embed fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head "
     "header hgroup hr html iframe img input legend link main map menu meta nav noframes noscript object ol optgroup p "
-    "param picture pre progress section select source summary svg table tbody textarea tfoot thead title track ul video"
+    "param picture pre progress section select source summary table tbody textarea tfoot thead title track ul video"
 )
 LISTS, ITEMS, CELLS = "dl ol table ul", "dt li option tr", "dd td th"
 END, ITEM, CELL = "\x1d", "\x1e", "\x1f"  # control characters, which the rule before this one has removed
@@ -36,17 +37,19 @@ _MARKS = {
 _NAMES = sorted(f"{INLINE} {BLOCKS} {ITEMS} {CELLS}".split(), key=len, reverse=True)
 _LONG = "|".join(name for name in _NAMES if len(name) > 1)
 _SHORT = "|".join(name for name in _NAMES if len(name) == 1)  # `a<b and c>d`: a tag only with an attribute's `=`
-_UNREAD = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|\z)" for name in ("script", "style", "template"))
+_UNREAD = "|".join(rf"<{name}\b[^>]*>.*?(?:</{name}\s*>|\z)" for name in ("script", "style", "svg", "template"))
 _GONE = (
     rf"(?is)<!--.*?(?:-->|\z)|{_UNREAD}|<!\[CDATA\[|\]\]>|<!\[[^>]*>|<!doctype\b[^>]*>|<\?[a-z][^>]*>|"
     r"</?(?:o|v|w|m|st1):\w+[^>]*>"
 )
+_UNKNOWN = r"""(?i)</[a-z][\w:-]*>|<[a-z][\w:-]*(?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'))+\s*/?>"""
 _VALUE = r"""(?:[^'">]|"[^"]*"|'[^']*')*"""
+_NAMED = r"(?:[\w:-]+\s+)*[\w:-]+\s*="
 _WITH_MORE = (
     rf"(?i)<(/?(?:{_LONG}))(?:\s{_VALUE}|\s[^>]*|/)>|"
-    rf"<(/?(?:{_SHORT}))(?:\s+[\w:-]+\s*={_VALUE}|\s+[\w:-]+\s*=[^>]*|\s*/?)>"
+    rf"<(/?(?:{_SHORT}))(?:\s+{_NAMED}{_VALUE}|\s+{_NAMED}[^>]*|\s*/?)>"
 )
-_CUT = rf"(?i)<(?:/[a-z0-9]*|(?:{_LONG}|{_SHORT})\s+[\w:-]+\s*=[^<>]*)\z"  # the text was cut within a tag
+_CUT = rf"(?i)<(?:/[a-z0-9]*|(?:{_LONG}|{_SHORT})\s+{_NAMED}[^<>]*)\z"  # the text was cut within a tag
 
 MAY_BE_TAG = r"<[a-zA-Z/!?]"
 
@@ -57,7 +60,7 @@ def to_text(cells: pl.Series) -> pl.Series:
     rest = cells.str.contains(MAY_BE_TAG).arg_true()
     if len(rest):
         bare = cells.gather(rest).str.replace_all(_GONE, "").str.replace_all(_WITH_MORE, "<$1$2>").str.replace(_CUT, "")
-        cells = cells.scatter(rest, _replaced(bare))
+        cells = cells.scatter(rest, _replaced(bare).str.replace_all(_UNKNOWN, ""))
     return _separated(cells) if cells.str.contains(f"[{END}{ITEM}{CELL}]").any() else cells
 
 
