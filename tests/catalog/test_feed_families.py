@@ -18,9 +18,10 @@ import pytest
 from workbench.catalog.feeds import cells as feed_cells
 from workbench.catalog.feeds import records
 from workbench.catalog.feeds.read import open_feed, read_feed
-from workbench.catalog.feeds.sql import read_query, shown
+from workbench.catalog.feeds.sql import read_query
 from workbench.catalog.feeds.table import Table, joined
 from workbench.errors import DataError, MlimError
+from workbench.recipe.secrets import without_password
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 
@@ -324,7 +325,7 @@ def test_no_error_tells_a_password(database: str) -> None:
     with pytest.raises(DataError) as caught:
         list(read_query(database, "select 1"))
     assert not any(secret in str(caught.value) for secret in ("s3cr3t", "s3", "cr3t"))
-    assert "s3" not in shown(database) and "***" in shown(database)
+    assert "s3" not in without_password(database) and "***" in without_password(database)
 
 
 @pytest.mark.skipif("MLIM_TEST_POSTGRESQL" not in os.environ, reason="MLIM_TEST_POSTGRESQL names no server's address")

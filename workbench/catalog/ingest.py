@@ -29,7 +29,8 @@ from workbench.catalog.dialects.look import look
 from workbench.catalog.intake import Intake
 from workbench.catalog.listings import schema
 from workbench.catalog.stream import read_clean
-from workbench.recipe.schema import Catalog
+from workbench.recipe.schema import Catalog, Feed
+from workbench.recipe.secrets import without_password
 
 
 def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
@@ -41,11 +42,22 @@ def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
     keys = [f"catalog.feeds.{i}" for i in range(len(catalog.feeds))]
     readings = [look(feed, key, catalog.language) for feed, key in zip(catalog.feeds, keys, strict=True)]
     section = {
-        "feeds": [{**asdict(replace(r, said=())), "columns": r.columns.model_dump(mode="json")} for r in readings],
+        "feeds": [
+            {**asdict(replace(reading, said=())), "columns": reading.columns.model_dump(mode="json"), **_asked(feed)}
+            for feed, reading in zip(catalog.feeds, readings, strict=True)
+        ],
         "clean": catalog.clean.model_dump(mode="json"),
         "same_id": catalog.same_id,
     }
     return Stage("ingest", 3, {"catalog": section}, lambda work: _run(work, catalog, readings), sources=digests)
+
+
+def _asked(feed: Feed) -> dict[str, str | None]:
+    """What stands for the digest of a feed that is no file: what was asked, and when; of an address no password."""
+    if feed.path:
+        return {}
+    database = without_password(feed.database) if feed.database else None
+    return {"dataset": feed.dataset, "database": database, "query": feed.query, "as_of": feed.as_of}
 
 
 def read_items(folder: Path) -> pl.DataFrame:

@@ -21,12 +21,13 @@ from workbench.catalog.feeds.hub import read_dataset
 from workbench.catalog.feeds.jsonl import read_jsonl
 from workbench.catalog.feeds.lines import open_bytes
 from workbench.catalog.feeds.parquet import read_parquet
-from workbench.catalog.feeds.sql import read_query, shown
+from workbench.catalog.feeds.sql import read_query
 from workbench.catalog.feeds.table import Table, joined, plainly_named, unpacked
 from workbench.catalog.feeds.webdataset import read_tar
 from workbench.catalog.feeds.xml import read_xml
 from workbench.errors import DataError
 from workbench.recipe.schema import Feed
+from workbench.recipe.secrets import without_password
 
 Reader = Callable[[Path, int | None], Iterator[Table]]
 
@@ -48,7 +49,7 @@ def open_source(feed: Feed, limit: int | None = None) -> Iterator[Table]:
         yield from _told(feed.dataset, partial(read_dataset, feed.dataset, limit))
     else:
         assert feed.database is not None and feed.query is not None  # the recipe has one of the three
-        yield from _told(shown(feed.database), partial(read_query, feed.database, feed.query, limit))
+        yield from _told(without_password(feed.database), partial(read_query, feed.database, feed.query, limit))
 
 
 def _told(name: str, read: Callable[[], Iterator[Table]]) -> Iterator[Table]:

@@ -17,24 +17,18 @@ import polars as pl
 from workbench.catalog.feeds.cells import chunks, header, text_cells
 from workbench.catalog.feeds.table import Table
 from workbench.errors import DataError, MlimError
+from workbench.recipe.secrets import SECRET, without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 10_000
-_SECRET = re.compile(r"(?<=://)([^/@:]*):(.*)@")  # user:password of an address; the password may hold / and @
 
 
 def read_query(database: str, query: str, limit: int | None = None) -> Iterator[Table]:
     """Stream the query's rows. Raises DataError for a database that can't be asked; no message holds a password."""
-    name = shown(database)
+    name = without_password(database)
     yield from chunks(_parts(database, query, limit, name), f"SQL on {name.partition(':')[0]}")
-
-
-def shown(database: str) -> str:
-    """The database's address without its password, for messages and keys."""
-    bare = re.sub(r"(?i)(password=)[^&\s]*", r"\1***", database)
-    return _SECRET.sub(r"\1:***@", bare)
 
 
 def _parts(database: str, query: str, limit: int | None, name: str) -> Iterator[pl.DataFrame]:
@@ -76,9 +70,11 @@ def _rows(database: str, query: str) -> Iterator[pa.RecordBatchReader]:
                 cursor.execute(_readable(query, cursor.adbc_execute_schema(query)))
                 yield cursor.fetch_record_batch()
         else:
-            raise DataError(f"{shown(database)}: unknown kind of database; expected postgresql://… or duckdb://FILE")
+            raise DataError(
+                f"{without_password(database)}: unknown kind of database; expected postgresql://… or duckdb://FILE"
+            )
     except ImportError:
-        raise DataError(f"{shown(database)}: reading a database needs `pip install mlim[sql]`") from None
+        raise DataError(f"{without_password(database)}: reading a database needs `pip install mlim[sql]`") from None
 
 
 def _readable(query: str, schema: pa.Schema) -> str:
@@ -99,9 +95,9 @@ def _readable(query: str, schema: pa.Schema) -> str:
 
 def _without_secrets(text: str, database: str) -> str:
     """Drivers quote the address that they were given, or parts of it."""
-    text = text.replace(database, shown(database))
-    for secret in (found[2] for found in _SECRET.finditer(database)):
+    text = text.replace(database, without_password(database))
+    for secret in (found[2] for found in SECRET.finditer(database)):
         pieces = [piece for piece in re.split(r"[/?#@:]", secret) if len(piece) > 1]  # a password badly escaped
         for spelling in sorted({secret, unquote(secret), *pieces} - {""}, key=len, reverse=True):
             text = text.replace(spelling, "***")
-    return shown(text)
+    return without_password(text)
