@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from workbench import __version__
-from workbench.errors import DataError, Interrupted, MlimError, RecipeError
+from workbench.errors import ArtifactError, DataError, Interrupted, MlimError, RecipeError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.catalog.diff import State
     from workbench.plan import Made
     from workbench.recipe.schema import Recipe
 
@@ -34,7 +35,12 @@ app = typer.Typer(
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
 RecipeOrFeed = Annotated[
-    Path, typer.Argument(metavar="RECIPE|FEED", help="recipe file (.yaml), or a feed file", show_default=False)
+    Path,
+    typer.Argument(metavar="RECIPE|FEED", help="recipe file (.yaml), or a feed: a file or a folder", show_default=False),
+]
+StateOf = Annotated[
+    Path,
+    typer.Argument(help="recipe, feed, or an ingest artifact of the cache (a folder)", show_default=False),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -65,10 +71,64 @@ def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     with _errors(debug):
         from workbench.plan import tell
 
-        made = _run(_guess(path, sets) if _is_feed(path) else _load(path, sets), ["ingest"])["ingest"]
+        made = _run(_recipe(path, sets), ["ingest"])["ingest"]
         if made.seconds is None:  # else it was told when it was made
             tell(made.artifact, _console())
         print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
+        print(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
+
+
+@app.command()
+def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Look at pictures, find duplicates, split, prove from the data that nothing crosses the split; a page of it all."""
+    with _errors(debug):
+        from workbench.catalog.verify import prove
+
+        made = _run(_recipe(path, sets), ["census"], resume)
+        verdict = prove({name: m.artifact for name, m in made.items()})
+        print(*verdict.lines, sep="\n")
+        if not verdict.holds:
+            raise ArtifactError("the split does not hold; see the lines above")
+
+
+@app.command()
+def diff(
+    before: StateOf,
+    after: StateOf,
+    out: Annotated[Path | None, typer.Option(help="write every difference to this CSV file")] = None,
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """Which products came, went, changed, or moved to another part of the split."""
+    with _errors(debug):
+        from workbench.catalog.diff import WHATS, diff
+
+        found = diff(_state(before, sets), _state(after, sets))
+        for what in WHATS:
+            lines = found.filter(what=what)
+            print(f"{what}\t{lines['id'].n_unique()} products")
+            for line in lines.head(5).iter_rows(named=True):
+                print(f"  {line['id']}\t{line['column']}: {line['before']} -> {line['after']}")
+        if out:
+            found.write_csv(out)
+            print(f"all of them: {out}")
+
+
+@app.command()
+def why(
+    path: RecipeOrFeed,
+    product: Annotated[str, typer.Argument(metavar="ID", help="id of a listing, or of a dropped row", show_default=False)],
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """One product's way through every step: source lines, cleaning, pictures, duplicates, split, tokens."""
+    with _errors(debug):
+        from workbench.report.why import why
+
+        recipe = _recipe(path, sets)
+        made = _run(recipe, ["census", "tokens"])
+        for headline, lines in why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product):
+            print(headline, *(f"  {line}" for line in lines), sep="\n")
 
 
 @app.command()
@@ -97,14 +157,14 @@ def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: 
 def run(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Run every stage of the recipe, through to the report."""
     with _errors(debug):
-        _run(_load(path, sets), ["report"], resume)
+        _run(_load(path, sets), ["census", "report"], resume)
 
 
 @app.command()
 def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Write the report (everything it shows first)."""
     with _errors(debug):
-        _run(_load(path, sets), ["report"], resume)
+        _run(_load(path, sets), ["census", "report"], resume)
 
 
 @app.command()
@@ -121,7 +181,26 @@ def plan(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
 
 
 def _is_feed(path: Path) -> bool:
-    return path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir()
+    return path.suffix.lower() not in (".yaml", ".yml")
+
+
+def _recipe(path: Path, sets: Sequence[str] | None) -> Recipe:
+    """The recipe of a file, or the one guessed for a bare feed."""
+    return _guess(path, sets) if _is_feed(path) else _load(path, sets)
+
+
+def _state(path: Path, sets: Sequence[str] | None) -> State:
+    """A state of a catalog: an artifact by its folder, or what the recipe or feed now gives."""
+    from workbench.artifacts.store import MANIFEST, Artifact, Store
+    from workbench.catalog.diff import State
+
+    if not (path / MANIFEST).exists():
+        recipe = _recipe(path, sets)
+        return State.of(_run(recipe, ["ingest"])["ingest"].artifact, Store(recipe.runtime.cache))
+    artifact = Artifact.open(path)
+    if artifact.stage != "ingest":
+        raise DataError(f"{path}: an artifact of {artifact.stage}; expected one of ingest, a folder ingest-…")
+    return State.of(artifact, Store(path.parent))
 
 
 def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
@@ -136,8 +215,8 @@ def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
 
 def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     """The recipe for a bare feed, guessed from its header and shown."""
-    if not feed.is_file():
-        raise DataError(f"{feed}: no such file; give the path of a feed or of a recipe (.yaml)")
+    if not feed.exists():
+        raise DataError(f"{feed}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
     from workbench.catalog.dialects.look import recipe_tree
     from workbench.recipe.load import recipe_from_tree, to_yaml
 
@@ -157,10 +236,11 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
         print(NOTHING)
     outcomes = {name: ("cached", "") if m.seconds is None else ("made", f"{m.seconds:.1f}") for name, m in made.items()}
     _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
-    if "report" in made:
-        folder = recipe.runtime.reports / recipe.name
-        publish(made["report"].artifact, folder)
-        print(f"report: {folder / 'report.html'}")
+    for name, page in (("census", "catalog.html"), ("report", "report.html")):
+        if name in goals:
+            folder = recipe.runtime.reports / recipe.name
+            publish(made[name].artifact, folder)
+            print(f"{name}: {folder / page}")
     return made
 
 

@@ -77,6 +77,8 @@ class Sources:
 
 
 def _source_paths(recipe: Recipe) -> dict[str, Path]:
+    from workbench.images.origin import place_of
+
     match = recipe.finetune.match
     paths: dict[str, Path | None] = {
         "tokens.tokenizer": recipe.tokens.tokenizer,
@@ -86,7 +88,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
     for i, feed in enumerate(recipe.catalog.feeds):
         paths[f"catalog.feeds.{i}.path"] = feed.path
         if feed.columns is None or feed.columns.picture:
-            paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or feed.path.parent
+            paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or (feed.path and place_of(feed))
     return {key: path for key, path in paths.items() if path}
 
 
@@ -97,7 +99,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.catalog.fetch import fetch
     from workbench.images import build as images
     from workbench.report import build as report
-    from workbench.report import probes
+    from workbench.report import census, probes
     from workbench.tasks import classify, match, pretrain
     from workbench.text import tokens
 
@@ -119,6 +121,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     if tuned.classify:
         labels = tuned.classify
         stages["classify"] = lambda: classify.stage(labels, {})
+    stages["census"] = lambda: census.stage(recipe)
     stages["probes"] = lambda: probes.stage(recipe.report, {})
     stages["report"] = lambda: report.stage(recipe.report, recipe, {})
     return stages

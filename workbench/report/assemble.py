@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,13 @@ from workbench import __version__
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.catalog.ingest import read_items
-from workbench.errors import DataError
-from workbench.images.origin import Absent, Pictures, open_pictures
-from workbench.images.picture import Broken, own_pixel_limit, square
-from workbench.images.shard import INDEX, Shards
+from workbench.images.shard import Shards
 from workbench.recipe.schema import Recipe, Report
+from workbench.report.census import names
+from workbench.report.counts import count
 from workbench.report.gallery import png, title_of
 
 PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
-MOST_UNUSABLE = 200
 THUMBNAIL = 128  # pixels
 
 Json = dict[str, Any]
@@ -34,11 +32,12 @@ Json = dict[str, Any]
 def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str, bytes]]:
     """The content, all but the recipe's text, and PNG bytes by the names that it uses."""
     artifacts = work.inputs
-    pictures: dict[str, bytes] = {}
+    data, pictures, _ = count(artifacts, names(recipe.catalog), report.examples)
     shelf = _Shelf(artifacts, pictures)
+    tokens = artifacts["tokens"].summary
     content: Json = {
         "about": _about(work, report, recipe),
-        "data": _data(artifacts, report, recipe, shelf.items, pictures),
+        "data": data | {"text": {name: tokens[name] for name in ("vocabulary", "tokens", "longest", "cut")}},
         "pretrain": _pretrain(artifacts["pretrain"], work.log.parent),
     }
     probes = artifacts["probes"]
@@ -92,101 +91,6 @@ def _about(work: Work, report: Report, recipe: Recipe) -> Json:
             for name, artifact in work.inputs.items()
         ],
     }
-
-
-def _data(
-    artifacts: Mapping[str, Artifact], report: Report, recipe: Recipe, items: pl.DataFrame, pictures: dict[str, bytes]
-) -> Json:
-    ingest, images, split, tokens = (artifacts[name].summary for name in ("ingest", "images", "split", "tokens"))
-    feeds = [feed.path.name for feed in recipe.catalog.feeds]
-    index = pl.read_parquet(artifacts["images"].path(INDEX))
-    unusable = items.hstack(index.select("state", "reason")).filter(pl.col("state") != "present")
-    return {
-        **{name: ingest[name] for name in ("rows", "kept", "dropped")},
-        "feeds": [
-            {"name": name, "rows": f["rows"], "kept": f["kept"], "dropped": sum(f["dropped_by_reason"].values())}
-            for name, f in zip(feeds, ingest["feeds"], strict=True)
-        ],
-        "drops": list(_drops(pl.read_parquet(artifacts["ingest"].path("drops.parquet")), report, recipe, pictures)),
-        "parts": {
-            part: {
-                "listings": split["listings_by_part"].get(part, 0),
-                "groups": split["groups_by_part"].get(part, 0),
-            }
-            for part in ("train", "valid", "test")
-        },
-        "split": {"groups_in_two_parts": split["groups_in_two_parts"]},
-        "attributes": [
-            {
-                "name": name.partition(".")[2] or name,
-                "kind": "label" if name.startswith("label.") else "text",
-                "missing": missing,
-            }
-            for name, missing in sorted(ingest["missing"].items(), key=_title_first)
-            if name != "picture"
-        ],
-        "pictures": {
-            **{state: images[state] for state in ("present", "absent", "broken")},
-            "reasons": [
-                {
-                    "state": state,
-                    "reason": reason,
-                    "count": lines.height,
-                    "examples": [
-                        {"row": line["row"], "id": line["id"], "title": title_of(line)}
-                        for line in lines.head(report.examples).iter_rows(named=True)
-                    ],
-                }
-                for (state, reason), lines in unusable.group_by("state", "reason", maintain_order=True)
-            ],
-        },
-        "unusable": [
-            {name: line[name] for name in ("id", "picture", "state", "reason")} | {"title": title_of(line)}
-            for line in unusable.head(MOST_UNUSABLE).iter_rows(named=True)
-        ],
-        "cleaning": [
-            {"rule": rule, "cells": cells} for rule, cells in ingest["cells_changed_by_rule"].items() if cells
-        ],
-        "text": {name: tokens[name] for name in ("vocabulary", "tokens", "longest", "cut")},
-    }
-
-
-def _title_first(attribute: tuple[str, int]) -> tuple[bool, bool, str]:
-    name, _ = attribute
-    return name.startswith("label."), name != "title", name
-
-
-def _drops(drops: pl.DataFrame, report: Report, recipe: Recipe, pictures: dict[str, bytes]) -> Iterator[Json]:
-    """Each reason with its first examples, and their pictures where the feed names one that can be read."""
-    feeds = recipe.catalog.feeds
-    opened: dict[int, Pictures] = {}
-
-    def picture(line: Json) -> str | None:
-        feed, name = line["feed"], f"drop-{line['feed']}-{line['line']}"
-        try:
-            if feed not in opened:
-                opened[feed] = open_pictures(feeds[feed].pictures or feeds[feed].path.parent, "pictures")
-            data = opened[feed].read(line["picture"])
-            with own_pixel_limit():
-                shown = square(data, THUMBNAIL, recipe.images.background, recipe.images.max_pixels).image
-        except (DataError, Absent, Broken, OSError, ValueError):
-            return None  # this example has no picture to show
-        pictures[name] = png(shown, THUMBNAIL)
-        return name
-
-    for (reason,), lines in drops.group_by("reason", maintain_order=True):
-        yield {
-            "reason": reason,
-            "count": lines.height,
-            "examples": [
-                {
-                    "feed": feeds[line["feed"]].path.name,
-                    **{name: line[name] for name in ("line", "id", "detail")},
-                    "picture": picture(line) if line["picture"] else None,
-                }
-                for line in lines.head(report.examples).iter_rows(named=True)
-            ],
-        }
 
 
 def _pretrain(artifact: Artifact, logs: Path) -> Json:

@@ -9,6 +9,8 @@ from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Recipe, Report
+from workbench.recipe.secrets import without_password
+from workbench.report import census
 
 
 def stage(report: Report, recipe: Recipe, digests: Mapping[str, str]) -> Stage:
@@ -19,18 +21,20 @@ def stage(report: Report, recipe: Recipe, digests: Mapping[str, str]) -> Stage:
         name="report",
         version=1,
         section=shown,
-        needs=("ingest", "images", "split", "tokens", "pretrain", *tasks, "probes"),
+        needs=(*census.NEEDS, "tokens", "pretrain", *tasks, "probes"),
         sources=dict(digests),
         run=lambda work: _run(work, report, recipe, shown),
     )
 
 
 def _shown(value: Any) -> Any:
-    """A recipe's values as plain ones; of a path only the name, which is the same on every machine."""
+    """A recipe's values as plain ones; of a path only the name, which is the same on every machine; no password."""
     if isinstance(value, dict):
         return {name: _shown(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_shown(inner) for inner in value]
+    if isinstance(value, str):
+        return without_password(value)
     return value.name if isinstance(value, Path) else value
 
 

@@ -27,6 +27,20 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
     A picture the report names and `pictures` lacks is shown as an empty frame.
     """
+    return _environment(pictures).get_template("page.html").render(
+        report,
+        findings=verdict.findings(report),
+        loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
+        curve_charts=_curve_charts(report["match"]) if "match" in report else [],
+    )
+
+
+def render_catalog(name: str, data: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """The page of a catalog alone, before any training; `data` is that section of a report."""
+    return _environment(pictures).get_template("catalog.html").render(name=name, data=data)
+
+
+def _environment(pictures: Mapping[str, bytes]) -> Environment:
     here = Path(__file__).parent
     env = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -53,12 +67,7 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         "metric_names": verdict.METRIC_NAMES,
         "main_arm": verdict.main_arm,
     }
-    return env.get_template("page.html").render(
-        report,
-        findings=verdict.findings(report),
-        loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
-        curve_charts=_curve_charts(report["match"]) if "match" in report else [],
-    )
+    return env
 
 
 def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:

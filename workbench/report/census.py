@@ -1,0 +1,45 @@
+"""The Census stage: a catalog counted and shown, before any training.
+
+census.json     the content of the page; its fields are those of `data` in docs/report.md
+catalog.html    the page
+fixes.csv       what to fix in the feed, a line for each row, worst problem first
+certificate.json, drops.csv   as the split and ingest wrote them, to lie beside the page
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.artifacts.stage import Stage, Work
+from workbench.recipe.schema import Catalog, Recipe
+
+NEEDS = ("ingest", "images", "duplicates", "split")
+
+
+def names(catalog: Catalog) -> list[str]:
+    """The feeds in their order, as a reader would call them."""
+    return [feed.path.name if feed.path else feed.dataset or "query" for feed in catalog.feeds]
+
+
+def stage(recipe: Recipe) -> Stage:
+    """The census of a recipe's catalog."""
+    report = recipe.report
+    feeds = names(recipe.catalog)
+    section = {"name": recipe.name, "feeds": feeds, "report": report.model_dump(mode="json", include={"examples"})}
+
+    def run(work: Work) -> Mapping[str, Any]:
+        from workbench.report.counts import count  # polars and Pillow
+        from workbench.report.page import render_catalog
+
+        content, pictures, fixes = count(work.inputs, feeds, report.examples)
+        (work.folder / "census.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        (work.folder / "catalog.html").write_text(render_catalog(recipe.name, content, pictures), "utf-8")
+        fixes.write_csv(work.folder / "fixes.csv")
+        shutil.copyfile(work.inputs["split"].path("certificate.json"), work.folder / "certificate.json")
+        shutil.copyfile(work.inputs["ingest"].path("drops.csv"), work.folder / "drops.csv")
+        return {"fix first": {fix["problem"]: fix["listings"] for fix in content["fixes"][:5]}}
+
+    return Stage("census", 1, section, run, NEEDS)

@@ -1,0 +1,126 @@
+"""One product's way through every step: its lines in the feed, what cleaning made of them, its kin, its part of the
+split, its pictures and its tokens; or why it was dropped."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from workbench.artifacts.store import Artifact
+from workbench.catalog.feeds.read import open_feed
+from workbench.errors import DataError
+from workbench.recipe.schema import Feed
+from workbench.text.tokens import TokenTable
+
+Step = tuple[str, list[str]]  # a headline, and the lines below it
+MOST_KIN = 20
+
+
+def why(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], product: str) -> Iterator[Step]:
+    """The steps of the listing with this id, and of the dropped rows that had it.
+
+    `artifacts` are those of ingest, images, duplicates, split and tokens. DataError, naming the nearest ids, for an id
+    that no row of the feeds has.
+    """
+    items = pl.scan_parquet(artifacts["ingest"].path("items.parquet"))
+    drops = pl.read_parquet(artifacts["ingest"].path("drops.parquet")).filter(pl.col("id") == product)
+    item = items.filter(pl.col("id") == product).collect()
+    if item.is_empty() and drops.is_empty():
+        raise DataError(f"no row of the feeds has the id {product!r}{_nearest(items, product)}")
+    for drop in drops.iter_rows(named=True):
+        yield f"dropped: {drop['reason']}", [_place(feeds, drop), drop["detail"]]
+    if not item.is_empty():
+        yield from _steps(artifacts, feeds, item.row(0, named=True))
+
+
+def _steps(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], item: Mapping[str, Any]) -> Iterator[Step]:
+    row = item["row"]
+    sources = _of(row, artifacts["ingest"], "sources.parquet")
+    for source in sources:
+        yield f"{_place(feeds, source)}, read as {source['role']}", _raw(feeds[source["feed"]], source)
+    yield f"listing: row {row}", [f"{name}: {value}" for name, value in item.items() if name != "row" and _said(value)]
+    yield "pictures", _pictures(artifacts, row)
+    yield "duplicates", _kin(artifacts, row)
+    yield "split", _part(artifacts, row)
+    yield "tokens", _tokens(artifacts["tokens"], row)
+
+
+def _of(row: int, artifact: Artifact, file: str) -> list[dict[str, Any]]:
+    return pl.scan_parquet(artifact.path(file)).filter(pl.col("row") == row).collect().to_dicts()
+
+
+def _said(value: object) -> bool:
+    return value is not None and value != ""
+
+
+def _place(feeds: Sequence[Feed], at: Mapping[str, Any]) -> str:
+    feed = feeds[at["feed"]]
+    name = feed.path.name if feed.path else feed.dataset or "the query"
+    return f"{'/'.join(filter(None, (name, at['file'])))}, line {at['line']}"
+
+
+def _raw(feed: Feed, source: Mapping[str, Any]) -> list[str]:
+    """The cells of a row as the feed has them."""
+    if feed.path is None:
+        return []  # a query would have to be asked again
+    for table in open_feed(feed.path):
+        if table.file == source["file"] and (at := table.lines.index_of(source["line"])) is not None:
+            cells = table.cells.row(at, named=True)
+            return [f"{word}: {cell}" for word, cell in cells.items() if _said(cell)]
+    return []
+
+
+def _pictures(artifacts: Mapping[str, Artifact], row: int) -> list[str]:
+    names = {p["order"]: (p["role"], p["name"]) for p in _of(row, artifacts["ingest"], "pictures.parquet")}
+    index = {p["order"]: p for p in _of(row, artifacts["images"], "index.parquet")}
+    lines = []
+    for final in sorted(_of(row, artifacts["duplicates"], "pictures.parquet"), key=lambda p: p["order"]):
+        role, name = names.get(final["order"], ("main", "none is named"))
+        seen = index[final["order"]]
+        size = f", {seen['width']} x {seen['height']} px, SHA-256 {seen['sha256'][:12]}" if seen["width"] else ""
+        lines.append(f"{role}: {name}: {final['state']}{size}{_because(final)}")
+    used = set(index)
+    lines += [f"{role}: {name}: not used (images.use)" for o, (role, name) in sorted(names.items()) if o not in used]
+    return lines
+
+
+def _because(line: Mapping[str, Any]) -> str:
+    return f" ({line['reason']})" if line["reason"] else ""
+
+
+def _kin(artifacts: Mapping[str, Artifact], row: int) -> list[str]:
+    either = (pl.col("left") == row) | (pl.col("right") == row)
+    pairs = pl.scan_parquet(artifacts["duplicates"].path("pairs.parquet")).filter(either).collect()
+    other = pl.when(pl.col("left") == row).then("right").otherwise("left").alias("row")
+    items = pl.scan_parquet(artifacts["ingest"].path("items.parquet")).select("row", "id", "title")
+    kin = pairs.select(other, "kind", "score").join(items.collect(), on="row").sort("kind", "row")
+    lines = [
+        f"{k['kind']} as {k['id']} ({k['score']:.2f}): {k['title']}" for k in kin.head(MOST_KIN).iter_rows(named=True)
+    ]
+    more = [f"and {kin.height - MOST_KIN} more"] if kin.height > MOST_KIN else []
+    return [*lines, *more] or ["none"]
+
+
+def _part(artifacts: Mapping[str, Artifact], row: int) -> list[str]:
+    (here,) = _of(row, artifacts["split"], "split.parquet")
+    split = pl.scan_parquet(artifacts["split"].path("split.parquet"))
+    size = split.filter(pl.col("component") == here["component"]).collect().height
+    part = here["part"] or "in no part"
+    return [
+        f"{part}{_because(here)}",
+        f"{size} listings go to one side together: those joined with row {here['component']}",
+    ]
+
+
+def _tokens(tokens: Artifact, row: int) -> list[str]:
+    table = TokenTable(tokens.folder)
+    ids = table.ids(row)
+    return [table.tokenizer.decode(ids), f"{len(ids)} tokens: {' '.join(map(str, ids))}"]
+
+
+def _nearest(items: pl.LazyFrame, product: str) -> str:
+    near = difflib.get_close_matches(product, items.select("id").head(100_000).collect()["id"].to_list(), n=3)
+    return f"; near it: {', '.join(near)}" if near else "; see items.parquet and drops.csv"
