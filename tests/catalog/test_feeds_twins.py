@@ -81,3 +81,14 @@ def outcome(parse: Callable[[Any], Any], line: Any) -> Any:
     except (ValueError, RecursionError):
         return "broken"
     return {key: cell_text(inner) for key, inner in value.items()} if value and isinstance(value, dict) else "broken"
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(["a", "é", "€", "😀", "\ud800", "\U0010ffff"]) | st.binary(max_size=2), max_size=9))
+def test_utf8_is_told_as_python_tells_it(parts: list[str | bytes]) -> None:
+    block = b"".join(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts)
+    try:
+        block.decode()
+        assert lines._is_utf8(block)
+    except UnicodeDecodeError:
+        assert not lines._is_utf8(block)

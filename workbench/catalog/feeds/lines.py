@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -67,13 +68,9 @@ class Lines:
                 block = following
 
     def _utf8(self, block: bytes) -> bytes:
-        if codecs.BOM_UTF8 in block:  # at the beginning, and again wherever files were joined
+        if b"\xef" in block:  # a byte order mark at the beginning, and again wherever files were joined
             block = _MARKS.sub(rb"\1", block)
-        try:
-            block.decode()
-        except UnicodeDecodeError:
-            return b"".join(map(self._line, block.splitlines(keepends=True)))
-        return block
+        return block if _is_utf8(block) else b"".join(map(self._line, block.splitlines(keepends=True)))
 
     def _line(self, line: bytes) -> bytes:
         try:
@@ -82,6 +79,18 @@ class Lines:
             self._fallbacks += 1
             return line.decode("cp1252", "replace").encode()
         return line
+
+
+def _is_utf8(block: bytes) -> bool:
+    """As `block.decode()` tells, without making the text."""
+    import pyarrow as pa
+
+    ends = pa.py_buffer(struct.pack("<2q", 0, len(block)))
+    try:
+        pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(block)]).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _whole(block: bytes) -> int:
