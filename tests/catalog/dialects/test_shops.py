@@ -638,6 +638,10 @@ def test_woocommerce_in_french() -> None:
         "Nome dell'attributo 1,Valore dell'attributo 1",
         "ID,Type,SKU,Naam,Korte beschrijving,Beschrijving,Reguliere prijs,Categorieën,Afbeeldingen,Bovenliggend,"
         "Attribuut 1 naam,Attribuut 1 waarde(n)",
+        "ID,Тип,Артикул,Имя,Короткое описание,Описание,Базовая цена,Категории,Изображения,Родительский,"
+        "Имя атрибута 1,Значения атрибута 1",
+        "ID,Typ,SKU,Nazwa,Krótki opis,Opis,Cena regularna,Kategorie,Obrazki,Nadrzędny,"
+        "Nazwa atrybutu 1,Wartości atrybutu 1",
     ],
 )
 def test_woocommerce_in_other_languages(tmp_path: Path, header: str) -> None:

@@ -91,16 +91,33 @@ WOOCOMMERCE = Dialect(
         **{"naam *attribuut #": 0.6, "waarde* *attribuut #": 0.6, "attribuut # naam": 0.6, "reguliere prijs": 0.5},
         **{"normale prijs": 0.3, "zichtbaarheid in catalogus": 0.6, "afbeeldingen": 0.2, "korte beschrijving": 0.2},
         **{"nome do atributo #": 0.6, "valor* do atributo #": 0.6, "preço normal": 0.5, "imagens": 0.2},
+        **{
+            "видимость в каталоге": 0.6,
+            "*рекомендуемый?": 0.5,
+            "базовая цена": 0.5,
+            "*атрибута #": 0.5,
+            "в наличии?": 0.3,
+        },
+        **{"widoczność w katalogu": 0.6, "*wyróżniony?": 0.5, "nazwa* atrybutu*": 0.6, "wartoś* atrybutu*": 0.6},
+        **{"opublikowan*": 0.1, "obrazki": 0.3, "cena regularna": 0.3, "w magazynie?": 0.3},
     },
     words={
-        "id": ("id", "sku", "ugs", "artikelnummer", "cod", "código"),
-        "title": ("name", "nom", "nombre", "nome", "naam"),
+        "id": ("id", "sku", "ugs", "artikelnummer", "cod", "código", "артикул"),
+        "title": ("name", "nom", "nombre", "nome", "naam", "имя", "nazwa"),
         "group": (),
-        "picture": ("images", "bilder", "imágenes", "immagini", "afbeeldingen", "imagens"),
+        "picture": ("images", "bilder", "imágenes", "immagini", "afbeeldingen", "imagens", "изображения", "obrazki"),
         "code": ("gtin, upc, ean, or isbn", "gtin*"),
         "price": (
             *("regular price", "tarif régulier", "regulärer preis", "precio normal", "prezzo di listino"),
-            *("reguliere prijs", "normale prijs", "preço normal", "sale price"),
+            *(
+                "reguliere prijs",
+                "normale prijs",
+                "preço normal",
+                "базовая цена",
+                "cena regularna",
+                "cena",
+                "sale price",
+            ),
         ),
         "language": ("meta: _wpml_import_language_code",),
         "label.category": ("categories",),
@@ -112,8 +129,20 @@ WOOCOMMERCE = Dialect(
     grouping=(
         SameKey(("meta: _wpml_import_translation_group",), language=("meta: _wpml_import_language_code",)),
         NamesParent(
-            ("parent", "übergeordnet*", "superior", "genitore", "bovenliggend*", "hoofd*", "ascendente", "pai"),
-            ("sku", "ugs", "artikelnummer", "cod", "id"),
+            (
+                "parent",
+                "übergeordnet*",
+                "superior",
+                "genitore",
+                "bovenliggend*",
+                "hoofd*",
+                "ascendente",
+                "pai",
+                "родител*",
+                "nadrzędn*",
+                "rodzic",
+            ),
+            ("sku", "ugs", "artikelnummer", "cod", "артикул", "id"),
         ),
     ),
     attributes=(
@@ -126,19 +155,30 @@ WOOCOMMERCE = Dialect(
         Named("naam *attribuut #", "waarde* *attribuut #"),
         Named("attribuut # naam", "attribuut # waarde*"),
         Named("nome do atributo #", "valor* do atributo #"),
+        Named("*имя атрибута #", "значени* атрибута #"),
+        Named("название атрибута #", "значени* атрибута #"),
+        Named("nazwa atrybutu #", "wartoś* atrybutu #"),
     ),
     texts={
         "description": "woocommerce",
         "short description": "woocommerce",
-        **dict.fromkeys(("beschreibung", "descripción", "descrizione", "beschrijving", "descrição"), "woocommerce"),
+        **dict.fromkeys(
+            ("beschreibung", "descripción", "descrizione", "beschrijving", "descrição", "описание", "opis"),
+            "woocommerce",
+        ),
         **dict.fromkeys(
             ("description courte", "kurzbeschreibung", "descripción corta", "breve descrizione"), "woocommerce"
         ),
-        **dict.fromkeys(("korte beschrijving", "descrizione breve", "descrição curta"), "woocommerce"),
+        **dict.fromkeys(
+            ("korte beschrijving", "descrizione breve", "descrição curta", "короткое описание", "krótki opis"),
+            "woocommerce",
+        ),
         **dict.fromkeys(
             ("name", "nom", "nombre", "nome", "naam", "sku", "ugs", "artikelnummer", "parent"), "unguarded"
         ),
-        **dict.fromkeys(("categories", "catégories", "kategorien", "categorías", "categorie", "categorieën"), "paths"),
+        **dict.fromkeys(
+            ("categories", "catégories", "kategorien", "categorías", "categorie", "categorieën", "категории"), "paths"
+        ),
     },
     closed=True,
 )

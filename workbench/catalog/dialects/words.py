@@ -1,4 +1,4 @@
-"""Header words that any shop may use, by the role they play, in nine languages; and how words are compared.
+"""Header words that any shop may use, by the role they play, in ten languages; and how words are compared.
 
 A word of a dialect or of this file may hold `#` for a number and `*` for anything: `image #`, `* (metafields.*)`.
 """
@@ -19,6 +19,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("id produit", "référence", "référence produit", "réf", "artikelnummer", "artikel nr", "art nr", "produkt id"),
         *("artikelcode", "productcode", "id producto", "código", "referencia", "codice", "codice articolo"),
         *("id prodotto", "código do produto", "kod", "kod produktu", "商品id", "商品コード", "商品番号", "品番"),
+        *("артикул", "код товара", "id товара"),
         *("reference", "code"),
     ),
     "title": (
@@ -27,6 +28,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("libellé", "titel", "bezeichnung", "artikelbezeichnung", "produktname", "produkttitel", "artikelname"),
         *("nombre", "título", "nombre del producto", "nome", "titolo", "nome prodotto", "naam", "productnaam"),
         *("nome do produto", "nazwa", "nazwa produktu", "tytuł", "商品名", "品名", "タイトル", "商品名称"),
+        *("название", "наименование", "название товара", "наименование товара", "имя"),
     ),
     "group": (
         *("item group id", "group id", "group", "parent id", "parent sku", "parent no", "parent", "product group id"),
@@ -45,6 +47,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("imagen principal", "enlace imagen", "immagine", "immagini", "link immagine", "afbeelding", "afbeeldingen"),
         *("afbeelding url", "afbeeldingslink", "imagem", "imagens", "link da imagem", "zdjęcie", "zdjęcia"),
         *("link do zdjęcia", "画像", "画像url", "商品画像", "商品画像url", "画像#", "thumbnail"),
+        *("изображения", "изображение", "картинка", "фото", "ссылка на изображение"),
     ),
     "pictures": (
         *("additional image link*", "additional image #", "additional images"),
@@ -73,6 +76,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("actual price", "selling price", "current price", "discounted price", "price amount", "msrp", "prix"),
         *("price eur", "price usd", "price gbp"),
         *("prix ttc", "preis", "verkaufspreis", "precio", "prezzo", "prijs", "preço", "cena", "価格", "販売価格"),
+        *("цена", "базовая цена"),
     ),
     "language": (
         *("language", "locale", "lang", "language code", "content language", "language tag", "product locale"),
@@ -83,12 +87,12 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("description", "body (html)", "body html", "product description", "long description", "item description"),
         *("detail desc", "details", "full description", "descriptif", "beschreibung", "produktbeschreibung"),
         *("artikelbeschreibung", "descripción", "descrizione", "beschrijving", "omschrijving", "descrição", "opis"),
-        *("商品説明", "説明", "商品説明文"),
+        *("商品説明", "説明", "商品説明文", "описание", "описание товара"),
     ),
     "text.summary": (
         *("short description", "summary", "subtitle", "product subtitle", "short desc", "description courte"),
         *("kurzbeschreibung", "descripción corta", "breve descrizione", "descrizione breve", "korte beschrijving"),
-        *("descrição curta", "krótki opis", "キャッチコピー"),
+        *("descrição curta", "krótki opis", "キャッチコピー", "краткое описание", "короткое описание"),
     ),
     "text.features": (
         *("bullet points", "bullet point", "features", "highlights", "product highlight", "key features"),
@@ -97,19 +101,19 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "text.brand": (
         *("brand", "vendor", "brand name", "product brand", "manufacturer", "maker", "marque", "fabricant", "marke"),
         *("hersteller", "marca", "merk", "fabrikant", "marka", "producent", "fabricante", "produttore", "ブランド"),
-        *("メーカー",),
+        *("メーカー", "бренд", "производитель", "торговая марка"),
     ),
     "text.color": (
         *("color", "colour", "color name", "colour name", "product color", "base colour", "base color"),
-        *("colour group name", "couleur", "farbe", "colore", "kleur", "cor", "kolor", "色", "カラー"),
+        *("colour group name", "couleur", "farbe", "colore", "kleur", "cor", "kolor", "色", "カラー", "цвет"),
     ),
     "text.material": (
         *("material", "materials", "fabric", "product material", "matière", "matériau", "materiale", "materiaal"),
-        *("materiał", "素材"),
+        *("materiał", "素材", "материал"),
     ),
     "text.size": (
         *("size", "sizes", "size name", "taille", "größe", "grösse", "talla", "taglia", "maat", "tamanho"),
-        *("rozmiar", "サイズ"),
+        *("rozmiar", "サイズ", "размер"),
     ),
     "text.pattern": ("pattern", "motif", "muster", "柄"),
     "text.keywords": (
@@ -121,6 +125,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("master category", "category path", "breadcrumbs", "product category tree", "catégorie", "catégories"),
         *("kategorie", "kategorien", "warengruppe", "categoría", "categorías", "categoria", "categorie"),
         *("categorieën", "categorias", "kategoria", "kategorie produktu", "カテゴリ", "カテゴリー"),
+        *("категория", "категории"),
     ),
     "label.subcategory": ("sub category", "subcategories", "sous catégorie", "unterkategorie", "サブカテゴリ"),
     "label.department": ("department", "department name", "rayon", "abteilung"),
