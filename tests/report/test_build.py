@@ -72,7 +72,7 @@ def test_the_report_of_a_small_shop(shop: tuple[Recipe, dict[str, Artifact]]) ->
     assert report["probes"] == json.loads(made["probes"].path("probes.json").read_text())
     stages = report["about"]["stages"]
     assert [s["key"] for s in stages] == [made[s["name"]].key for s in stages]
-    assert [s["name"] for s in stages] == ["ingest", "images", "split", "tokens", "pretrain", "probes"]
+    assert [s["name"] for s in stages] == ["ingest", "images", "duplicates", "split", "tokens", "pretrain", "probes"]
     assert all(s["seconds"] > 0 for s in stages)
 
 

@@ -114,6 +114,8 @@ class Shards:
         rows = index["row"].max()
         self.counts = np.bincount(present["row"].to_numpy(), minlength=0 if rows is None else int(rows) + 1)  # type: ignore[arg-type]
         self.usable = self.counts > 0  # (N,) bool
+        main = index.unique("row", keep="first", maintain_order=True)["state"].to_numpy()
+        self.states = np.where(self.usable, "present", main)  # (N,) str: of the main picture, where none is usable
         self._first = np.cumsum(self.counts) - self.counts  # of each row, among the present pictures
         self._place = present.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
         self._maps = {s: np.memmap(folder / shard_name(s), mode="r") for s in present["shard"].unique().sort()}

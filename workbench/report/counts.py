@@ -19,6 +19,8 @@ from workbench.report.gallery import png
 Json = dict[str, Any]
 THUMBNAIL = 96  # pixels
 MOST_READ = 2000  # listings, to tell the catalog's languages by their words
+LETTERS = 40  # a shorter text hardly tells its language
+MOST_LANGUAGES = 8
 MOST_CLUSTERS = 24
 MOST_IN_CLUSTER = 8
 MOST_CLASSES = 12
@@ -120,10 +122,12 @@ def _drops(drops: pl.DataFrame, feeds: Sequence[str], examples: int) -> Iterator
 
 
 def _attributes(listings: pl.DataFrame) -> Iterator[Json]:
+    """The title, texts and labels, and facts that any listing has."""
     for name in listings.columns:
         kind, _, plain = name.rpartition(".")
-        if kind or name in ("title", "price", "code", "picture"):
-            yield {"name": plain, "kind": kind or "fact", "missing": listings[name].null_count()}
+        missing = listings[name].null_count()
+        if kind or name == "title" or (name in ("price", "code", "picture") and missing < listings.height):
+            yield {"name": plain, "kind": kind or ("text" if name == "title" else "fact"), "missing": missing}
 
 
 def _classes(listings: pl.DataFrame, name: str) -> Json:
@@ -159,10 +163,15 @@ def _languages(listings: pl.DataFrame) -> Json:
     if told.null_count() == listings.height:
         sample = listings.gather_every(max(1, listings.height // MOST_READ))
         texts = [name for name in listings.columns if name == "title" or name.startswith("text.")]
-        told = language_of(sample.select(pl.concat_str(texts, separator=" ", ignore_nulls=True)).to_series())
-        looked_at = sample.height
-    counted = [{"language": language, "listings": n} for language, n in _counted(told.drop_nulls().alias("language"))]
-    return {"languages": counted, "languages_of": looked_at}
+        words = sample.select(pl.concat_str(texts, separator=" ", ignore_nulls=True).alias("language")).to_series()
+        words = words.filter(words.str.count_matches(r"\p{L}") >= LETTERS)
+        told, looked_at = language_of(words), len(words)
+    counted = [{"language": language, "listings": n} for language, n in _counted(told.drop_nulls())]
+    shown, rest = counted[:MOST_LANGUAGES], sum(line["listings"] for line in counted[MOST_LANGUAGES:])
+    return {
+        "languages": shown + ([{"language": "others", "listings": rest}] if rest else []),
+        "languages_of": looked_at,
+    }
 
 
 def _pictures(duplicates: Artifact, listings: pl.DataFrame, examples: int) -> Json:

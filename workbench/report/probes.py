@@ -21,7 +21,7 @@ def stage(report: Report, digests: Mapping[str, str]) -> Stage:
         name="probes",
         version=1,
         section={"report": report.model_dump(mode="json", include={"bootstrap", "probe_draws", "examples"})},
-        needs=("ingest", "images", "split", "tokens", "pretrain"),
+        needs=("ingest", "images", "duplicates", "split", "tokens", "pretrain"),
         sources=dict(digests),
         run=lambda work: _run(work, report),
     )
