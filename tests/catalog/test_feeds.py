@@ -176,6 +176,11 @@ def test_lists_and_objects_written_as_json_read_alike_from_every_format(tmp_path
     assert read["csv"] == read["tsv"] == read["jsonl"] == read["parquet"]
 
 
+def test_half_a_surrogate_pair_in_a_cell_of_json(tmp_path: Path) -> None:
+    table = read_feed(write(tmp_path, "a.csv", 'id,tags\n1,"[""\\ud83d-"", ""\\ud83d\\ude00""]"\n'))
+    assert table.cells["tags"].to_list() == ["\ufffd-, 😀"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "cells"),
     [

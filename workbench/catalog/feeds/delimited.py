@@ -163,7 +163,7 @@ class _Form:
         bad: list[BadRow] = []
         mended: list[BadRow] = []
         for record in found:
-            if len(record.cells) == 1 < len(self.header.names) and not record.cells[0].strip():
+            if len(record.cells) == 1 < len(self.header.names) and not record.cells[0].strip(" \t"):
                 continue  # a line of spaces is blank
             cells, remark = self._fit(record, line + record.first + 1)
             if remark:

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.catalog.feeds.jsonl import parse_line, read_jsonl, whole
+from workbench.catalog.feeds.jsonl import parse_line, read_jsonl
 from workbench.catalog.feeds.lines import LONGEST, Lines
 from workbench.catalog.feeds.listings import Listings
-from workbench.catalog.feeds.table import CHUNK, Table, as_written, excerpt
+from workbench.catalog.feeds.table import CHUNK, Table, as_written, excerpt, whole
 
 # Keys whose list of objects is the catalog; in other objects such a list is an attribute (variants, images).
 _WORDS = "products items listings data results records rows entries entry catalog articles offers"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,10 @@ import msgspec
 
 from workbench.catalog.feeds.lines import Lines
 from workbench.catalog.feeds.listings import Listings
-from workbench.catalog.feeds.table import CHUNK, Table, excerpt, first_rows, parse_json
+from workbench.catalog.feeds.table import CHUNK, Table, excerpt, first_rows, parse_json, whole
 
 _fast = msgspec.json.Decoder(float_hook=str).decode
 _MINUS_ZERO = re.compile(rb"-0[,\]}\s]")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_jsonl(path: Path, limit: int | None = None) -> Iterator[Table]:
@@ -85,11 +83,3 @@ def parse_line(line: bytes) -> dict[str, Any]:
 def parse_slowly(line: str) -> Any:
     """The slow twin of msgspec's decoder: all numbers as text, NaN too, U+FFFD for half a surrogate pair."""
     return whole(parse_json(line.strip()), line)
-
-
-def whole(value: Any, source: str) -> Any:
-    """The value with U+FFFD for every escaped surrogate that lacks its other half, which is no text."""
-    if not _SURROGATE.search(source):
-        return value
-    text = json.dumps(value, ensure_ascii=False)
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

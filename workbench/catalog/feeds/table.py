@@ -123,12 +123,21 @@ def _unpacked(cell: str) -> str | None:
     if cell[:1] not in ("[", "{"):
         return cell
     try:
-        return cell_text(parse_json(cell))
+        return cell_text(whole(parse_json(cell), cell))
     except (ValueError, RecursionError):  # `[MASK]` and the like
         return cell
 
 
+def whole(value: Any, source: str) -> Any:
+    """The value with U+FFFD for every escaped surrogate that lacks its other half, which is no text."""
+    if not _SURROGATE.search(source):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
 PHRASE = r", |[.!?]$"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 as_written = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)  # numbers as they are written
 parse_json = as_written.decode
 
