@@ -3,7 +3,7 @@
 usage: python benchmarks/pictures.py [FOLDER] [COUNT] [ROUNDS]
 
 Makes COUNT (8,000) pictures in FOLDER if they aren't there: photo-like and drawn, RGB, RGBA, grey and palette, sizes
-log-normal around 200 px, one of 14,000 x 12,000. Then, in turn, ROUNDS (2) times each in a process of its own:
+log-normal around 250 px, one of 14,000 x 12,000. Then, in turn, ROUNDS (2) times each in a process of its own:
 
 - mlim's images stage: verified (checksums, every pixel), fitted into 256 px, stored, hashed for duplicates;
 - Pillow in two processes: opened, decoded, converted to RGB, `thumbnail` to 256 px, saved in the same encoding.
@@ -53,7 +53,7 @@ def make_picture(folder: Path, i: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(i)
     width, height = (
-        np.clip(np.exp(draw.normal(np.log(200), 0.9) + draw.normal(0, 0.25, 2)), 16, 6000).astype(int).tolist()
+        np.clip(np.exp(draw.normal(np.log(250), 1.15) + draw.normal(0, 0.25, 2)), 16, 8000).astype(int).tolist()
     )
     if i == 0:
         width, height = LARGEST
