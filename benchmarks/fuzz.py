@@ -5,10 +5,9 @@ usage: fuzz.py [--inputs 100000] [--seed 0] [--first 0]     the same inputs each
 
 Seeds are the fixtures of tests/catalog/feeds and some feeds by hand; each input has one to six mutations of one (bytes
 flipped, cut, doubled, quotes, NULs, marks, braces and tags put in, lines repeated or mixed with another seed's). One in
-twenty is a folder with one file mutated. Each is read by `open_feed`, and one in
-ten by the dialects too.
-Only an MlimError may be raised. Delimited feeds and JSON lines are counted by other means: the slow
-twin, the lines that are not blank. Ends with 1 and the input's number when something else happens.
+twenty is a folder with one file mutated. Each is read by `open_feed`, and one in ten by the dialects too. Only an
+MlimError may be raised. Delimited feeds and JSON lines are counted by other means: the slow twin, the lines that are
+not blank. Ends with 1 and the input's number when something else happens.
 """
 
 from __future__ import annotations
