@@ -351,8 +351,8 @@ def test_fashiongen(tmp_path: Path) -> None:
         file["input_msrpUSD"] = column(610.0, 610.0, 90.5, 610.0)
     found = outcome(tmp_path / "fashiongen_256_256_validation.h5")
     assert found.dialect == "fashiongen" and not found.bad
-    jeans = {"title": "BLACK JEANS", "text.description": "Slim.", "label.category": "JEANS", "price": "610.0"}
-    dress = {"title": "CAFÉ DRESS", "text.description": "Silk.", "label.category": "DRESSES", "price": "90.5"}
+    jeans = {"title": "BLACK JEANS", "text.description": "Slim.", "label.category": "JEANS", "price": "610.0 USD"}
+    dress = {"title": "CAFÉ DRESS", "text.description": "Silk.", "label.category": "DRESSES", "price": "90.5 USD"}
     address = "fashiongen_256_256_validation.h5::{}::input_image"
     assert found.items == {
         "71": jeans | {"pictures": [address.format(row) for row in (1, 2, 4)]},

@@ -335,7 +335,7 @@ MEDUSA_1 = Outcome(
         "prod_1": {
             "title": "Tee",
             "code": '["4006381333931", "4006381333948"]',
-            "price": "10",
+            "price": "10 USD",
             "text.description": "Made of cotton",
             "text.summary": "Soft",
             "text.material": "cotton",
@@ -347,7 +347,7 @@ MEDUSA_1 = Outcome(
         },
         "prod_2": {
             "title": "Cap",
-            "price": "5",
+            "price": "5 USD",
             "text.description": "Warm",
             "label.product_type": "Hat",
             "pictures": ["https://m.test/3.jpg"],
@@ -361,7 +361,7 @@ MEDUSA_2 = Outcome(
     {
         "tee": {
             "title": "Tee",
-            "price": "11",
+            "price": "11 USD",
             "text.description": "Made of cotton",
             "text.material": "cotton",
             "text.keywords": "basic",
@@ -370,7 +370,7 @@ MEDUSA_2 = Outcome(
             "text.color": "Red",
             "pictures": ["https://m.test/1.jpg", "https://m.test/2.jpg"],
         },
-        "cap": {"title": "Cap", "price": "6", "text.description": "Warm", "pictures": ["https://m.test/3.jpg"]},
+        "cap": {"title": "Cap", "price": "6 USD", "text.description": "Warm", "pictures": ["https://m.test/3.jpg"]},
     },
     [("tee", 3, "variant")],
     [],
@@ -380,7 +380,7 @@ SALEOR = Outcome(
     {
         "UHJvZHVjdDox": {
             "title": "Apple Juice",
-            "price": "3",
+            "price": "3 USD",
             "text.description": "Fell straight from the <b>tree</b>.\n1 l\n2 l",
             "text.brand": "Acme",
             "text.size": "1l, 2l",
@@ -390,7 +390,7 @@ SALEOR = Outcome(
         },
         "UHJvZHVjdDoy": {
             "title": "Cushion",
-            "price": "12",
+            "price": "12 USD",
             "text.brand": "Fernhill",
             "label.category": "home",
             "label.product_type": "Cushion",

@@ -51,3 +51,25 @@ def test_metafields_of_the_shop_are_no_attributes(tmp_path: Path, word: str) -> 
         f"Handle,Title,Body (HTML),Image Src,Fit (product.metafields.custom.fit),{word}\nmug,Mug,,,snug,a-mug\n",
     )
     assert (dialect, set(columns.text)) == ("shopify", {"description", "fit"})
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "price"),
+    [
+        ("price,currency", "19.90,EUR", "19.90 EUR"),
+        ("price,currency", "19.90 GBP,EUR", "19.90 GBP"),
+        ("price,currency", "19.90,", "19.90"),
+        ("price_usd", "5", "5 USD"),
+        ("Preis (€)", '"1.299,00"', "1.299,00 EUR"),
+        ("price", "5", "5"),
+        ("price,currency", "ask,EUR", "ask"),
+    ],
+)
+def test_a_currency_beside_the_price(tmp_path: Path, header: str, row: str, price: str) -> None:
+    _, columns, cells = read(tmp_path, f"id,title,{header}\n1,Oak mug,{row}\n")
+    assert cells[columns.price or ""][0] == price
+
+
+def test_a_column_without_cells_gives_way(tmp_path: Path) -> None:
+    _, columns, _ = read(tmp_path, "id,title,gtin,barcode,brand,manufacturer\n1,Oak mug,,4006381333931,,Acme\n")
+    assert (columns.code, columns.text["brand"]) == ("barcode", "manufacturer")

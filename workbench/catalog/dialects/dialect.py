@@ -122,6 +122,7 @@ class Reading:
     attributes: Mapping[str, str] = field(default_factory=dict)  # derived column -> name of the attribute, folded
     translated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # derived column -> columns, best first
     place: str = ""  # what stands before the name of each picture: `images/`, `images.zip::`
+    currency: str = ""  # of prices that name none: an ISO code, or the column that has it
     said: tuple[str, ...] = ()  # a line for each role on how it was found
 
 

@@ -13,6 +13,7 @@ from workbench.catalog.dialects.dialect import FURTHER, VARIANT_PICTURES, Dialec
 from workbench.catalog.dialects.group import Rows, alone, grouped
 from workbench.catalog.dialects.known import PLAIN, dialect_named, recognised
 from workbench.catalog.dialects.language import translations
+from workbench.catalog.dialects.money import currency_of
 from workbench.catalog.dialects.pictures import split_pictures
 from workbench.catalog.dialects.place import place
 from workbench.catalog.dialects.products import has_attributes, prepared, tables
@@ -58,7 +59,8 @@ def look(feed: Feed, key: str, language: str | None = None) -> Reading:
         columns, lines = _columns(feed, key, dialect, head)
         said += lines
     where = _place(feed, dialect, columns, head)
-    return Reading(dialect.name, columns, language, head.attributes, head.translated, where, said)
+    currency = currency_of(columns.price, head.raw)
+    return Reading(dialect.name, columns, language, head.attributes, head.translated, where, currency, said)
 
 
 def _prepared(cells: pl.DataFrame, dialect: Dialect, language: str | None) -> Head:

@@ -18,6 +18,7 @@ from workbench.catalog.dialects.escapes import TEXTS
 from workbench.catalog.dialects.gallery import as_cell, galleries
 from workbench.catalog.dialects.group import OTHER_LANGUAGE, Rows, alone, grouped
 from workbench.catalog.dialects.known import dialect_named
+from workbench.catalog.dialects.money import with_currency
 from workbench.catalog.dialects.pictures import fill_template
 from workbench.catalog.dialects.place import placed
 from workbench.catalog.dialects.words import matching
@@ -96,7 +97,8 @@ def _with_attributes(
 
 
 def _placed(cells: pl.DataFrame, reading: Reading) -> pl.DataFrame:
-    """The cells, the names of pictures with the place in which they lie before them."""
+    """The cells, the names of pictures with the place in which they lie before them, prices with their currency."""
+    cells = with_currency(cells, reading.columns.price, reading.currency)
     words = [w for w in (reading.columns.picture, *reading.columns.pictures) if w in cells.columns]
     return cells.with_columns(placed(cells[w], reading.place) for w in words) if reading.place else cells
 

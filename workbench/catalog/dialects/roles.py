@@ -114,6 +114,7 @@ class Roles:
         if role == "pictures":
             numbered = [word for word in self._dialect.words.get("picture", ()) if "#" in word]
             return self._one_a_number([*found, *(w for w in self._matching(numbered) if w not in found)])
+        found = sorted(found, key=lambda word: not self._left[word])  # those without a cell last
         more = [w for w in found[1:] if re.search(r"\d", folded(w))]  # tag 2, bullet point 3
         return found[:1] + (more if "." in role else [])
 

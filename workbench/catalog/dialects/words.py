@@ -76,7 +76,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         *("actual price", "selling price", "current price", "discounted price", "price amount", "msrp", "prix"),
         *("price eur", "price usd", "price gbp"),
         *("prix ttc", "preis", "verkaufspreis", "precio", "prezzo", "prijs", "preço", "cena", "価格", "販売価格"),
-        *("цена", "базовая цена"),
+        *("цена", "базовая цена", "price (*", "prix (*", "preis (*", "precio (*", "prezzo (*"),
     ),
     "language": (
         *("language", "locale", "lang", "language code", "content language", "language tag", "product locale"),
