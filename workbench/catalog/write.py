@@ -9,7 +9,7 @@ from types import TracebackType
 import polars as pl
 import pyarrow.parquet as pq
 
-GROUP = 131_072  # rows of a row group
+GROUP = 16_384  # rows of a row group: few enough for memory where descriptions are long
 
 
 class RowGroups:
