@@ -25,7 +25,7 @@ def read(name: str, data: bytes) -> None:
         fuzz.read(path)
 
 
-@settings(max_examples=300, deadline=5000, derandomize=True, database=None)
+@settings(max_examples=900, deadline=5000, derandomize=True, database=None)
 @given(st.sampled_from(ENDINGS), st.lists(st.sampled_from(PIECES), max_size=40))
 def test_pieces_of_feeds_in_any_order(ending: str, pieces: list[bytes]) -> None:
     read(f"a.{ending}", b"".join(pieces))
