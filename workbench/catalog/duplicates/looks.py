@@ -15,7 +15,7 @@ from workbench.catalog.duplicates.placeholders import is_plain
 
 SIDE = 32
 ONE_LOOK = 0.95  # score of near-duplicates that differ in size and compression, hardly more
-COMPARED = {"left": pl.UInt64, "right": pl.UInt64, "score": pl.Float64}
+COMPARED = {"left": pl.UInt64, "right": pl.UInt64, "view": pl.UInt8, "score": pl.Float64}
 Ints = NDArray[np.int64]
 
 
@@ -64,12 +64,14 @@ def _compare(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Near-duplicates, and all comparisons made; those that an earlier run made are taken over."""
     left, right, view = likely_pairs(thumbs, seed)
-    pairs = pl.DataFrame({"left": heads.gather(left), "right": heads.gather(right)})
+    pairs = pl.DataFrame({"left": heads.gather(left), "right": heads.gather(right), "view": view.astype(np.uint8)})
     known = pl.DataFrame(schema=COMPARED)
     if earlier is not None:
         earlier.verify()
         known = pl.read_parquet(earlier.path("signatures.parquet"))
-    scores = pairs.join(known, on=["left", "right"], how="left", maintain_order="left")["score"].to_numpy().copy()
+    scores = (
+        pairs.join(known, on=["left", "right", "view"], how="left", maintain_order="left")["score"].to_numpy().copy()
+    )
     new = np.flatnonzero(np.isnan(scores))
     for start in range(0, len(new), AT_ONCE):
         some = new[start : start + AT_ONCE]

@@ -89,15 +89,15 @@ def _left_over(seen: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     missing[(seen >= LIGHT) & (wanted >= LIGHT)] = 0
     means, near = _mean3(missing), _mean3(lit)
     edges = np.sqrt(np.maximum(_mean3(lit * lit) - near * near, 0))
-    spread = wanted.reshape(len(wanted), -1).std(axis=1) + 3
+    spread = _flat(wanted).std(axis=1) + 3
     over_all: Floats = np.sqrt((means**2).mean(axis=(1, 2))) / spread
-    worst: Floats = (np.abs(means) / (6 + 0.35 * edges)).reshape(len(seen), -1).max(axis=1, initial=0)
+    worst: Floats = _flat((np.abs(means) / (6 + 0.35 * edges)).astype(np.float32)).max(axis=1)
     return over_all, worst
 
 
 def _lit(seen: Floats, wanted: Floats) -> Floats:
     """`seen` in the brightness of `wanted`: a line through the greys that neither cuts off, held near no change."""
-    flat, goal = seen.reshape(len(seen), -1), wanted.reshape(len(seen), -1)
+    flat, goal = _flat(seen), _flat(wanted)
     used = ((flat > DARK) & (flat < LIGHT) & (goal > DARK) & (goal < LIGHT)).astype(np.float32)
     count = used.sum(axis=1) + 1e-6
     mean, goal_mean = ((used * greys).sum(axis=1) / count for greys in (flat, goal))
@@ -107,6 +107,11 @@ def _lit(seen: Floats, wanted: Floats) -> Floats:
     shift = np.where(count > 8, np.clip(goal_mean - gain * mean, -SHIFT, SHIFT), 0)
     lit: Floats = np.clip(gain[:, None] * flat + shift[:, None], 0, 255).reshape(seen.shape).astype(np.float32)
     return lit
+
+
+def _flat(a: Floats) -> Floats:
+    """(P, places): what `reshape(P, -1)` is, also of no pair at all."""
+    return a.reshape(len(a), a.shape[1] * a.shape[2])
 
 
 def _mean3(a: Floats) -> Floats:

@@ -29,7 +29,8 @@ WINDOWS = (  # what is cut off: left, top, right, bottom
     (EDGE, 0.0, 0.0, EDGE),
     (0.0, EDGE, EDGE, 0.0),
 )
-MOST_BITS = 54  # of 300 that differ: at an angle whose cosine is 0.85 about that many do
+MOST_BITS = 40  # of 300 that differ: at an angle whose cosine is 0.91 about that many do
+RESEMBLE, NEAREST = 0.8, 8  # least correlation of candidates; each picture is compared with so many that fit best
 PLAIN = 6  # grey levels of spread, below which a picture has nothing to be known by
 AT_ONCE = 256  # pairs compared, pictures hashed: what a processor's cache holds
 
@@ -40,7 +41,8 @@ Scores = NDArray[np.float64]
 def likely_pairs(thumbs: Thumbs, seed: int = 0) -> tuple[Ints, Ints, Ints]:
     """Candidates left < right, ascending, and which way of cutting fits best: of the left, or (from 7 on) the right."""
     plain = np.ptp(thumbs.reshape(len(thumbs), -1), axis=1) < PLAIN if len(thumbs) else np.zeros(0, bool)
-    views = [_keys(thumbs, window, seed) for window in range(len(WINDOWS))]
+    mean = thumbs.sum(axis=0, dtype=np.int64) // max(len(thumbs), 1)
+    views = [_keys(thumbs, window, mean, seed) for window in range(len(WINDOWS))]
     packed = [_packed(keys) for keys in views]
 
     def likely(asked: Ints, found: Ints, view: int) -> Bools:
@@ -56,7 +58,47 @@ def likely_pairs(thumbs: Thumbs, seed: int = 0) -> tuple[Ints, Ints, Ints]:
             distance = _distance(packed[view][a], packed[0][b])
             best[distance < least] = side * len(WINDOWS) + view
             least = np.minimum(least, distance)
-    return left, right, best
+    fit = _resemblance(thumbs, left, right, best)
+    kept = (fit >= RESEMBLE) & (_nearest(len(thumbs), left, right, fit) < NEAREST)
+    return left[kept], right[kept], best[kept]
+
+
+def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> NDArray[np.float32]:
+    """(P,) correlation of 16x16 thumbnails, the one cut as `view` says."""
+    fit = np.zeros(len(left), np.float32)
+    whole = _small(thumbs, 0)
+    for number in range(len(WINDOWS)):
+        cut = _small(thumbs, number) if number else whole
+        for side, (a, b) in enumerate(((left, right), (right, left))):
+            ours = np.flatnonzero(view == side * len(WINDOWS) + number)
+            for start in range(0, len(ours), 16 * AT_ONCE):
+                some = ours[start : start + 16 * AT_ONCE]
+                pair = cut[a[some]].astype(np.float32), whole[b[some]].astype(np.float32)
+                fit[some] = np.einsum("pk,pk->p", *pair)
+    return fit
+
+
+def _small(thumbs: Thumbs, window: int) -> NDArray[np.float16]:
+    """(N, 256): each 16x16, cut, of mean 0 and length 1."""
+    left, top, right, bottom = WINDOWS[window]
+    halves = np.kron(np.eye(SIDE // 2), [0.5, 0.5])
+    down, across = halves @ _stretched(top, bottom), halves @ _stretched(left, right)
+    small = np.zeros((len(thumbs), (SIDE // 2) ** 2), np.float16)
+    for start in range(0, len(thumbs), AT_ONCE):
+        some = (down @ thumbs[start : start + AT_ONCE].astype(np.float64) @ across.T).reshape(-1, small.shape[1])
+        some -= some.mean(axis=1, keepdims=True)
+        small[start : start + AT_ONCE] = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1)
+    return small
+
+
+def _nearest(count: int, left: Ints, right: Ints, fit: NDArray[np.float32]) -> Ints:
+    """(P,) how many others fit one end of a pair better than the other end does; of the end for which fewer do."""
+    fewest = np.full(len(left), count, np.int64)
+    for end in (left, right):
+        order = np.lexsort((-fit, end))
+        starts = np.searchsorted(end[order], np.arange(count))
+        fewest[order] = np.minimum(fewest[order], np.arange(len(order)) - starts[end[order]])
+    return fewest
 
 
 def score_pairs(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> Scores:
@@ -67,33 +109,43 @@ def score_pairs(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> Scores:
     return compare(thumbs[whole], thumbs[cut], windows)
 
 
-def _keys(thumbs: Thumbs, window: int, seed: int) -> Keys:
-    """(N, BANDS): the bits of each band. In whole numbers below 2**53, which floats of every machine add alike."""
+def _keys(thumbs: Thumbs, window: int, mean: Ints, seed: int) -> Keys:
+    """(N, BANDS): the bits of each band. In whole numbers below 2**53, which floats of every machine add alike.
+
+    What all pictures have in common, such as something dark amid white, is taken off first: it tells none apart.
+    """
     left, top, right, bottom = WINDOWS[window]
     down, across = _waves(top, bottom), _waves(left, right)
     frequency = np.hypot(*np.mgrid[:LOW, :LOW])
     chosen = (frequency > 0) & (frequency <= HIGHEST)
     weights = np.rint(8 * np.sqrt(frequency[chosen]))
+    usual = _waves(0, 0) @ mean.astype(np.float64) @ _waves(0, 0).T
     planes = weights[:, None] * _signs(len(weights), seed)
     keys = np.zeros((len(thumbs), BANDS), np.uint32)
     for start in range(0, len(thumbs), AT_ONCE):
         some = thumbs[start : start + AT_ONCE].astype(np.float64)
-        bits = (down @ some @ across.T)[:, chosen] @ planes > 0
+        bits = (down @ some @ across.T - usual)[:, chosen] @ planes > 0
         keys[start : start + AT_ONCE] = bits.reshape(-1, BANDS, BITS) @ (1 << np.arange(BITS)).astype(np.uint32)
     return keys
 
 
 @cache
 def _waves(low: float, high: float) -> NDArray[np.float64]:
-    """(LOW, SIDE): the cosine transform of one axis after `low` and `high` of it are cut off, times 2**12."""
+    """(LOW, SIDE): the cosine transform of one axis after `low` and `high` of it are cut off, times 2**9."""
     place, frequency = np.arange(SIDE) + 0.5, np.arange(LOW)[:, None]
     waves = np.cos(np.pi * frequency * place / SIDE)
+    rounded: NDArray[np.float64] = np.rint(2**9 * waves @ _stretched(low, high))
+    return rounded
+
+
+@cache
+def _stretched(low: float, high: float) -> NDArray[np.float64]:
+    """(SIDE, SIDE): one axis, what is left of it stretched to the whole by area."""
     edges = SIDE * np.linspace(low, 1 - high, SIDE + 1)
     cells = np.arange(SIDE)
     overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    stretched = np.clip(overlap, 0, None) / (edges[1] - edges[0])
-    rounded: NDArray[np.float64] = np.rint(2**9 * waves @ stretched)
-    return rounded
+    stretched: NDArray[np.float64] = np.clip(overlap, 0, None) / (edges[1] - edges[0])
+    return stretched
 
 
 @cache
@@ -107,7 +159,7 @@ def _packed(keys: Keys) -> NDArray[np.uint64]:
     """(N, BANDS / 3): three bands a word."""
     wide = keys.astype(np.uint64)
     shifts = np.array([0, BITS, 2 * BITS], np.uint64)
-    packed: NDArray[np.uint64] = (wide.reshape(len(keys), -1, 3) << shifts).sum(axis=2, dtype=np.uint64)
+    packed: NDArray[np.uint64] = (wide.reshape(len(keys), BANDS // 3, 3) << shifts).sum(axis=2, dtype=np.uint64)
     return packed
 
 

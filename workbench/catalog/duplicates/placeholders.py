@@ -45,7 +45,7 @@ def placeholders(shown: pl.DataFrame, texts: Texts, groups: pl.Series, labels: p
 
 def is_plain(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(N,) whether one grey (of 16) fills most of each thumbnail (N, 32, 32)."""
-    greys = thumbs.reshape(len(thumbs), -1) >> 4
+    greys = thumbs.reshape(len(thumbs), 32 * 32) >> 4
     most = np.zeros(len(thumbs))
     for grey in range(16):
         most = np.maximum(most, (greys == grey).mean(axis=1))

@@ -3,7 +3,7 @@
 pairs.parquet       left, right (rows, left < right), kind, score (0 to 1): listings of different product groups
 clusters.parquet    row, cluster (its smallest row), keep
 pictures.parquet    row, order, state (present | absent | broken | placeholder), reason: final
-signatures.parquet  left, right (heads of the SHA-256 of two pictures), score: comparisons that next week's run
+signatures.parquet  left, right (heads of the SHA-256 of two pictures), view, score: comparisons that next week's run
                     need not make again
 summary.json        counts
 """
