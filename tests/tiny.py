@@ -86,9 +86,15 @@ class Pictures:
     pixels_NCHW: np.ndarray
     usable: np.ndarray
     asked: list[Any] = field(default_factory=list)  # the augmentations
+    picked: list[Any] = field(default_factory=list)  # which of a row's pictures
 
-    def decode(self, rows: np.ndarray, augmentation: Any) -> np.ndarray:
+    @property
+    def counts(self) -> np.ndarray:
+        return 3 * self.usable
+
+    def decode(self, rows: np.ndarray, augmentation: Any, picks: Any = None) -> np.ndarray:
         self.asked.append(augmentation)
+        self.picked.append(picks)
         return self.pixels_NCHW[rows].copy()
 
 

@@ -11,6 +11,7 @@ import torch
 from tests.tiny import CLS, MARKER, PAD, SEP, UNK, Pictures, Texts, listings
 from workbench.batch import Batch
 from workbench.batches.loader import Listings, Order, ahead
+from workbench.images.augment import draw_pictures
 from workbench.recipe.schema import Augment, Mam, ModalityDropout, Uniform
 
 
@@ -88,6 +89,15 @@ def test_a_batch_is_pure_in_seed_epoch_and_row() -> None:
         for f in fields(Batch):
             one, many = getattr(alone, f.name)[0], getattr(together, f.name)[row]
             assert torch.equal(one, many[:length] if f.name.endswith("BL") else many), (row, f.name)
+
+
+def test_training_draws_one_of_the_pictures_and_evaluation_takes_the_first() -> None:
+    made = listings(IDS, USABLE)
+    made.batch(np.arange(4), epoch=2, seed=7)
+    made.batch(np.arange(4), epoch=2, seed=7, any_picture=True)
+    first, drawn = made.pictures.picked  # type: ignore[attr-defined]
+    assert first is None
+    assert drawn.tolist() == draw_pictures(7, 2, np.arange(4), 3 * np.array(USABLE)).tolist()
 
 
 @pytest.mark.parametrize(("text", "image"), [(1, 0), (0, 1)])
