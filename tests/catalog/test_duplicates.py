@@ -108,7 +108,11 @@ def test_alike_in_text_and_picture_keeps_the_fuller_one(tmp_path: Path) -> None:
     mug = photo(1)
     lines = [
         {"id": "a", "title": "Acme Fjord oak stoneware mug blue 300 ml", "picture": mug},
-        {"id": "b", "title": "mug Fjord Acme blue stoneware oak new 300 ml", "picture": cut(mug, 0.05, 0.05, 0.05, 0.05)},
+        {
+            "id": "b",
+            "title": "mug Fjord Acme blue stoneware oak new 300 ml",
+            "picture": cut(mug, 0.05, 0.05, 0.05, 0.05),
+        },
         {"id": "c", "title": "Acme Fjord oak stoneware mug blue 500 ml", "picture": photo(2)},
         {"id": "d", "title": "Zebra hall lamp", "picture": mug.resize((60, 60))},
         *NOISE,
@@ -143,7 +147,9 @@ def test_what_is_done_is_the_recipe_s_choice(tmp_path: Path) -> None:
 
 
 def test_a_family_of_texts_that_differ_in_one_place_is_no_set_of_duplicates(tmp_path: Path) -> None:
-    lines = [{"id": c, "title": f"Galaxy Ultra silicone case matte {c}"} for c in ("red", "blue", "green", "black", "pink")]
+    lines = [
+        {"id": c, "title": f"Galaxy Ultra silicone case matte {c}"} for c in ("red", "blue", "green", "black", "pink")
+    ]
     _, pairs, clusters, _ = run(tmp_path, [*lines, *NOISE])
     assert pairs.is_empty() and clusters["keep"].all()
 

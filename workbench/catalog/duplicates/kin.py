@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from workbench.catalog.duplicates.overlay import SURE
 from workbench.catalog.duplicates.texts import SIMILAR, Texts, in_family, near_texts
 
 FEW = 20  # listings with one picture that are all compared with one another; of more, each with the first
@@ -67,7 +68,7 @@ def _kinds(pairs: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("near text"))
         .when(same_picture)
         .then(pl.lit("same picture"))
-        .when(pl.col("near").is_not_null())
+        .when(pl.col("near") >= SURE)
         .then(pl.lit("near picture"))
     )
     by_words = pl.col("kind").str.ends_with("text") | pl.col("kind").eq("near listing")

@@ -14,7 +14,9 @@ SIDE = 32  # pixels of a thumbnail
 STEPS = 2  # of a fit
 REACH = 0.08  # share of a side: the widest margin
 ROUGH, CLOSE = 0.5, 0.35  # shares of a picture's spread that may differ before the fit, and after a rough one
-SPREAD_LEFT, PLACE_LEFT = 0.17, 2.3  # the most that may differ after it: over all, and in one place
+SURE = 0.83  # score from which on a pair is near-duplicates whatever their texts are
+PLACE_LEFT = 2.3  # the most that may differ after the fit in one place; over all it is 1 - SURE
+SPREAD_UNSURE, PLACE_UNSURE = 0.2, 2.8  # the same for listings alike in text
 GAIN, SHIFT = 1.25, 25  # the most that brightness may change: factor, grey levels
 DARK, LIGHT = 4, 247  # outside of these a grey is cut off, and says nothing of brightness
 
@@ -24,6 +26,7 @@ Floats = NDArray[np.float32]
 def compare(whole: NDArray[np.uint8], cut: NDArray[np.uint8], windows: Floats) -> NDArray[np.float64]:
     """How well (P, 32, 32) `cut` fits a part of `whole`, 0 for not, else up to 1, in hundredths.
 
+    Below SURE it takes a like text to tell.
     `windows` (P, 4): about what is missing left, at the top, right, at the bottom, in shares of a side.
     """
     a, b = whole.astype(np.float32), cut.astype(np.float32)
@@ -33,8 +36,9 @@ def compare(whole: NDArray[np.uint8], cut: NDArray[np.uint8], windows: Floats) -
         rest, a, b = rest[like], a[like], b[like]
         windows = look_closer(a, b, windows[like])
     spread, place = _left_over(warp(a, windows), b)
-    good = (spread <= SPREAD_LEFT) & (place <= PLACE_LEFT)
-    scores[rest[good]] = np.round(1 - spread[good], 2)
+    like = (spread <= SPREAD_UNSURE) & (place <= PLACE_UNSURE)
+    sure = (spread <= 1 - SURE) & (place <= PLACE_LEFT)
+    scores[rest[like]] = np.round(np.where(sure, 1 - spread, np.minimum(1 - spread, SURE - 0.01)), 2)[like]
     return scores
 
 

@@ -29,8 +29,10 @@ WINDOWS = (  # what is cut off: left, top, right, bottom
     (EDGE, 0.0, 0.0, EDGE),
     (0.0, EDGE, EDGE, 0.0),
 )
-MOST_BITS = 40  # of 300 that differ: at an angle whose cosine is 0.91 about that many do
-RESEMBLE, NEAREST = 0.8, 8  # least correlation of candidates; each picture is compared with so many that fit best
+MOST_BITS, MOST_ROUGH = 40, 56  # of 300 that differ; of two rough pictures, whose places are each like none beside it
+RESEMBLE, RESEMBLE_ROUGH = 0.8, 0.5  # least correlation of candidates
+NEAREST = 8  # each picture is compared with so many that fit it best
+ROUGH = 0.6  # mean difference of neighbours, in shares of the spread
 PLAIN = 6  # grey levels of spread, below which a picture has nothing to be known by
 AT_ONCE = 256  # pairs compared, pictures hashed: what a processor's cache holds
 
@@ -41,12 +43,14 @@ Scores = NDArray[np.float64]
 def likely_pairs(thumbs: Thumbs, seed: int = 0) -> tuple[Ints, Ints, Ints]:
     """Candidates left < right, ascending, and which way of cutting fits best: of the left, or (from 7 on) the right."""
     plain = np.ptp(thumbs.reshape(len(thumbs), -1), axis=1) < PLAIN if len(thumbs) else np.zeros(0, bool)
+    rough = _rough(thumbs)
     mean = thumbs.sum(axis=0, dtype=np.int64) // max(len(thumbs), 1)
     views = [_keys(thumbs, window, mean, seed) for window in range(len(WINDOWS))]
     packed = [_packed(keys) for keys in views]
 
     def likely(asked: Ints, found: Ints, view: int) -> Bools:
-        close: Bools = _distance(packed[view][asked], packed[0][found]) <= MOST_BITS
+        most = np.where(rough[asked] & rough[found], MOST_ROUGH, MOST_BITS)
+        close: Bools = _distance(packed[view][asked], packed[0][found]) <= most
         seen: Bools = close & ~plain[asked] & ~plain[found]
         return seen
 
@@ -59,8 +63,19 @@ def likely_pairs(thumbs: Thumbs, seed: int = 0) -> tuple[Ints, Ints, Ints]:
             best[distance < least] = side * len(WINDOWS) + view
             least = np.minimum(least, distance)
     fit = _resemblance(thumbs, left, right, best)
-    kept = (fit >= RESEMBLE) & (_nearest(len(thumbs), left, right, fit) < NEAREST)
+    least_fit = np.where(rough[left] & rough[right], RESEMBLE_ROUGH, RESEMBLE)
+    kept = (fit >= least_fit) & (_nearest(len(thumbs), left, right, fit) < NEAREST)
     return left[kept], right[kept], best[kept]
+
+
+def _rough(thumbs: Thumbs) -> Bools:
+    """(N,) whether neighbours differ as much as any two places do, as in noise, fabric, foliage."""
+    rough = np.zeros(len(thumbs), np.bool_)
+    for start in range(0, len(thumbs), AT_ONCE):
+        some = thumbs[start : start + AT_ONCE].astype(np.float32)
+        steps = np.abs(np.diff(some, axis=2)).mean(axis=(1, 2))
+        rough[start : start + AT_ONCE] = steps > ROUGH * (some.std(axis=(1, 2)) + 1)
+    return rough
 
 
 def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> NDArray[np.float32]:
