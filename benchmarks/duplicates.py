@@ -182,7 +182,7 @@ def quality(name: str, truth: set[object], found: set[object]) -> None:
 
 def judge(catalog: Catalog, found: Alike) -> None:
     actions = {kind: getattr(Duplicates(), kind.replace(" ", "_")) for kind in KINDS}
-    clusters = cluster(found.pairs, actions, found.rank)
+    clusters = cluster(found.pairs, actions, found.rank, pl.Series(catalog.groups))
     doubles = clusters.filter(pl.len().over("cluster") > 1).group_by("cluster").agg("row")["row"].to_list()
     together = {(a, b) for rows in doubles for a in rows for b in rows if a < b}
     truth = {(original, copy) for copy, (original, _) in catalog.copies.items()}

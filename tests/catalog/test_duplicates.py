@@ -134,7 +134,9 @@ def test_variants_of_one_group_and_other_codes_are_never_dropped(tmp_path: Path)
         {"id": "d", "title": "Acme Fjord oak mug", "picture": mug, "code": "036000291452"},
         *NOISE,
     ]
-    found = kinds(run(tmp_path, lines)[1])
+    _, pairs, clusters, _ = run(tmp_path, lines)
+    found = kinds(pairs)
+    assert clusters["keep"].to_list()[:4] == [True, True, False, False]  # c and d: each a copy of a
     assert ("a", "b") not in found and found[("a", "c")] == "same listing"
     assert found[("c", "d")] in ("same text", "same picture")
 
@@ -212,7 +214,9 @@ def test_signs_of_scripts_without_spaces_are_words() -> None:
 def test_components_and_clusters_by_hand() -> None:
     assert components(6, np.array([1, 4, 2]), np.array([3, 2, 5])).tolist() == [0, 1, 2, 1, 2, 2]
     pairs = pl.DataFrame({"left": [0, 1], "right": [1, 2], "kind": ["near text", "same listing"], "score": [1.0, 1.0]})
-    table = cluster(pairs, {"near text": "join", "same listing": "keep one"}, np.array([9, 5, 5]))
+    table = cluster(
+        pairs, {"near text": "join", "same listing": "keep one"}, np.array([9, 5, 5]), pl.Series(list("xyz"))
+    )
     assert table.rows() == [(0, 0, True), (1, 1, True), (2, 1, False)]
 
 

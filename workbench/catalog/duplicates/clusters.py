@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -23,16 +23,15 @@ def components(count: int, left: Ints, right: Ints) -> Ints:
     return component
 
 
-def cluster(pairs: pl.DataFrame, actions: Mapping[str, str], rank: Sequence[tuple[int, ...]] | Ints) -> pl.DataFrame:
-    """row, cluster (its smallest row), keep: of every listing; in a cluster one is kept, that of the highest rank.
+def cluster(pairs: pl.DataFrame, actions: Mapping[str, str], rank: Ints, groups: pl.Series) -> pl.DataFrame:
+    """row, cluster (its smallest row), keep, of every listing; `pairs` whose action is "keep one" make clusters.
 
-    `pairs` has left, right, kind; those whose action is "keep one" make clusters.
+    Of a cluster the listing of the highest rank is kept, the first if several are, with its variants: `groups` (N,).
     """
     count = len(rank)
-    chosen = pairs.filter(
-        pl.col("kind").replace_strict(actions, default="ignore", return_dtype=pl.String) == "keep one"
-    )
+    action = pl.col("kind").replace_strict(actions, default="ignore", return_dtype=pl.String)
+    chosen = pairs.filter(action == "keep one")
     label = components(count, *(chosen[side].to_numpy().astype(np.int64) for side in ("left", "right")))
     table = pl.DataFrame({"row": np.arange(count, dtype=np.uint32), "cluster": label.astype(np.uint32), "rank": rank})
-    best = pl.col("row").sort_by("rank", "row", descending=[True, False]).first().over("cluster")
-    return table.select("row", "cluster", (pl.col("row") == best).alias("keep"))
+    best = pl.col("group").sort_by("rank", "row", descending=[True, False]).first().over("cluster")
+    return table.with_columns(groups.alias("group")).select("row", "cluster", (pl.col("group") == best).alias("keep"))

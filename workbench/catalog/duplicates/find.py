@@ -62,7 +62,7 @@ def find(work: Work, duplicates: Duplicates) -> Mapping[str, Any]:
     items = read_items(work.inputs["ingest"].folder)
     found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier)
     actions = {kind: getattr(duplicates, kind.replace(" ", "_")) for kind in KINDS}
-    clusters = cluster(found.pairs, actions, found.rank)
+    clusters = cluster(found.pairs, actions, found.rank, items["group"])
     for name, table in (
         ("pairs", found.pairs),
         ("clusters", clusters),
