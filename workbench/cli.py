@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NOTHING = "nothing to do: everything is cached"
 GO_ON = "run the same command again: it continues"
+EVERYTHING = ("census", "report")  # goals; the census first
 
 app = typer.Typer(
     name="mlim",
@@ -36,7 +37,9 @@ app = typer.Typer(
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
 RecipeOrFeed = Annotated[
     Path,
-    typer.Argument(metavar="RECIPE|FEED", help="recipe file (.yaml), or a feed: a file or a folder", show_default=False),
+    typer.Argument(
+        metavar="RECIPE|FEED", help="recipe file (.yaml), or a feed: a file or a folder", show_default=False
+    ),
 ]
 StateOf = Annotated[
     Path,
@@ -80,7 +83,7 @@ def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
 
 @app.command()
 def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
-    """Look at pictures, find duplicates, split, prove from the data that nothing crosses the split; a page of it all."""
+    """Look at pictures, find duplicates, split, prove that nothing crosses the split; a page of it all."""
     with _errors(debug):
         from workbench.catalog.verify import prove
 
@@ -117,7 +120,9 @@ def diff(
 @app.command()
 def why(
     path: RecipeOrFeed,
-    product: Annotated[str, typer.Argument(metavar="ID", help="id of a listing, or of a dropped row", show_default=False)],
+    product: Annotated[
+        str, typer.Argument(metavar="ID", help="id of a listing, or of a dropped row", show_default=False)
+    ],
     sets: Sets = None,
     debug: Debug = False,
 ) -> None:
@@ -157,23 +162,23 @@ def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: 
 def run(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Run every stage of the recipe, through to the report."""
     with _errors(debug):
-        _run(_load(path, sets), ["census", "report"], resume)
+        _run(_load(path, sets), EVERYTHING, resume)
 
 
 @app.command()
 def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Write the report (everything it shows first)."""
     with _errors(debug):
-        _run(_load(path, sets), ["census", "report"], resume)
+        _run(_load(path, sets), EVERYTHING, resume)
 
 
 @app.command()
-def plan(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
+def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
     with _errors(debug):
         from workbench.plan import plan_recipe
 
-        steps = plan_recipe(_load(path, sets))
+        steps = plan_recipe(_recipe(path, sets), EVERYTHING)
         rows = [(s.stage.name, s.key[:8], "cached" if s.artifact else "to run", s.reason) for s in steps]
         _table(("stage", "key", "", "why"), rows)
         misses = sum(s.artifact is None for s in steps)
@@ -228,7 +233,7 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
 
 
 def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str, Made]:
-    """Run what the goals need, tell each stage's outcome, and publish the report if it is among them."""
+    """Run what the goals need, tell each stage's outcome, and publish the pages that are among them."""
     from workbench.plan import plan_recipe, publish, run_plan
 
     made = run_plan(plan_recipe(recipe, goals), recipe.runtime, _console(), resume)

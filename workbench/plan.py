@@ -132,7 +132,7 @@ def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step
 
     Raises DataError for a source that isn't there, RecipeError for a cache or reports folder that can't be written.
     """
-    for key in ("cache", *(["reports"] if "report" in goals else [])):
+    for key in ("cache", *(["reports"] if {"census", "report"} & set(goals) else [])):
         _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
     store, digests = Store(recipe.runtime.cache), Digests(recipe.runtime.cache / "digests.json")
     try:

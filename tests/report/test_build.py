@@ -49,22 +49,9 @@ def test_the_report_of_a_small_shop(shop: tuple[Recipe, dict[str, Artifact]]) ->
     report = read(made)
     data, pretrain = report["data"], report["pretrain"]
     assert report.keys() == {"about", "data", "pretrain", "samples", "probes", "recipe"}
-    assert (data["rows"], data["kept"], data["dropped"]) == (44, 40, 4)
-    assert data["feeds"] == [{"name": "shop.csv", "rows": 44, "kept": 40, "dropped": 4}]
-    assert {d["reason"]: d["count"] for d in data["drops"]} == {"no id": 1, "duplicate id": 2, "no title": 1}
-    duplicates = next(d for d in data["drops"] if d["reason"] == "duplicate id")["examples"]
-    assert [(e["feed"], e["line"], e["id"], e["picture"]) for e in duplicates] == [
-        ("shop.csv", 43, "A01", "drop-0-43"),
-        ("shop.csv", 45, "A02", None),  # the feed names a picture that isn't there
-    ]
-    assert sum(part["listings"] for part in data["parts"].values()) == 40
-    assert data["attributes"] == [
-        {"name": "title", "kind": "text", "missing": 0},
-        {"name": "kind", "kind": "label", "missing": 0},
-    ]
-    assert data["pictures"] == {"present": 40, "absent": 0, "broken": 0, "reasons": []} and data["unusable"] == []
-    assert data["text"]["vocabulary"] == 300
-    assert pretrain["listings"] == data["parts"]["train"]["listings"] and pretrain["left_out"] == []
+    assert (data["rows"], data["listings"], data["joined"], data["dropped"]) == (44, 40, 0, 4)
+    assert data["text"]["vocabulary"] == 300  # the rest of it: test_counts.py
+    assert pretrain["listings"] == data["parts"]["train"] and pretrain["left_out"] == []
     assert [p["step"] for p in pretrain["curve"]] == list(range(1, pretrain["steps"] + 1))
     assert pretrain["curve"][-1]["epoch"] == 1 and pretrain["masking"]["policy"] == "mam"
     assert pretrain["seconds"] > 0 and 0 <= pretrain["data_wait"] <= 1
@@ -79,7 +66,7 @@ def test_the_report_of_a_small_shop(shop: tuple[Recipe, dict[str, Artifact]]) ->
 def test_pictures_are_in_the_page_and_no_path_is(shop: tuple[Recipe, dict[str, Artifact]]) -> None:
     recipe, made = shop
     html = made["report"].path("report.html").read_text("utf-8")
-    assert html.count("data:image/png;base64,") == 4 * 3 + 3  # samples, and drops with a picture
+    assert html.count("data:image/png;base64,") == 4 * 3  # samples
     assert html.count("no picture</span>") == 0
     root = str(recipe.catalog.feeds[0].path.parent)
     for file in made["report"].folder.iterdir():
@@ -104,19 +91,19 @@ def test_five_damaged_pictures_of_sixty_four(tmp_path: Path) -> None:
     (tmp_path / "47.png").write_text("<!doctype html><html><body>not found</body></html>")
     made = make(recipe_of(tmp_path, split=(1, 0, 0)))
     report = read(made)
-    assert [(u["id"], u["picture"], u["state"], u["reason"]) for u in report["data"]["unusable"]] == [
-        ("A03", "3.png", "broken", "truncated PNG: its end is missing"),
-        ("A11", "11.png", "broken", "zero bytes"),
-        ("A20", "20.png", "broken", "a text file, not a picture"),
-        ("A33", "33.png", "absent", "no such file"),
-        ("A47", "47.png", "broken", "a web page, not a picture"),
-    ]
+    shown = {e["id"]: (r["state"], r["reason"]) for r in report["data"]["pictures"]["reasons"] for e in r["examples"]}
+    assert shown == {
+        "A03": ("broken", "truncated PNG: its end is missing"),
+        "A11": ("broken", "zero bytes"),
+        "A20": ("broken", "a text file, not a picture"),
+        "A33": ("absent", "no such file"),
+        "A47": ("broken", "a web page, not a picture"),
+    }
     assert report["pretrain"]["listings"] == report["pretrain"]["pictures"] == 59
     assert {r["reason"]: r["count"] for r in report["pretrain"]["left_out"]} == {
         "picture absent": 1,
         "picture broken": 4,
     }
-    assert sum(r["count"] for r in report["data"]["pictures"]["reasons"]) == 5
     # nothing is held out: no probes and no samples, and the page says nothing of them
     assert "reason" in json.loads(made["probes"].path("probes.json").read_text())
     assert report.keys() == {"about", "data", "pretrain", "recipe"} and made["report"].summary == {}
@@ -190,9 +177,11 @@ def test_a_feed_without_pictures_and_untitled_listings(tmp_path: Path) -> None:
     feeds = [*recipe.model_dump(mode="json")["catalog"]["feeds"], {"path": "bare.csv", "columns": columns}]
     recipe = recipe_of(tmp_path, catalog={"feeds": feeds})
     report = read(make(recipe))
-    assert [(u["id"], u["title"], u["picture"], u["reason"]) for u in report["data"]["unusable"]] == [
-        ("B1", "oak", None, "no picture is named"),
-        ("B2", "plain table", None, "no picture is named"),
+    (reason,) = report["data"]["pictures"]["reasons"]
+    assert (reason["state"], reason["reason"], reason["count"]) == ("absent", "no picture is named", 2)
+    assert reason["examples"] == [
+        {"id": "B1", "title": None, "picture": None},
+        {"id": "B2", "title": "plain table", "picture": None},
     ]
     assert [f["name"] for f in report["data"]["feeds"]] == ["shop.csv", "bare.csv"]
 

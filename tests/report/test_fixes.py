@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from workbench.images.fetched import WAITS
 from workbench.report.fixes import table, worst
 
 GOOD = {
@@ -30,6 +31,7 @@ def test_a_sound_catalog_has_no_problem() -> None:
 
 def test_each_problem_is_found_with_what_it_is() -> None:
     assert problems_of({"state": "absent", "reason": "no such file"}) == {"no picture": "no such file"}
+    assert problems_of({"state": "absent", "reason": WAITS}) == {}  # nobody asked to download it
     assert problems_of({"state": "broken", "reason": "zero bytes"}) == {"broken picture": "zero bytes"}
     assert problems_of({"state": "placeholder", "reason": "on 40 products"}) == {
         "placeholder instead of a picture": "on 40 products"
@@ -65,6 +67,6 @@ def test_the_costliest_comes_first_and_the_table_has_every_row() -> None:
     changes = [{"price": None}] * 3 + [{"state": "broken", "reason": "zero bytes"}] * 2
     found = worst(listings(*changes), pl.DataFrame([DROPS] * 2, schema_overrides={"id": pl.String}))
     assert [(p.name, p.cost) for p in found] == [("row dropped: no id", 20), ("broken picture", 10), ("no price", 1.5)]
-    lines = table(found)
-    assert lines["rank"].to_list() == [1, 1, 2, 2, 3, 3, 3]
+    lines = table(found, ["shop.csv"])
+    assert lines["rank"].to_list() == list("1122333") and set(lines["feed"]) == {"shop.csv"}
     assert lines.columns == ["rank", "problem", "id", "feed", "file", "line", "title", "found", "advice"]

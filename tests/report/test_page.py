@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from workbench.report import charts, verdict
-from workbench.report.page import render
+from workbench.report.page import render, render_catalog
 from workbench.tasks.compare import labels_in_words
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
@@ -26,6 +26,10 @@ def interval(mean: float, half: float) -> dict[str, float]:
 
 def listing(name: str, picture: str | None = "mug") -> dict[str, Any]:
     return {"id": f"id-{name}", "title": f"{name} {HOSTILE}", "picture": picture}
+
+
+def row(name: str | None) -> dict[str, Any]:
+    return {"id": name, "title": name and HOSTILE, "place": f"feed {HOSTILE}.csv, line 7"}
 
 
 def arm(name: str, share: float | None, value: float) -> dict[str, Any]:
@@ -70,36 +74,77 @@ def report() -> dict[str, Any]:
             "stages": [{"name": "ingest", "key": "ab" * 32, "seconds": None}],
         },
         "data": {
-            "feeds": [{"name": f"feed {HOSTILE}.csv", "rows": 1203, "kept": 1202, "dropped": 1}],
-            "rows": 1203,
-            "kept": 1202,
+            "rows": 1209,
+            "listings": 1202,
+            "joined": 6,
             "dropped": 1,
-            "drops": [
+            "joined_by_role": {"variant": 6},
+            "feeds": [
                 {
-                    "reason": f"no title {HOSTILE}",
-                    "count": 1,
-                    "examples": [{"feed": "feed.csv", "line": 7, "id": "9", "detail": HOSTILE, "picture": "mug"}],
+                    **{"name": f"feed {HOSTILE}.csv", "dialect": "shopify", "read_as": "comma-separated, UTF-8"},
+                    **{"rows": 1209, "listings": 1202, "joined": 6, "dropped": 1},
                 }
             ],
-            "parts": {p: {"listings": 400, "groups": 100} for p in ("train", "valid", "test")},
-            "attributes": [{"name": "brand", "missing": 3, "kind": "text"}],
+            "drops": [
+                {"reason": f"no title {HOSTILE}", "count": 1, "examples": [{**row("9"), "detail": HOSTILE}]},
+                {"reason": "no id", "count": 1, "examples": [{**row(None), "detail": "the id is empty"}]},
+            ],
+            "mended": [{"reason": "comma", "count": 1, "examples": [{"detail": HOSTILE, "place": "feed.csv, line 8"}]}],
+            "parts": {"train": 800, "valid": 100, "test": 300, "left out": 2},
+            "split": {
+                **{"components": 900, "largest": 7, "could_cross": 455, "cross": 0},
+                "kin": {"product group": {"pairs": 455, "cross": 0}},
+            },
+            "attributes": [
+                {"name": f"brand {HOSTILE}", "kind": "text", "missing": 3},
+                {"name": "aisle", "kind": "label", "missing": 0},
+                {"name": "price", "kind": "fact", "missing": 1202},
+            ],
+            "labels": [
+                {
+                    **{"name": f"aisle {HOSTILE}", "classes": 14, "few": 5, "tail_classes": 1, "tail_listings": 2},
+                    "largest": [{"name": HOSTILE, "listings": 900}],
+                    "smallest": [{"name": HOSTILE, "listings": 2}],
+                }
+            ],
+            "lengths": [{"name": "title", "tenth": 2, "half": 4, "nine_tenths": 9, "longest": 61}],
+            "languages": [{"language": HOSTILE, "listings": 1202}],
+            "languages_of": 1150,
             "pictures": {
-                "present": 1201,
-                "absent": 0,
-                "broken": 1,
+                **{"present": 1161, "absent": 0, "broken": 1, "placeholder": 40},
                 "reasons": [
                     {
-                        "state": "broken",
-                        "reason": "cut short",
-                        "count": 1,
-                        "examples": [{"row": 5, "id": "5", "title": HOSTILE}],
-                    }
+                        **{"state": "broken", "reason": f"cut short {HOSTILE}", "count": 1},
+                        "examples": [{"id": "5", "title": HOSTILE, "picture": "5.jpg"}],
+                    },
+                    {
+                        **{"state": "absent", "reason": None, "count": 1},
+                        "examples": [{"id": "6", "title": None, "picture": None}],
+                    },
                 ],
             },
-            "split": {"groups_in_two_parts": 0},
-            "cleaning": [{"rule": "spaces", "cells": 12}],
+            "placeholders": [{**listing("blank"), "listings": 40}],
+            "kinship": {"same listing": 3},
+            "left_out": 2,
+            "duplicates": [
+                {"listings": 9, "shown": [listing("mug") | {"kept": True}, listing("cup", None) | {"kept": False}]}
+            ],
+            "cleaning": [
+                {
+                    **{"rule": "html", "cells": 12},
+                    "examples": [
+                        {"position": 3, "column": "title", "id": "3", "before": HOSTILE, "after": "mug"},
+                        {"position": 4, "column": "title", "id": "4", "before": "<b></b>", "after": None},
+                    ],
+                }
+            ],
+            "fixes": [
+                {
+                    **{"rank": 1, "problem": f"no aisle {HOSTILE}", "listings": 17, "advice": f"fill in {HOSTILE}"},
+                    "examples": [{**row("9"), "found": HOSTILE}, {**row(None), "found": None}],
+                }
+            ],
             "text": {"vocabulary": 2000, "tokens": 34567, "longest": 31, "cut": 2},
-            "unusable": [{**listing("five", "5.jpg"), "state": "broken", "reason": "cut short"}],
         },
         "pretrain": {
             "listings": 400,
@@ -309,8 +354,26 @@ def test_an_absent_section_is_left_out(report: dict[str, Any], pictures: dict[st
 
 def test_data_alone_makes_a_page(report: dict[str, Any]) -> None:
     text = _Tags(render({k: report[k] for k in ("about", "data")}, {})).text
-    assert "A catalog of 1,202 listings with 1,201 usable pictures." in text
-    assert "1,203 rows were read: 1,202 kept, 1 dropped" in text
+    assert "A catalog of 1,202 listings with 1,161 usable pictures." in text
+
+
+def test_the_page_of_a_catalog_alone(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    del report["data"]["text"]  # there are no tokens yet
+    html = render_catalog(f"shop {HOSTILE}", report["data"], pictures)
+    page = _Tags(html)
+    assert page.open == [] and "<script" not in html and "http://" not in html and "https://" not in html
+    for said in (
+        "1,209 rows were read: 1,202 listings, 6 further rows of the same products, 1 dropped, each with its reason",
+        "1,161 usable, 0 absent, 1 broken, 40 placeholders",
+        "Of 455 pairs of kin that could lie on two sides, 0 do: nothing tested was seen in training",
+        "guessed from the words of 1,150 listings",
+        "on 40 listings",
+        "and 7 more",
+    ):
+        assert said in page.text
+    assert html.count("data:image/png;base64,") == 2 and html.count("no picture</span>") == 1
+    report["data"]["split"]["cross"] = 3
+    assert "nothing tested was seen" not in render_catalog("shop", report["data"], pictures)
 
 
 def test_empty_galleries_and_lists_are_fine(report: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ from workbench.model.losses import mlm_sum, recon_sum
 from workbench.recipe.schema import Mam
 from workbench.report import crossmodal
 from workbench.report.crossmodal import Probe, partners
-from workbench.report.gallery import choose, png
+from workbench.report.gallery import choose
+from workbench.report.shelf import png
 from workbench.tasks.catalog import open_catalog
 from workbench.tasks.network import load_network
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-from PIL import Image
-
 from workbench import __version__
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
-from workbench.catalog.ingest import read_items
-from workbench.images.shard import Shards
 from workbench.recipe.schema import Recipe, Report
 from workbench.report.census import names
 from workbench.report.counts import count
-from workbench.report.gallery import png, title_of
+from workbench.report.shelf import Shelf
 
 PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
-THUMBNAIL = 128  # pixels
 
 Json = dict[str, Any]
 
@@ -32,12 +24,12 @@ Json = dict[str, Any]
 def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str, bytes]]:
     """The content, all but the recipe's text, and PNG bytes by the names that it uses."""
     artifacts = work.inputs
-    data, pictures, _ = count(artifacts, names(recipe.catalog), report.examples)
-    shelf = _Shelf(artifacts, pictures)
+    census = count(artifacts, names(recipe.catalog), report.examples)
+    shelf = census.shelf
     tokens = artifacts["tokens"].summary
     content: Json = {
         "about": _about(work, report, recipe),
-        "data": data | {"text": {name: tokens[name] for name in ("vocabulary", "tokens", "longest", "cut")}},
+        "data": census.content | {"text": {name: tokens[name] for name in ("vocabulary", "tokens", "longest", "cut")}},
         "pretrain": _pretrain(artifacts["pretrain"], work.log.parent),
     }
     probes = artifacts["probes"]
@@ -45,39 +37,22 @@ def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str
         content["samples"] = samples
         for sample in samples:
             for name in (sample[role] for role in ("picture", "masked_picture", "redrawn")):
-                pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
+                shelf.pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
     if "mlm" in (found := _read(probes, "probes.json")):
         content["probes"] = found
     for task in ("match", "classify"):
         if task in artifacts:
             content[task] = results = _read(artifacts[task], "results.json")
             for gallery in ("best", "worst"):
-                results[gallery] = [shelf.fill_in(shown) for shown in results[gallery][: report.examples]]
-    return content, pictures
+                results[gallery] = [_filled(shelf, shown) for shown in results[gallery][: report.examples]]
+    return content, shelf.pictures
 
 
-class _Shelf:
-    """Listings to show, by row; the pictures of those shown are put into `pictures`."""
-
-    def __init__(self, artifacts: Mapping[str, Artifact], pictures: dict[str, bytes]) -> None:
-        self.items = read_items(artifacts["ingest"].folder)
-        self._shards = Shards(artifacts["images"].folder)
-        self._pictures = pictures
-
-    def fill_in(self, shown: Json) -> Json:
-        """A task's example with each {"row": …} in it made a listing."""
-        others = {name: value for name, value in shown.items() if name != "row"}
-        filled = {name: self.fill_in(value) if isinstance(value, dict) else value for name, value in others.items()}
-        return (self._show(shown["row"]) if "row" in shown else {}) | filled
-
-    def _show(self, row: int) -> Json:
-        """Id, title and name of the picture of a listing."""
-        line, name = self.items.row(row, named=True), None
-        if self._shards.usable[row]:
-            name = f"listing-{row}"
-            with Image.open(io.BytesIO(self._shards.bytes(row))) as image:
-                self._pictures[name] = png(image, THUMBNAIL)
-        return {"id": line["id"], "title": title_of(line), "picture": name}
+def _filled(shelf: Shelf, shown: Json) -> Json:
+    """A task's example with each {"row": …} in it made a listing."""
+    others = {name: value for name, value in shown.items() if name != "row"}
+    filled = {name: _filled(shelf, value) if isinstance(value, dict) else value for name, value in others.items()}
+    return (shelf.show(shown["row"]) if "row" in shown else {}) | filled
 
 
 def _about(work: Work, report: Report, recipe: Recipe) -> Json:

@@ -34,12 +34,13 @@ def stage(recipe: Recipe) -> Stage:
         from workbench.report.counts import count  # polars and Pillow
         from workbench.report.page import render_catalog
 
-        content, pictures, fixes = count(work.inputs, feeds, report.examples)
-        (work.folder / "census.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
-        (work.folder / "catalog.html").write_text(render_catalog(recipe.name, content, pictures), "utf-8")
-        fixes.write_csv(work.folder / "fixes.csv")
+        counts = count(work.inputs, feeds, report.examples)
+        page = render_catalog(recipe.name, counts.content, counts.shelf.pictures)
+        (work.folder / "census.json").write_text(json.dumps(counts.content, indent=1, ensure_ascii=False), "utf-8")
+        (work.folder / "catalog.html").write_text(page, "utf-8")
+        counts.fixes.write_csv(work.folder / "fixes.csv")
         shutil.copyfile(work.inputs["split"].path("certificate.json"), work.folder / "certificate.json")
         shutil.copyfile(work.inputs["ingest"].path("drops.csv"), work.folder / "drops.csv")
-        return {"fix first": {fix["problem"]: fix["listings"] for fix in content["fixes"][:5]}}
+        return {"fix first": "; ".join(f"{f['problem']} ({f['listings']:,})" for f in counts.content["fixes"][:5])}
 
-    return Stage("census", 1, section, run, NEEDS)
+    return Stage("census", 2, section, run, NEEDS)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from workbench.images.fetched import WAITS
+
 MOST = 20  # problems told; the feed's owner comes back for more
 SMALLEST_SIDE = 100  # pixels: a smaller picture shows little
 FEWEST_OF_CLASS = 5  # listings: a class with fewer can't be learnt
@@ -58,28 +60,28 @@ def worst(listings: pl.DataFrame, drops: pl.DataFrame) -> list[Problem]:
     return sorted((p for p in problems if p.rows.height), key=lambda p: (-p.cost, p.name))[:MOST]
 
 
-def table(problems: Sequence[Problem]) -> pl.DataFrame:
-    """All rows of the problems, for the feed's owner: rank, problem, WHERE, found, advice."""
-    parts = [
-        p.rows.select(
-            pl.lit(rank, pl.UInt32).alias("rank"),
-            pl.lit(p.name).alias("problem"),
+def table(problems: Sequence[Problem], feeds: Sequence[str]) -> pl.DataFrame:
+    """All rows of the problems, for the feed's owner: rank, problem, WHERE, found, advice; `feeds` names the feeds."""
+    columns = ("rank", "problem", *WHERE, "found", "advice")
+    lines = [
+        problem.rows.select(
+            pl.lit(rank).cast(pl.String).alias("rank"),
+            pl.lit(problem.name).alias("problem"),
             *WHERE,
             "found",
-            pl.lit(p.advice).alias("advice"),
+            pl.lit(problem.advice).alias("advice"),
         )
-        for rank, p in enumerate(problems, 1)
+        for rank, problem in enumerate(problems, 1)
     ]
-    return (
-        pl.concat(parts)
-        if parts
-        else pl.DataFrame(schema=dict.fromkeys(("rank", "problem", *WHERE, "found", "advice"), pl.String))
-    )
+    names = pl.col("feed").cast(pl.Int64).replace_strict(dict(enumerate(feeds)), return_dtype=pl.String)
+    nothing = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return pl.concat(lines).with_columns(names) if lines else nothing
 
 
 def _pictures() -> Iterator[_Check]:
     state, reason = pl.col("state"), pl.col("reason")
-    yield _Check("no picture", "add the picture, or correct its name", 5, state == "absent", reason)
+    lost = (state == "absent") & reason.ne_missing(WAITS)  # what nobody asked to download may be sound
+    yield _Check("no picture", "add the picture, or correct its name", 5, lost, reason)
     yield _Check("broken picture", "send the picture again", 5, state == "broken", reason)
     yield _Check(
         "placeholder instead of a picture", "send the product's own picture", 5, state == "placeholder", reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 from workbench.batches.masking import MODES
 from workbench.draws import ORDER, stream
 from workbench.report.crossmodal import SEED, Probe
+from workbench.report.shelf import png, title_of
 from workbench.text.tokenizer import TextTokenizer
 
 MOST_PIXELS = 192  # a side in the report: a page with its pictures must stay easy to send
@@ -50,26 +50,13 @@ def write_samples(folder: Path, probe: Probe, rows: list[int]) -> None:
         pictures = {"picture": pixels_CHW, "masked_picture": _covered(pixels_CHW, hidden_P), "redrawn": redrawn_CHW}
         names = {role: f"sample-{i:02d}-{role}" for role in pictures}
         for role, seen_CHW in pictures.items():
-            (folder / "pictures" / f"{names[role]}.png").write_bytes(png(Image.fromarray(seen_CHW.transpose(1, 2, 0))))
+            image = Image.fromarray(seen_CHW.transpose(1, 2, 0))
+            (folder / "pictures" / f"{names[role]}.png").write_bytes(png(image, MOST_PIXELS))
         ids, masked = batch.tokens_BL[0].tolist(), batch.text_masked_BL[0].tolist()
         tokens = _tokens(probe.catalog.listings.tokens.tokenizer, ids, masked, guesses)
         line = probe.catalog.items.row(row, named=True)
         samples.append({"id": line["id"], "title": title_of(line), "mode": MODES[mode], **names, "tokens": tokens})
     (folder / "samples.json").write_text(json.dumps(samples, indent=1, ensure_ascii=False), "utf-8")
-
-
-def title_of(line: dict[str, Any]) -> str:
-    """A listing's title, or the first text it has; ingest keeps none without."""
-    texts = [line["title"], *(line[name] for name in line if name.startswith("text."))]
-    return str(next(text for text in texts if text))
-
-
-def png(image: Image.Image, most: int = MOST_PIXELS) -> bytes:
-    """A picture as PNG, at most `most` pixels wide and high."""
-    out = io.BytesIO()
-    image.thumbnail((most, most), Image.Resampling.LANCZOS)
-    image.save(out, "PNG", optimize=True)
-    return out.getvalue()
 
 
 def _covered(pixels_CHW: NDArray[np.uint8], hidden_P: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -27,11 +27,15 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
     A picture the report names and `pictures` lacks is shown as an empty frame.
     """
-    return _environment(pictures).get_template("page.html").render(
-        report,
-        findings=verdict.findings(report),
-        loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
-        curve_charts=_curve_charts(report["match"]) if "match" in report else [],
+    return (
+        _environment(pictures)
+        .get_template("page.html")
+        .render(
+            report,
+            findings=verdict.findings(report),
+            loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
+            curve_charts=_curve_charts(report["match"]) if "match" in report else [],
+        )
     )
 
 

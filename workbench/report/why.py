@@ -10,12 +10,13 @@ from typing import Any
 import polars as pl
 
 from workbench.artifacts.store import Artifact
-from workbench.catalog.feeds.read import open_feed
+from workbench.catalog.feeds.read import open_source
 from workbench.errors import DataError
 from workbench.recipe.schema import Feed
 from workbench.text.tokens import TokenTable
 
 Step = tuple[str, list[str]]  # a headline, and the lines below it
+Line = dict[str, Any]
 MOST_KIN = 20
 
 
@@ -30,17 +31,16 @@ def why(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], product: str) 
     item = items.filter(pl.col("id") == product).collect()
     if item.is_empty() and drops.is_empty():
         raise DataError(f"no row of the feeds has the id {product!r}{_nearest(items, product)}")
-    for drop in drops.iter_rows(named=True):
-        yield f"dropped: {drop['reason']}", [_place(feeds, drop), drop["detail"]]
+    for drop, cells in _raw(feeds, drops.to_dicts()):
+        yield f"{_place(feeds, drop)}, dropped: {drop['reason']}", [drop["detail"], *cells]
     if not item.is_empty():
         yield from _steps(artifacts, feeds, item.row(0, named=True))
 
 
 def _steps(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], item: Mapping[str, Any]) -> Iterator[Step]:
     row = item["row"]
-    sources = _of(row, artifacts["ingest"], "sources.parquet")
-    for source in sources:
-        yield f"{_place(feeds, source)}, read as {source['role']}", _raw(feeds[source["feed"]], source)
+    for source, cells in _raw(feeds, _of(row, artifacts["ingest"], "sources.parquet")):
+        yield f"{_place(feeds, source)}, read as {source['role']}", cells
     yield f"listing: row {row}", [f"{name}: {value}" for name, value in item.items() if name != "row" and _said(value)]
     yield "pictures", _pictures(artifacts, row)
     yield "duplicates", _kin(artifacts, row)
@@ -48,7 +48,7 @@ def _steps(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], item: Mappi
     yield "tokens", _tokens(artifacts["tokens"], row)
 
 
-def _of(row: int, artifact: Artifact, file: str) -> list[dict[str, Any]]:
+def _of(row: int, artifact: Artifact, file: str) -> list[Line]:
     return pl.scan_parquet(artifact.path(file)).filter(pl.col("row") == row).collect().to_dicts()
 
 
@@ -62,15 +62,20 @@ def _place(feeds: Sequence[Feed], at: Mapping[str, Any]) -> str:
     return f"{'/'.join(filter(None, (name, at['file'])))}, line {at['line']}"
 
 
-def _raw(feed: Feed, source: Mapping[str, Any]) -> list[str]:
-    """The cells of a row as the feed has them."""
-    if feed.path is None:
-        return []  # a query would have to be asked again
-    for table in open_feed(feed.path):
-        if table.file == source["file"] and (at := table.lines.index_of(source["line"])) is not None:
-            cells = table.cells.row(at, named=True)
-            return [f"{word}: {cell}" for word, cell in cells.items() if _said(cell)]
-    return []
+def _raw(feeds: Sequence[Feed], rows: Sequence[Line]) -> list[tuple[Line, list[str]]]:
+    """Rows of the feeds, each with its cells as the feed has them; none for a row that could not be read."""
+    cells: dict[tuple[int, str, int], list[str]] = {}
+    for number in {row["feed"] for row in rows}:
+        wanted = {(row["file"], row["line"]) for row in rows if row["feed"] == number}
+        for table in open_source(feeds[number]):
+            for file, line in list(wanted):
+                if table.file == file and (at := table.lines.index_of(line)) is not None:
+                    told = table.cells.row(at, named=True).items()
+                    cells[number, file, line] = [f"{word}: {cell}" for word, cell in told if _said(cell)]
+                    wanted.discard((file, line))
+            if not wanted:
+                break
+    return [(row, cells.get((row["feed"], row["file"], row["line"]), [])) for row in rows]
 
 
 def _pictures(artifacts: Mapping[str, Artifact], row: int) -> list[str]:
@@ -109,10 +114,8 @@ def _part(artifacts: Mapping[str, Artifact], row: int) -> list[str]:
     split = pl.scan_parquet(artifacts["split"].path("split.parquet"))
     size = split.filter(pl.col("component") == here["component"]).collect().height
     part = here["part"] or "in no part"
-    return [
-        f"{part}{_because(here)}",
-        f"{size} listings go to one side together: those joined with row {here['component']}",
-    ]
+    together = f"with {size - 1} others that are kin, on one side together" if size > 1 else "without kin"
+    return [f"{part}{_because(here)}", together]
 
 
 def _tokens(tokens: Artifact, row: int) -> list[str]:
