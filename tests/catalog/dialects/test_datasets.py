@@ -396,7 +396,7 @@ def test_open_food_facts_as_parquet(tmp_path: Path) -> None:
     spread = outcome(tmp_path / "food.parquet", language="fr").items["3017620422003"]
     front = "https://images.openfoodfacts.org/images/products/301/762/042/2003/front_fr.7.400.jpg"
     assert spread["title"] == "Pâte" and spread["pictures"] == [front]
-    assert outcome(tmp_path / "food.parquet").items["3017620422003"]["title"] == "Spread"
+    assert outcome(tmp_path / "food.parquet").items["3017620422003"]["title"] == "Pâte"
 
 
 # --- img2dataset

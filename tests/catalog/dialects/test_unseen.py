@@ -73,3 +73,39 @@ def test_a_currency_beside_the_price(tmp_path: Path, header: str, row: str, pric
 def test_a_column_without_cells_gives_way(tmp_path: Path) -> None:
     _, columns, _ = read(tmp_path, "id,title,gtin,barcode,brand,manufacturer\n1,Oak mug,,4006381333931,,Acme\n")
     assert (columns.code, columns.text["brand"]) == ("barcode", "manufacturer")
+
+
+def test_details_of_amazon_without_its_ranks(tmp_path: Path) -> None:
+    details = '{"Color:": "Red", "ASIN": "B1", "Best Sellers Rank": {"Beauty": 3}}'
+    line = (
+        f'{{"parent_asin": "B1", "main_category": "Beauty", "title": "Brush", "store": "Acme", "details": {details}}}'
+    )
+    dialect, columns, cells = read(tmp_path, line + "\n", "meta_Beauty.jsonl")
+    assert (dialect, columns.text) == ("amazon-reviews", {"brand": "store", "color": "Color"})
+    assert cells["Color"][0] == "Red"
+
+
+def test_food_in_its_main_language(tmp_path: Path) -> None:
+    names = '[{"lang": "main", "text": "Pâte"}, {"lang": "en", "text": "Spread"}, {"lang": "fr", "text": "Pâte"}]'
+    line = f'{{"code": "3017620422003", "categories_tags": ["en:spreads"], "brands": "A", "product_name": {names}, '
+    line += '"main_category": "Spreads", "pnns_groups_1": "Sugary snacks", "ingredients_text": "sugar"}\n'
+    dialect, columns, cells = read(tmp_path, line, "food.jsonl")
+    assert (dialect, cells[columns.title][0]) == ("open-food-facts", "Pâte")
+    assert set(columns.labels) == {"category", "categories"}
+
+
+def test_flipkart_without_its_longer_columns(tmp_path: Path) -> None:
+    header = "uniq_id,product_name,pid,retail_price,discounted_price,is_FK_Advantage_product,overall_rating,brand"
+    dialect, columns, _ = read(tmp_path, f"{header}\nu1,Towel,P1,999,379,False,No rating available,Acme\n")
+    assert (dialect, columns.labels, columns.price) == ("flipkart", {}, "discounted_price")
+
+
+def test_dicts_that_python_printed(tmp_path: Path) -> None:
+    lines = (
+        "{'asin': '0001', 'title': \"Kid's 12in kite\", 'imUrl': 'http://i.test/1.jpg', 'price': 9.10, 'brand': None}\n"
+    )
+    lines += "{'asin': '0002', 'title': 'Oak mug', 'imUrl': 'http://i.test/2.jpg', 'categories': [['Home', 'Mugs']], 'related': {'also_bought': ['1']}}\n"
+    dialect, columns, cells = read(tmp_path, lines + "{'asin': oops\n", "meta_Toys.json")
+    assert (dialect, cells[columns.title].to_list()) == ("amazon-reviews", ["Kid's 12in kite", "Oak mug"])
+    assert cells[columns.price or ""].to_list() == ["9.1", None]
+    assert cells[columns.labels["category"]].to_list() == [None, "Home > Mugs"]

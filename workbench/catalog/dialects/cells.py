@@ -39,6 +39,14 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
                 yield from _fields(inner) if _holds_objects(inner) else _pair(str(name), inner)
 
 
+def details(cell: str) -> Pairs:
+    """As `objects`, without a product's places in lists of best sellers, whose names are categories."""
+    value = parsed(cell)
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if "rank" not in name.casefold()}
+    return list(_fields(value))
+
+
 _NAMES = ("key", "name", "attribute", "label", "property", "title")
 
 
@@ -53,7 +61,7 @@ def _holds_objects(value: Any) -> bool:
 def _pair(name: str, value: Any) -> Iterator[tuple[str, str]]:
     text = cell_text(list(value) if isinstance(value, tuple) else value)
     if text is not None and text.strip().casefold() not in _NOTHING:
-        yield name.strip() or _UNNAMED, text.strip()
+        yield name.strip(" :") or _UNNAMED, text.strip()
 
 
 def magento(cell: str) -> Pairs:
@@ -103,7 +111,8 @@ def _gathered(pairs: Iterable[Sequence[str]]) -> Pairs:
 def in_language(cell: str, language: str | None, join: str = ", ") -> str:
     """`[{"language_tag": "en_US", "value": "Oak stool"}, …]`, `{"en": "Oak stool", …}`: the values in one language.
 
-    The language asked for, else English, else the first; values without a language count as of every one.
+    The language asked for, else what is called the main one, else English, else the first; values without a language
+    count as of every one.
     """
     value = parsed(cell)
     if isinstance(value, dict):
@@ -128,7 +137,9 @@ def _tag(entry: Any) -> str:
 def _nearness(tag: str, language: str | None) -> int:
     tag, wanted = tag.casefold().replace("-", "_"), (language or "en").casefold().replace("-", "_")
     if tag == wanted:
-        return 4
+        return 4 + (language is not None)
+    if tag in ("main", "default"):
+        return 5 if language is None else 2
     return 3 if tag[:2] == wanted[:2] else 2 if tag == "en_us" else 1 if tag[:2] == "en" else 0
 
 
@@ -190,6 +201,7 @@ def _decoded(escapes: re.Match[str]) -> str:
 
 PAIRS: Mapping[str, Callable[[str], Pairs]] = {
     "objects": objects,
+    "details": details,
     "name=value": magento,
     "name:value": facets,
     "name:value:position": features,

@@ -67,7 +67,11 @@ AMAZON_REVIEWS = Dialect(
         "label.subcategory": ("categories", "category"),
     },
     ignored=("average_rating", "rating_number", "videos", "bought_together", "also_buy", "also_view", "rank", "date"),
-    pairs={"details": "objects"},
+    pairs={"details": "details"},
+    internal=(
+        *("asin", "date first available", "is discontinued by manufacturer", "item model number"),
+        *("customer reviews", "shipping *", "domestic shipping", "international shipping", "unspsc code"),
+    ),
     texts={
         **dict.fromkeys(("description", "features", "feature"), "lines"),
         **dict.fromkeys(("categories", "category"), "levels"),
@@ -163,7 +167,10 @@ HM = Dialect(
 FLIPKART = Dialect(
     name="flipkart",
     about="Products crawled from Flipkart: lists of addresses, a category tree, specifications as Ruby hashes.",
-    signs={"uniq_id": 0.3, "product_category_tree": 0.5, "product_specifications": 0.5, "is_FK_Advantage_product": 0.5},
+    signs={
+        **{"uniq_id": 0.3, "product_category_tree": 0.5, "product_specifications": 0.5, "is_FK_Advantage_product": 0.5},
+        **{"discounted_price": 0.1, "overall_rating": 0.1, "pid": 0.1, "product_name": 0.1},
+    },
     words={
         "id": ("uniq_id", "pid"),
         "title": ("product_name",),

@@ -12,6 +12,8 @@ def path(cell: str, language: str | None = None) -> str:
     """One category path, `A > B > C`, written with `>`, `>>`, `/`, `|` or as a list of its levels."""
     value = parsed(cell)
     if isinstance(value, (list, tuple)):
+        if value and all(isinstance(inner, list) for inner in value):  # several paths, each as a list of its levels
+            return _deepest([[str(level) for level in levels] for levels in value])
         texts = [text for inner in value if (text := said(inner))]
         return path(texts[0]) if len(texts) == 1 or any(">" in t for t in texts) else _levels(texts)
     if ">" in cell:

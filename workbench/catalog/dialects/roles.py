@@ -115,7 +115,8 @@ class Roles:
             numbered = [word for word in self._dialect.words.get("picture", ()) if "#" in word]
             return self._one_a_number([*found, *(w for w in self._matching(numbered) if w not in found)])
         found = sorted(found, key=lambda word: not self._left[word])  # those without a cell last
-        more = [w for w in found[1:] if re.search(r"\d", folded(w))]  # tag 2, bullet point 3
+        stems = [re.sub(r"\d+", "#", folded(word)) for word in found]
+        more = [word for word, stem in zip(found, stems, strict=True) if "#" in stem and stem == stems[0]][1:]
         return found[:1] + (more if "." in role else [])
 
     def _telling(self, words: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from workbench.catalog.feeds.listings import Listings
 from workbench.catalog.feeds.table import CHUNK, Table, excerpt, first_rows, parse_json, whole
 
 _fast = msgspec.json.Decoder(float_hook=str).decode
+_PYTHON = re.compile(rb"\s*\{u?'")
 _MINUS_ZERO = re.compile(rb"-0[,\]}\s]")
 
 
@@ -67,17 +70,25 @@ def parse_line(line: bytes) -> dict[str, Any]:
     """The object of a line, its numbers as text (whole ones perhaps as int).
 
     Raises ValueError or RecursionError where it is none. What the fast decoder refuses (NaN, half a surrogate pair) or
-    reads otherwise (-0) is read by the slow one.
+    reads otherwise (-0) is read by the slow one; a dict that Python printed, as Amazon's reviews before 2018, as such.
     """
     try:
         value = parse_slowly(line.decode()) if _MINUS_ZERO.search(line) else _fast(line)
     except (ValueError, RecursionError):
-        value = parse_slowly(line.decode())
+        value = parse_python(line.decode()) if _PYTHON.match(line) else parse_slowly(line.decode())
     if not isinstance(value, dict):
         raise ValueError("no object in braces")
     if not value:
         raise ValueError("an object without keys")
     return value
+
+
+def parse_python(line: str) -> Any:
+    """A dict of literals as Python prints it, its numbers as text. Raises ValueError or RecursionError."""
+    try:
+        return parse_json(json.dumps(ast.literal_eval(line.strip())))
+    except (SyntaxError, TypeError, MemoryError) as error:
+        raise ValueError(f"no dict of Python: {error}") from None
 
 
 def parse_slowly(line: str) -> Any:
