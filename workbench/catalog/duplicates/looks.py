@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +75,14 @@ def _compare(
         pairs.join(known, on=["left", "right", "view"], how="left", maintain_order="left")["score"].to_numpy().copy()
     )
     new = np.flatnonzero(np.isnan(scores))
-    for start in range(0, len(new), AT_ONCE):
-        some = new[start : start + AT_ONCE]
-        scores[some] = score_pairs(thumbs, left[some], right[some], view[some])
+    pieces = [new[start : start + AT_ONCE] for start in range(0, len(new), AT_ONCE)]
+
+    def score(some: Ints) -> NDArray[np.float64]:
+        return score_pairs(thumbs, left[some], right[some], view[some])
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for some, found_scores in zip(pieces, pool.map(score, pieces), strict=True):
+            scores[some] = found_scores
     near = scores > 0
     found = {"left": left[near].astype(np.uint32), "right": right[near].astype(np.uint32), "score": scores[near]}
     return pl.DataFrame(found), pairs.with_columns(pl.Series("score", scores, pl.Float64))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from workbench.catalog.duplicates.texts import Texts
 
-LEAST, LEAST_PLAIN = 4, 3  # product groups that show the picture
+LEAST, LEAST_PLAIN = 4, 3  # product groups that show the very same picture
+MANY = 20  # product groups that show it or its near-duplicates
 ALIKE, MOST = 0.2, 40  # mean similarity of a range's texts, taken over so many listings
 SHARED = 0.5  # of a range's groups have a telling word in common
 PLAIN = 0.6  # share of a thumbnail's places in its commonest grey (of 16)
@@ -24,13 +25,18 @@ def placeholders(shown: pl.DataFrame, texts: Texts, groups: pl.Series, labels: p
 
     `groups` is each row's product group, `labels` its labels. A look is a picture and its near-duplicates.
     """
-    listings = shown.select("row", "look", "plain").unique(maintain_order=True)
+    listings = shown.select("row", "picture", "look", "plain").unique(maintain_order=True)
     listings = listings.with_columns(group=groups.gather(listings["row"]))
+    same = pl.col("group").n_unique().over("picture").alias("same")  # groups with the very same bytes
+    listings = listings.with_columns(same)
     sizes = listings.group_by("look", maintain_order=True).agg(
-        pl.len().alias("listings"), pl.col("group").n_unique().alias("groups"), pl.col("plain").mean() > 0.5
+        pl.len().alias("listings"),
+        pl.col("group").n_unique().alias("groups"),
+        pl.col("plain").mean() > 0.5,
+        pl.col("same").max(),
     )
     least = pl.when("plain").then(LEAST_PLAIN).otherwise(LEAST)
-    many = sizes.filter(pl.col("groups") >= least)
+    many = sizes.filter((pl.col("same") >= least) | (pl.col("groups") >= MANY))
     heads = listings.join(many.select("look"), on="look", how="semi", maintain_order="left")
     heads = heads.unique(["look", "group"], keep="first", maintain_order=True)  # a group speaks once
     related = [
