@@ -50,9 +50,9 @@ def test_each_problem_is_found_with_what_it_is() -> None:
 
 
 def test_check_digits_of_every_length() -> None:
-    good = ("96385074", "036000291452", "4006381333931", "10012345678902", "no barcode", "123", None)
+    good = ("96385074", "036000291452", "4006381333931", "10012345678902", "no barcode", "123", None, '["96385074"]')
     assert all(problems_of({"code": code}) == {} for code in good)
-    for code in ("96385075", "036000291453", "4006381333930", "10012345678903"):
+    for code in ("96385075", "036000291453", "4006381333930", "10012345678903", '["96385074", "96385075"]'):
         assert problems_of({"code": code}) == {"barcode with a wrong check digit": code}
 
 

@@ -23,14 +23,17 @@ MOST_KIN = 20
 def why(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], product: str) -> Iterator[Step]:
     """The steps of the listing with this id, and of the dropped rows that had it.
 
-    `artifacts` are those of ingest, images, duplicates, split and tokens. DataError, naming the nearest ids, for an id
-    that no row of the feeds has.
+    `artifacts` are those of ingest, images, duplicates, split and tokens. A word that is no id but stands in a row of
+    one listing only, as the SKU of a variant, means that listing. DataError, naming the nearest ids, for any other.
     """
     items = pl.scan_parquet(artifacts["ingest"].path("items.parquet"))
     drops = pl.read_parquet(artifacts["ingest"].path("drops.parquet")).filter(pl.col("id") == product)
     item = items.filter(pl.col("id") == product).collect()
     if item.is_empty() and drops.is_empty():
-        raise DataError(f"no row of the feeds has the id {product!r}{_nearest(items, product)}")
+        rows = _rows_that_hold(product, feeds, artifacts["ingest"])
+        if len(rows) != 1:
+            raise DataError(f"no row of the feeds has the id {product!r}{_nearest(items, product)}")
+        item = items.filter(pl.col("row").is_in(rows)).collect()
     for drop, cells in _raw(feeds, drops.to_dicts()):
         yield f"{_place(feeds, drop)}, dropped: {drop['reason']}", [drop["detail"], *cells]
     if not item.is_empty():
@@ -41,11 +44,24 @@ def _steps(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], item: Mappi
     row = item["row"]
     for source, cells in _raw(feeds, _of(row, artifacts["ingest"], "sources.parquet")):
         yield f"{_place(feeds, source)}, read as {source['role']}", cells
-    yield f"listing: row {row}", [f"{name}: {value}" for name, value in item.items() if name != "row" and _said(value)]
+    told = [f"{name}: {value}" for name, value in item.items() if name not in ("row", "feed") and _said(value)]
+    yield f"listing: row {row}", told
     yield "pictures", _pictures(artifacts, row)
     yield "duplicates", _kin(artifacts, row)
     yield "split", _part(artifacts, row)
     yield "tokens", _tokens(artifacts["tokens"], row)
+
+
+def _rows_that_hold(word: str, feeds: Sequence[Feed], ingest: Artifact) -> list[int]:
+    """Rows of the listings that have the word as a cell in any of their lines of the feeds."""
+    sources = pl.scan_parquet(ingest.path("sources.parquet"))
+    rows: set[int] = set()
+    for number, feed in enumerate(feeds):
+        for table in open_source(feed):
+            lines = table.lines.filter(table.cells.select(pl.any_horizontal(pl.all() == word)).to_series())
+            held = (pl.col("feed") == number) & (pl.col("file") == table.file) & pl.col("line").is_in(lines.implode())
+            rows |= set(sources.filter(held).collect()["row"]) if len(lines) else set()
+    return sorted(rows)
 
 
 def _of(row: int, artifact: Artifact, file: str) -> list[Line]:
