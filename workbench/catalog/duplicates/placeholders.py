@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from workbench.catalog.duplicates.texts import Texts
 
 LEAST, LEAST_PLAIN = 4, 3  # product groups that show the very same picture
-MANY = 20  # product groups that show it or its near-duplicates
 ALIKE, MOST = 0.2, 40  # mean similarity of a range's texts, taken over so many listings
 SHARED = 0.5  # of a range's groups have a telling word in common
 PLAIN = 0.6  # share of a thumbnail's places in its commonest grey (of 16)
@@ -36,7 +35,7 @@ def placeholders(shown: pl.DataFrame, texts: Texts, groups: pl.Series, labels: p
         pl.col("same").max(),
     )
     least = pl.when("plain").then(LEAST_PLAIN).otherwise(LEAST)
-    many = sizes.filter((pl.col("same") >= least) | (pl.col("groups") >= MANY))
+    many = sizes.filter(pl.col("same") >= least)
     heads = listings.join(many.select("look"), on="look", how="semi", maintain_order="left")
     heads = heads.unique(["look", "group"], keep="first", maintain_order=True)  # a group speaks once
     related = [
