@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,10 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from tests.report import trouble
 from workbench import __version__, plan
 from workbench.artifacts.stage import Stage, Work
 from workbench.cli import app
@@ -23,8 +26,10 @@ NEEDS = {
     "pretrain": ("images", "tokens"),
     "match": ("pretrain",),
     "probes": ("pretrain",),
+    "census": ("images",),
     "report": ("match", "probes"),
 }
+UNTIL_PRETRAIN = ["ingest", "images", "tokens", "pretrain"]
 
 
 @pytest.fixture
@@ -32,11 +37,18 @@ def shop(tmp_path, monkeypatch) -> Path:
     """A folder with a recipe; its stages are made up and write one file each."""
 
     def stage(name: str) -> Stage:
-        files = {"ingest": ("items.parquet", "drops.csv"), "report": ("report.html",)}.get(name, ("out",))
+        files = {
+            "ingest": ("items.parquet", "drops.csv"),
+            "census": ("catalog.html", "fixes.csv"),
+            "report": ("report.html",),
+        }
 
         def run(work: Work) -> dict[str, Any]:
-            for file in files:
+            for file in files.get(name, ("out",)):
                 (work.folder / file).write_text(name)
+            if name == "ingest":
+                names = ["https://a.test/1.jpg", "//b.test/2.jpg", "3.jpg"]
+                pl.DataFrame({"order": [0, 0, 0], "name": names}).write_parquet(work.folder / "pictures.parquet")
             return {"kept": 2, "dropped": {"no title": 1}}
 
         return Stage(name, 1, {"images": {"side": recipe.images.side}} if name == "images" else {}, run, NEEDS[name])
@@ -72,6 +84,9 @@ def test_the_command_line_does_not_grow_unnoticed():
     training = ["--debug", "--no-resume", "--resume", "--set", "path"]
     assert commands == {
         "ingest": ["--debug", "--set", "path"],
+        "verify": training,
+        "diff": ["--debug", "--out", "--set", "after", "before"],
+        "why": ["--debug", "--set", "path", "product"],
         "pretrain": training,
         "finetune": training,
         "run": training,
@@ -89,8 +104,8 @@ def test_version():
     ("command", "stages"),
     [
         ("ingest", ["ingest"]),
-        ("pretrain", ["ingest", "images", "tokens", "pretrain"]),
-        ("finetune", ["ingest", "images", "tokens", "pretrain", "match"]),
+        ("pretrain", UNTIL_PRETRAIN),
+        ("finetune", [*UNTIL_PRETRAIN, "match"]),
         ("run", list(NEEDS)),
         ("report", list(NEEDS)),
     ],
@@ -99,11 +114,20 @@ def test_each_command_runs_what_it_needs_first(shop, command, stages):
     assert made(call(command, "shop.yaml")) == stages
 
 
+def test_ingest_tells_how_many_pictures_wait_to_be_downloaded(shop):
+    assert "note: 2 pictures at 2 hosts are web addresses, and nothing is downloaded unasked; add" in call(
+        "ingest", "shop.yaml"
+    )
+    assert "note:" not in call("ingest", "shop.yaml", "--set", "fetch={}")
+
+
 def test_run_tells_what_it_did_and_where_the_report_lies(shop):
     first = call("run", "shop.yaml")
     assert "  kept 2\n  dropped: no title 1\n" in first
-    assert first.endswith(f"report: {shop / 'reports/shop/report.html'}\n")
-    assert (shop / "reports/shop/report.html").read_text() == "report"
+    reports = shop / "reports/shop"
+    assert first.endswith(f"census: {reports / 'catalog.html'}\nreport: {reports / 'report.html'}\n")
+    assert (reports / "report.html").read_text() == "report"
+    assert sorted(path.name for path in reports.iterdir()) == ["catalog.html", "fixes.csv", "report.html"]
     (shop / "reports/shop/report.html").unlink()
     again = call("run", "shop.yaml")
     assert again.startswith("nothing to do: everything is cached\n")
@@ -112,7 +136,7 @@ def test_run_tells_what_it_did_and_where_the_report_lies(shop):
 
 
 def test_plan_tells_what_would_run_and_why(shop):
-    assert call("plan", "shop.yaml").endswith("7 of 7 stages to run\n")
+    assert call("plan", "shop.yaml").endswith("8 of 8 stages to run\n")
     call("run", "shop.yaml")
     assert call("plan", "shop.yaml").endswith("nothing to do: everything is cached\n")
     changed = call("plan", "shop.yaml", "--set", "images.side=48").splitlines()
@@ -120,10 +144,10 @@ def test_plan_tells_what_would_run_and_why(shop):
         ["ingest", "cached"],
         ["images", "to run"],
         ["tokens", "cached"],
-        *[[name, "to run"] for name in ("pretrain", "match", "probes", "report")],
+        *[[name, "to run"] for name in ("pretrain", "match", "probes", "census", "report")],
     ]
     assert changed[1].endswith("\timages.side: 256 -> 48")
-    assert changed[-1] == "5 of 7 stages to run"
+    assert changed[-1] == "6 of 8 stages to run"
     key = changed[1].split("\t")[1]
     assert len(key) == 8
     assert int(key, 16)
@@ -140,8 +164,11 @@ def test_finetune_without_a_task_tells_what_to_add(shop):
     [
         (["run", "no.yaml"], "error: no.yaml: No such file or directory; expected the path of a recipe file"),
         (["run", "."], "error: .: is a folder; give the path of a recipe file (.yaml)"),
-        (["ingest", "."], "error: .: is a folder; give the path of a recipe file (.yaml)"),
-        (["ingest", "no.csv"], "error: no.csv: no such file; give the path of a feed or of a recipe (.yaml)"),
+        (["ingest", "empty"], "error: empty: "),
+        (["ingest", "no.csv"], "error: no.csv: no such file or folder; give the path of a feed or of a recipe (.yaml)"),
+        (["verify", "no.csv"], "error: no.csv: no such file or folder; give the path of a feed or of a recipe (.yaml)"),
+        (["diff", "no.csv", "feed.csv"], "error: no.csv: no such file or folder"),
+        (["why", "no.yaml", "A1"], "error: no.yaml: No such file or directory; expected the path of a recipe file"),
         (["pretrain", "feed.csv"], "error: feed.csv: expected a recipe (.yaml); `mlim ingest feed.csv` prints one for"),
         (["run", "shop.yaml", "--set", "images.side"], "error: --set images.side: expected a.b=value"),
         (["run", "shop.yaml", "--set", "imags.side=3"], "unknown key imags; did you mean `images`?"),
@@ -153,6 +180,7 @@ def test_finetune_without_a_task_tells_what_to_add(shop):
 )
 def test_wrong_use_exits_with_2_and_says_what_to_do(shop, args, message):
     (shop / "feed.csv").write_text("id,title\n")
+    (shop / "empty").mkdir()
     (shop / "env.yaml").write_text("name: ${MLIM_UNSET}\n")
     (shop / "bad.yaml").write_text("catalog: {feeds: [{path: feed.csv}]}\nsied: 3\n")
     error = call(*args, code=2)
@@ -182,6 +210,74 @@ def test_what_goes_wrong_in_a_stage(shop, monkeypatch, raised, code, message):
     assert call("run", "shop.yaml", code=code) == message
     if isinstance(raised, Exception) and not isinstance(raised, Interrupted):
         assert CliRunner().invoke(app, ["run", "shop.yaml", "--debug"]).exception is raised
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory) -> Path:
+    """A real shop that has been verified, with a next week's feed."""
+    folder = tmp_path_factory.mktemp("shop")
+    trouble.write(folder)
+    feed = (folder / "shop.csv").read_text()
+    (folder / "next.csv").write_text(feed.replace("Torch", "Camping torch").replace("G9,", "G99,"))
+    said = call("verify", str(folder / "shop.yaml"))
+    assert "same listing, searched anew: 3 pairs, 0 cross the split\n" in said
+    assert said.endswith("train 21, valid 0, test 0, left out 2: the split holds\n")
+    return folder
+
+
+def test_verify_leaves_its_page_and_tables_with_the_reports(verified):
+    found = sorted(path.name for path in (verified / "reports/shop").iterdir())
+    assert found == ["catalog.html", "census.json", "certificate.json", "drops.csv", "fixes.csv"]
+
+
+def test_verify_and_plan_take_a_bare_feed(verified):
+    assert "the split holds" in call("verify", str(verified / "shop.csv"))
+    assert call("plan", str(verified / "next.csv")).endswith(" stages to run\n")
+
+
+def test_why_from_the_command_line(verified):
+    said = call("why", str(verified / "shop.yaml"), "C1")
+    assert "shop.csv, line 20, read as product\n  sku: C1\n" in said
+    assert "\nsplit\n  in no part (duplicate of G0)\n" in said
+    error = call("why", str(verified / "shop.yaml"), "G77", code=2)
+    assert error == "error: no row of the feeds has the id 'G77'; near it: G7\n"
+
+
+def test_diff_of_two_feeds_and_of_artifacts(verified, tmp_path):
+    before, after = (str(verified / name) for name in ("shop.csv", "next.csv"))
+    said = call("diff", before, after, "--out", str(tmp_path / "diff.csv"))
+    told = said[said.index("came\t") :].splitlines()
+    assert told[:6] == [
+        *("came\t1 products", "  G99\ttitle: None -> Candlestick"),
+        *("went\t1 products", "  G9\ttitle: Candlestick -> None"),
+        *("changed\t1 products", "  G7\ttitle: Torch -> Camping torch"),
+    ]
+    assert told[6].startswith("moved\t")
+    assert pl.read_csv(tmp_path / "diff.csv").columns == ["what", "id", "column", "before", "after"]
+    (ingest,) = {path.parent for path in verified.glob(".mlim/ingest-*/items.parquet")} - {
+        Path(line.split(": ")[1]).parent for line in call("ingest", after).splitlines() if line.startswith("items: ")
+    }
+    assert "came\t0 products\nwent\t0 products\nchanged\t0 products" in call("diff", str(ingest), before)
+    images = next(verified.glob(".mlim/images-*/index.parquet")).parent
+    assert "expected one of ingest, a folder ingest-" in call("diff", str(images), before, code=2)
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_a_split_that_was_tampered_with_does_not_pass(verified, tmp_path, same_size):
+    shop = shutil.copytree(verified, tmp_path / "shop")
+    (split,) = (
+        path for path in shop.glob(".mlim/split-*/split.parquet") if pl.read_parquet(path)["part"].n_unique() == 2
+    )
+    split.chmod(0o644)
+    data = split.read_bytes()
+    split.write_bytes(data.replace(b"train", b"valid") if same_size else data + b"x")
+    result = CliRunner().invoke(app, ["verify", str(shop / "shop.yaml")])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    if same_size:
+        assert "split: split.parquet is not what the split was made of, or was changed since" in result.stdout
+        assert result.stderr == "error: the split does not hold; see the lines above\n"
+    else:
+        assert "split.parquet: missing or of another size than recorded; delete" in result.stderr
 
 
 STOPPED = """

@@ -18,6 +18,7 @@ from workbench.errors import ArtifactError, DataError, Interrupted, MlimError, R
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.artifacts.store import Artifact
     from workbench.catalog.diff import State
     from workbench.plan import Made
     from workbench.recipe.schema import Recipe
@@ -74,9 +75,12 @@ def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     with _errors(debug):
         from workbench.plan import tell
 
-        made = _run(_recipe(path, sets), ["ingest"])["ingest"]
+        recipe = _recipe(path, sets)
+        made = _run(recipe, ["ingest"])["ingest"]
         if made.seconds is None:  # else it was told when it was made
             tell(made.artifact, _console())
+        if not recipe.fetch and (waiting := _waiting(made.artifact)):
+            print(f"note: {waiting}")
         print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
         print(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
 
@@ -106,7 +110,10 @@ def diff(
     with _errors(debug):
         from workbench.catalog.diff import WHATS, diff
 
-        found = diff(_state(before, sets), _state(after, sets))
+        states = _state(before, sets), _state(after, sets)
+        if not all(state.split for state in states):
+            print("note: parts are not compared, since no split was made of both; `mlim verify` makes one")
+        found = diff(*states)
         for what in WHATS:
             lines = found.filter(what=what)
             print(f"{what}\t{lines['id'].n_unique()} products")
@@ -194,6 +201,18 @@ def _recipe(path: Path, sets: Sequence[str] | None) -> Recipe:
     return _guess(path, sets) if _is_feed(path) else _load(path, sets)
 
 
+def _waiting(ingest: Artifact) -> str:
+    """What would be downloaded if the recipe said so, for the user; "" if nothing would."""
+    import polars as pl
+
+    from workbench.images.fetched import WEB, say_waiting
+
+    main = pl.scan_parquet(ingest.path("pictures.parquet")).filter(
+        pl.col("order") == 0, pl.col("name").str.contains(WEB)
+    )
+    return say_waiting(main.select("name").collect()["name"])
+
+
 def _state(path: Path, sets: Sequence[str] | None) -> State:
     """A state of a catalog: an artifact by its folder, or what the recipe or feed now gives."""
     from workbench.artifacts.store import MANIFEST, Artifact, Store
@@ -201,7 +220,7 @@ def _state(path: Path, sets: Sequence[str] | None) -> State:
 
     if not (path / MANIFEST).exists():
         recipe = _recipe(path, sets)
-        return State.of(_run(recipe, ["ingest"])["ingest"].artifact, Store(recipe.runtime.cache))
+        return State.of(_run(recipe, ["split"])["ingest"].artifact, Store(recipe.runtime.cache))
     artifact = Artifact.open(path)
     if artifact.stage != "ingest":
         raise DataError(f"{path}: an artifact of {artifact.stage}; expected one of ingest, a folder ingest-…")

@@ -15,7 +15,7 @@ from workbench.images.origin import Absent
 
 NOT_WANTED = "not fetched, since an earlier picture of its listing was"
 WAITS = "a web address; add `fetch: {}` to the recipe to download it"
-_WEB = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.")
+WEB = r"^([a-zA-Z][a-zA-Z0-9+.-]+://|//[^/]*\.)"  # how a web address begins
 
 
 class Fetched:
@@ -33,7 +33,7 @@ class Fetched:
 
     def __contains__(self, name: str) -> bool:
         """Whether a picture's name is a web address, and so not for a folder or an archive."""
-        return name in self._lines or _WEB.match(name) is not None
+        return name in self._lines or re.match(WEB, name) is not None
 
     def read(self, url: str) -> bytes:
         """The bytes of a picture. Raises Absent or ValueError with the reason for one that could not be fetched.
