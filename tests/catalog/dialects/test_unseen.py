@@ -101,11 +101,41 @@ def test_flipkart_without_its_longer_columns(tmp_path: Path) -> None:
 
 
 def test_dicts_that_python_printed(tmp_path: Path) -> None:
-    lines = (
-        "{'asin': '0001', 'title': \"Kid's 12in kite\", 'imUrl': 'http://i.test/1.jpg', 'price': 9.10, 'brand': None}\n"
-    )
-    lines += "{'asin': '0002', 'title': 'Oak mug', 'imUrl': 'http://i.test/2.jpg', 'categories': [['Home', 'Mugs']], 'related': {'also_bought': ['1']}}\n"
+    lines = "{'asin': '0001', 'title': \"Kid's 12in kite\", 'imUrl': 'http://i.test/1', 'price': 9.10, 'brand': None}\n"
+    lines += "{'asin': '0002', 'title': 'Oak mug', 'imUrl': 'http://i.test/2', 'categories': [['Home', 'Mugs']]}\n"
     dialect, columns, cells = read(tmp_path, lines + "{'asin': oops\n", "meta_Toys.json")
     assert (dialect, cells[columns.title].to_list()) == ("amazon-reviews", ["Kid's 12in kite", "Oak mug"])
     assert cells[columns.price or ""].to_list() == ["9.1", None]
     assert cells[columns.labels["category"]].to_list() == [None, "Home > Mugs"]
+
+
+def test_new_products_of_medusa_have_a_handle_only(tmp_path: Path) -> None:
+    dialect, columns, cells = read(
+        tmp_path,
+        "Product Id,Product Handle,Product Title,Product Thumbnail,Variant Option 1 Name,Variant Option 1 Value\n"
+        "prod_1,tee,Tee,a.jpg,Size,S\n,tee,Tee,,Size,M\n,cap,Cap,b.jpg,Size,S\n,cap,Cap,,Size,L\n",
+    )
+    assert (dialect, cells[columns.id].to_list()) == ("medusa", ["prod_1", "cap"])
+    assert cells[columns.text["size"]].to_list() == ["S, M", "S, L"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "General:Fabric:Cotton,:Made in:Peru",
+        '[{"attribute_name": "Fabric", "attribute_value": "Cotton"}, '
+        '{"attribute_name": "Made in", "attribute_value": "Peru"}]',
+    ],
+)
+def test_details_and_highlights_of_google(tmp_path: Path, cell: str) -> None:
+    header = "id\ttitle\timage_link\tavailability\tgtin\tproduct_detail\tproduct_highlight\tproduct_highlight"
+    dialect, columns, cells = read(
+        tmp_path, f"{header}\n1\tKite\thttps://k.test/1\tin stock\t\t{cell}\tLight\tStrong\n"
+    )
+    assert dialect == "google"
+    assert {name: cells[word][0] for name, word in columns.text.items()} == {
+        "features": "Light",
+        "features (2)": "Strong",
+        "material": "Cotton",
+        "made in": "Peru",
+    }

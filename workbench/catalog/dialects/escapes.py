@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from workbench.catalog.dialects import cells
+from workbench.catalog.dialects.values import parsed
 
 
 def woocommerce(cell: str, language: str | None = None) -> str:
@@ -47,7 +48,19 @@ def name_and_value(cell: str) -> list[tuple[str, str]]:
 def fields(cell: str) -> list[tuple[str, str]]:
     """`Material=Oak;Finish=Oil`."""
     found = (piece.partition("=") for piece in re.split(r"[;\n]", cell))
-    return [(name.strip(), value.strip()) for name, _, value in found if name.strip() and value.strip()]
+    return [(n, v) for name, _, value in found if (n := name.strip(' "')) and (v := value.strip(' "'))]
+
+
+def product_details(cell: str) -> list[tuple[str, str]]:
+    """Google's `General:Fabric:Cotton,:Fit:Slim` (section, name, value), and an object with a field for each."""
+    value = parsed(cell)
+    if value is None:
+        pieces = (piece.split(":", 2) for piece in re.split(r",(?=[^,:]*:[^,:]*:)", cell))
+        return [(piece[1], piece[2]) for piece in pieces if len(piece) == 3]
+    objects = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    return [
+        (str(one.get("attribute_name")), str(one["attribute_value"])) for one in objects if "attribute_value" in one
+    ]
 
 
 PAIRS: Mapping[str, Callable[[str], list[tuple[str, str]]]] = {
@@ -56,6 +69,7 @@ PAIRS: Mapping[str, Callable[[str], list[tuple[str, str]]]] = {
     "bracketed": bracketed,
     "name|value": name_and_value,
     "fields": fields,
+    "section:name:value": product_details,
 }
 TEXTS: Mapping[str, Callable[[str, str | None], str]] = {
     **cells.TEXTS,

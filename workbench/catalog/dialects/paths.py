@@ -42,8 +42,9 @@ _ROOTS = ("default category", "root catalog", "root", "categories", "all product
 
 def path_of_list(cell: str, language: str | None = None) -> str:
     """`Home,Pots`: the categories of a product; the first that is no root."""
+    homes = ("home", "accueil", "inicio", "início", "startseite", "start", "strona główna", "главная", *_ROOTS)
     names = [name.strip() for name in re.split(r"[,;]", cell) if name.strip()]
-    return next((n for n in names if n.casefold() not in (*_ROOTS, "home")), names[0] if names else "")
+    return next((n for n in names if n.casefold() not in homes), names[0] if names else "")
 
 
 def path_of_tree(cell: str, language: str | None = None) -> str:

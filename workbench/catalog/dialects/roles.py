@@ -116,7 +116,7 @@ class Roles:
             return self._one_a_number([*found, *(w for w in self._matching(numbered) if w not in found)])
         found = sorted(found, key=lambda word: not self._left[word])  # those without a cell last
         stems = [re.sub(r"\d+", "#", folded(word)) for word in found]
-        more = [word for word, stem in zip(found, stems, strict=True) if "#" in stem and stem == stems[0]][1:]
+        more = [word for word, stem in zip(found, stems, strict=True) if stem == stems[0]][1:]
         return found[:1] + (more if "." in role else [])
 
     def _telling(self, words: list[str]) -> list[str]:

@@ -69,7 +69,8 @@ GOOGLE = Dialect(
         "label.category": ("google product category", "fb product category"),
         "text.features": ("product highlight",),
     },
-    ignored=("product detail", "tax", "shipping", "shipping(*", "custom label #", "image[#].tag*", "* template"),
+    pairs={"product detail": "section:name:value"},
+    ignored=("tax", "shipping", "shipping(*", "custom label #", "image[#].tag*", "* template"),
 )
 
 WOOCOMMERCE = Dialect(
@@ -293,6 +294,7 @@ PRESTASHOP = Dialect(
         "title": ("name",),
         "group": (),
         "picture": ("image urls (x*", "image urls"),
+        VARIANT_PICTURES: ("image url",),
         "price": ("price tax excl*", "price tax incl*", "retail price *"),
         "label.category": ("categories (x*",),
         "text.keywords": ("tags (x*",),
@@ -341,7 +343,7 @@ MEDUSA = Dialect(
         **{"product external id": 0.3, "variant id": 0.1, "product id": 0.1, "variant sku": 0.1, "price * [*": 0.2},
     },
     words={
-        "id": ("product id", "product handle"),
+        "id": ("id or handle",),
         "title": ("product title",),
         "group": (),
         "picture": ("product thumbnail", "product image # url", "image # url"),
@@ -353,8 +355,9 @@ MEDUSA = Dialect(
         "text.material": ("product material", "variant material"),
         "text.keywords": ("product tags", "product tag #"),
     },
+    moved={"id or handle": ("product id", "product handle")},
     ignored=("variant title", "* id", "product handle"),
-    grouping=(SameKey(("product handle", "product id")),),
+    grouping=(SameKey(("product handle", "id or handle")),),
     attributes=(
         Named("variant option # name", "variant option # value"),
         Named("option # name", "option # value"),
