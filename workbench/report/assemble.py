@@ -12,8 +12,8 @@ from workbench import __version__
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.recipe.schema import Recipe, Report
-from workbench.report.census import names
 from workbench.report.counts import count
+from workbench.report.places import names
 from workbench.report.shelf import Shelf
 
 PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str, bytes]]:
     """The content, all but the recipe's text, and PNG bytes by the names that it uses."""
     artifacts = work.inputs
-    census = count(artifacts, names(recipe.catalog), report.examples)
+    census = count(artifacts, names(recipe.catalog.feeds), report.examples)
     shelf = census.shelf
     tokens = artifacts["tokens"].summary
     content: Json = {

@@ -14,20 +14,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
-from workbench.recipe.schema import Catalog, Recipe
+from workbench.recipe.schema import Recipe
+from workbench.report.places import names
 
 NEEDS = ("ingest", "images", "duplicates", "split")
-
-
-def names(catalog: Catalog) -> list[str]:
-    """The feeds in their order, as a reader would call them."""
-    return [feed.path.name if feed.path else feed.dataset or "query" for feed in catalog.feeds]
 
 
 def stage(recipe: Recipe) -> Stage:
     """The census of a recipe's catalog."""
     report = recipe.report
-    feeds = names(recipe.catalog)
+    feeds = names(recipe.catalog.feeds)
     section = {"name": recipe.name, "feeds": feeds, "report": report.model_dump(mode="json", include={"examples"})}
 
     def run(work: Work) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from workbench.catalog.clean.language import language_of
 from workbench.catalog.parts import PARTS
 from workbench.images.shard import INDEX, Shards
 from workbench.report.fixes import FEWEST_OF_CLASS, Problem, table, worst
+from workbench.report.places import place
 from workbench.report.shelf import Shelf
 
 Json = dict[str, Any]
@@ -94,10 +95,6 @@ def _counted(values: pl.Series) -> Iterator[tuple[str, int]]:
     yield from counted.sort("count", name, descending=[True, False]).iter_rows()
 
 
-def _place(feeds: Sequence[str], line: Mapping[str, Any]) -> str:
-    return f"{'/'.join(filter(None, (feeds[line['feed']], line['file'])))}, line {line['line']}"
-
-
 def _feeds(names: Sequence[str], summaries: Sequence[Json]) -> Iterator[Json]:
     told = ("dialect", "read_as", "rows", "listings", "joined", "dropped")
     for name, summary in zip(names, summaries, strict=True):
@@ -109,7 +106,7 @@ def _by_reason(rows: pl.DataFrame, feeds: Sequence[str], examples: int) -> list[
     told = [name for name in ("id", "title", "detail") if name in rows.columns]
     found = []
     for (reason,), alike in rows.group_by("reason", maintain_order=True):
-        shown = [{**{n: row[n] for n in told}, "place": _place(feeds, row)} for row in alike.head(examples).to_dicts()]
+        shown = [{**{n: row[n] for n in told}, "place": place(feeds, row)} for row in alike.head(examples).to_dicts()]
         found.append({"reason": reason, "count": alike.height, "examples": shown})
     return sorted(found, key=lambda line: -line["count"])
 
@@ -232,6 +229,6 @@ def _fix(rank: int, problem: Problem, feeds: Sequence[str], examples: int) -> Js
         "listings": problem.rows.height,
         "advice": problem.advice,
         "examples": [
-            {"id": r["id"], "title": r["title"], "found": r["found"], "place": _place(feeds, r)} for r in shown
+            {"id": r["id"], "title": r["title"], "found": r["found"], "place": place(feeds, r)} for r in shown
         ],
     }

@@ -13,6 +13,7 @@ from workbench.artifacts.store import Artifact
 from workbench.catalog.feeds.read import open_source
 from workbench.errors import DataError
 from workbench.recipe.schema import Feed
+from workbench.report.places import names, place
 from workbench.text.tokens import TokenTable
 
 Step = tuple[str, list[str]]  # a headline, and the lines below it
@@ -35,7 +36,7 @@ def why(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], product: str) 
             raise DataError(f"no row of the feeds has the id {product!r}{_nearest(items, product)}")
         item = items.filter(pl.col("row").is_in(rows)).collect()
     for drop, cells in _raw(feeds, drops.to_dicts()):
-        yield f"{_place(feeds, drop)}, dropped: {drop['reason']}", [drop["detail"], *cells]
+        yield f"{place(names(feeds), drop)}, dropped: {drop['reason']}", [drop["detail"], *cells]
     if not item.is_empty():
         yield from _steps(artifacts, feeds, item.row(0, named=True))
 
@@ -43,7 +44,7 @@ def why(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], product: str) 
 def _steps(artifacts: Mapping[str, Artifact], feeds: Sequence[Feed], item: Mapping[str, Any]) -> Iterator[Step]:
     row = item["row"]
     for source, cells in _raw(feeds, _of(row, artifacts["ingest"], "sources.parquet")):
-        yield f"{_place(feeds, source)}, read as {source['role']}", cells
+        yield f"{place(names(feeds), source)}, read as {source['role']}", cells
     told = [f"{name}: {value}" for name, value in item.items() if name not in ("row", "feed") and _said(value)]
     yield f"listing: row {row}", told
     yield "pictures", _pictures(artifacts, row)
@@ -70,12 +71,6 @@ def _of(row: int, artifact: Artifact, file: str) -> list[Line]:
 
 def _said(value: object) -> bool:
     return value is not None and value != ""
-
-
-def _place(feeds: Sequence[Feed], at: Mapping[str, Any]) -> str:
-    feed = feeds[at["feed"]]
-    name = feed.path.name if feed.path else feed.dataset or "the query"
-    return f"{'/'.join(filter(None, (name, at['file'])))}, line {at['line']}"
 
 
 def _raw(feeds: Sequence[Feed], rows: Sequence[Line]) -> list[tuple[Line, list[str]]]:
