@@ -23,7 +23,7 @@ from workbench.catalog.dialects.pictures import fill_template
 from workbench.catalog.dialects.place import placed
 from workbench.catalog.dialects.words import matching
 from workbench.catalog.feeds.read import open_source
-from workbench.catalog.feeds.table import Table
+from workbench.catalog.feeds.table import CHUNK, Table
 from workbench.recipe.schema import Feed
 
 NAMED_PICTURE = "picture by name"  # derived column: the picture's name by the dialect's template
@@ -116,15 +116,30 @@ def _grouped(read: Sequence[Table], dialect: Dialect, reading: Reading) -> Itera
     for file in dict.fromkeys(table.file for table in read):
         of = [table for table in read if table.file == file]
         own = origin.filter(pl.col("row") == pl.col("head"), pl.col("file") == file).with_row_index("index")
-        joined = origin.filter(pl.col("row") != pl.col("head")).join(own.select("head", "index"), on="head")
-        yield Products(
+        joined = origin.filter(pl.col("row") != pl.col("head")).join(own.select("head", "index"), on="head").sort("row")
+        whole = Products(
             cells.filter(origin["file"].gather(heads) == file),
             own["line"],
-            joined.sort("row").select(*JOINED),
+            joined.select(*JOINED),
             tuple(bad for table in of for bad in table.bad),
             of[-1].read_as,
             file,
             tuple(mended for table in of for mended in table.mended),
+        )
+        yield from _chunks(whole)
+
+
+def _chunks(whole: Products) -> Iterator[Products]:
+    """The products in pieces, as cleaning needs several times the memory of what it cleans; bad rows with the first."""
+    for start in range(0, max(len(whole.lines), 1), CHUNK):
+        joined = whole.joined.filter(pl.col("index").is_between(start, start + CHUNK - 1))
+        yield replace(
+            whole,
+            cells=whole.cells.slice(start, CHUNK),
+            lines=whole.lines.slice(start, CHUNK),
+            joined=joined.with_columns(pl.col("index") - start),
+            bad=whole.bad if start == 0 else (),
+            mended=whole.mended if start == 0 else (),
         )
 
 
