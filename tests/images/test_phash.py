@@ -49,6 +49,14 @@ def test_the_thumbnail_is_the_mean_of_each_area() -> None:
     assert np.abs(thumb - means).max() <= 1
 
 
+def test_the_colours_are_the_mean_of_each_area() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    means = image.reshape(8, 5, 8, 7, 3).mean(axis=(1, 3))
+    colours = np.frombuffer(look(Image.fromarray(image)).colours, np.uint8).reshape(8, 8, 3)
+    assert np.abs(colours - means).max() <= 1
+    assert look(Image.new("L", (50, 40), 77)).colours == bytes([77] * 192)
+
+
 def test_a_thumbnail_is_of_the_picture_without_its_padding() -> None:
     with pillow_set_up(10**8):
         wide = square(encoded(Image.new("RGB", (400, 100), (50, 50, 50))), Images(side=64)).look.thumb

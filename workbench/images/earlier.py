@@ -9,11 +9,11 @@ from workbench.artifacts.store import Artifact
 from workbench.errors import ArtifactError
 from workbench.images.shard import INDEX, Entry, shard_name
 
-KEPT = ("state", "reason", "sha256", "width", "height", "phash", "thumb", "shard", "offset", "length")
+KEPT = ("state", "reason", "sha256", "width", "height", "phash", "thumb", "colours", "shard", "offset", "length")
 
 
 class Earlier:
-    """The present pictures of an earlier artifact, by the digest of their source, 1.2 KB of memory each. Broken ones
+    """The present pictures of an earlier artifact, by the digest of their source, 1.4 KB of memory each. Broken ones
     are tried again: what reads them may have been installed since."""
 
     def __init__(self, artifact: Artifact | None) -> None:

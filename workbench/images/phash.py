@@ -1,4 +1,5 @@
-"""How a picture looks, in few bytes: a perceptual hash and a thumbnail, by which near-duplicates are found."""
+"""How a picture looks, in few bytes: a perceptual hash, a grey thumbnail and a coarse coloured one, by which
+near-duplicates are found."""
 
 from __future__ import annotations
 
@@ -10,16 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 32  # pixels of the thumbnail, and of the grey picture that is hashed
+COLOUR_SIDE = 8  # of the coloured one
 LOW = 8  # lowest frequencies of each axis that enter the hash
 
 
 class Look(NamedTuple):
     phash: int  # 64 bits; few differ between two versions of one picture
     thumb: bytes  # SIDE x SIDE greys, row by row: the picture stretched, each pixel the mean of its area
+    colours: bytes  # COLOUR_SIDE x COLOUR_SIDE of red, green, blue, in the same way
 
 
 def look(image: Image.Image) -> Look:
-    """The look of a picture of any size, in about 0.15 ms.
+    """The look of a picture of any size, in about 0.2 ms.
 
     The hash is pHash as `imagehash.phash` has it: the grey picture stretched to 32x32 (Lanczos), its discrete cosine
     transform (type II), and whether each of the 8x8 lowest frequencies is above their median. In whole numbers, which
@@ -30,7 +33,9 @@ def look(image: Image.Image) -> Look:
     low = (_cosines() @ small @ _cosines().T).ravel()
     middle = np.partition(low, (31, 32))[31:33].sum()  # twice the median
     bits = np.packbits(2 * low > middle)
-    return Look(int.from_bytes(bits.tobytes(), "big"), grey.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes())
+    thumb = grey.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+    coarse = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX, reducing_gap=2.0).convert("RGB")
+    return Look(int.from_bytes(bits.tobytes(), "big"), thumb, coarse.tobytes())
 
 
 @cache

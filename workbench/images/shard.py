@@ -2,7 +2,7 @@
 
     shard-00000.bin …   pictures one after another, those of `shard_pictures` listings a file
     index.parquet       a line for each picture: row, order (0: the main one), state, reason, shard, offset, length;
-                        of the source sha256, width and height (pixels); phash and thumb (see phash.py)
+                        of the source sha256, width and height (pixels); phash, thumb and colours (phash.py)
     shards.json         side (pixels, the most) and encoding of every picture
 
 A picture's state is "present", "absent" (no picture is named, or there is none of that name) or "broken". Every row has
@@ -33,6 +33,7 @@ SCHEMA = {
     "height": pl.UInt32,
     "phash": pl.UInt64,
     "thumb": pl.Binary,
+    "colours": pl.Binary,
 }
 GROUP = 1 << 16  # lines of a row group
 
@@ -52,6 +53,7 @@ class Entry:
     height: int | None = None
     phash: int | None = None
     thumb: bytes | None = None
+    colours: bytes | None = None
 
 
 class ShardWriter:
