@@ -50,8 +50,8 @@ def test_the_thumbnail_is_the_mean_of_each_area() -> None:
 
 
 def test_the_colours_are_the_mean_of_each_area() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
-    means = image.reshape(8, 5, 8, 7, 3).mean(axis=(1, 3))
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    means = image.reshape(8, 6, 8, 8, 3).mean(axis=(1, 3))
     colours = np.frombuffer(look(Image.fromarray(image)).colours, np.uint8).reshape(8, 8, 3)
     assert np.abs(colours - means).max() <= 1
     assert look(Image.new("L", (50, 40), 77)).colours == bytes([77] * 192)
