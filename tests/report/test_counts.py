@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from PIL import Image
 from tests.report import trouble
 from tests.report.test_page import _documented, _leaves
 from workbench.report.counts import _languages, count
+from workbench.report.page import render_catalog
 
 PLACEHOLDER = "the same picture on 5 listings of 5 unrelated product groups"
 
@@ -135,6 +137,21 @@ def test_the_census_has_the_page_and_nothing_undocumented(made: dict[str, Any], 
     documented = list(_documented())
     assert [p for p in _leaves({"data": data}) if not any(re.fullmatch(d, p) for d in documented)] == []
     assert census.summary["fix first"].startswith("placeholder instead of a picture (5); no picture (2); ")
+
+
+def test_mended_rows_and_feeds_in_which_nothing_else_is_said(tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text("sku,price,title\nA,3,Oak mug, large\nB,4,Tin pot\nC,5\n")
+    columns = "columns: {id: sku, title: title, price: price}"
+    (tmp_path / "bare.yaml").write_text(f"catalog: {{feeds: [{{path: bare.csv, {columns}}}]}}\n")
+    made = trouble.make(tmp_path / "bare.yaml", ["split"])[1]
+    content = count(made, ["bare.csv"], 2).content
+    (mended,) = content["mended"]
+    assert (mended["reason"], mended["count"], mended["examples"][0]["place"]) == ("rejoined", 1, "bare.csv, line 2")
+    assert [(d["reason"], d["examples"][0]["place"]) for d in content["drops"]] == [("ragged row", "bare.csv, line 4")]
+    assert (content["labels"], content["languages"], content["languages_of"]) == ([], [], 0)
+    assert [a["name"] for a in content["attributes"]] == ["title", "price"]
+    assert [f["problem"] for f in content["fixes"]] == ["no picture", "row dropped: ragged row"]
+    assert "bare.csv, line 2" in render_catalog("bare", content, {})
 
 
 def test_languages_are_guessed_from_longer_texts_where_no_feed_says() -> None:
