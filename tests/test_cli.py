@@ -175,6 +175,10 @@ def test_finetune_without_a_task_tells_what_to_add(shop):
         (["plan", "env.yaml"], "error: env.yaml, line 1: name uses ${MLIM_UNSET}, and the environment variable"),
         (["run", "shop.yaml", "--set", "runtime.cache=feed.csv"], "feed.csv is not a folder; give a folder that can"),
         (["run", "shop.yaml", "--set", "runtime.reports=feed.csv/x"], "feed.csv is not a folder; give a folder that"),
+        (
+            ["verify", "shop.yaml", "--set", "runtime.reports=feed.csv/x"],
+            "feed.csv is not a folder; give a folder that",
+        ),
         (["plan", "bad.yaml"], "error: bad.yaml, line 2: unknown key sied"),
     ],
 )
