@@ -53,7 +53,7 @@ def test_the_colours_are_the_mean_of_each_area() -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     means = image.reshape(8, 6, 8, 8, 3).mean(axis=(1, 3))
     colours = np.frombuffer(look(Image.fromarray(image)).colours, np.uint8).reshape(8, 8, 3)
-    assert np.abs(colours - means).max() <= 1
+    assert np.abs(colours - means).max() <= 1.5  # rounded three times
     assert look(Image.new("L", (50, 40), 77)).colours == bytes([77] * 192)
 
 
