@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Ints = NDArray[np.int64]
 
 
 def components(count: int, left: Ints, right: Ints) -> Ints:
     """(count,) the smallest number that each of 0..count-1 is connected with by the pairs."""
+    from scipy.sparse import coo_array  # a tenth of a second
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(count, count))
     _, label = connected_components(graph, directed=False)
     first = np.full(label.max(initial=-1) + 1, count, np.int64)
