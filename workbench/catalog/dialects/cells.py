@@ -143,6 +143,14 @@ def _nearness(tag: str, language: str | None) -> int:
     return 3 if tag[:2] == wanted[:2] else 2 if tag == "en_us" else 1 if tag[:2] == "en" else 0
 
 
+def named(cell: str, language: str | None = None) -> str:
+    """`{"id": 3, "name": "Acme"}`, or a list of such: the names; else as `in_language`."""
+    value = parsed(cell)
+    entries = value if isinstance(value, list) else [value]
+    texts = [said(entry) for entry in entries if isinstance(entry, dict)]
+    return ", ".join(dict.fromkeys(texts)) if texts and all(texts) else in_language(cell, language)
+
+
 def lines(cell: str, language: str | None) -> str:
     """A list of paragraphs or bullet points, a line each."""
     value = parsed(cell)
@@ -207,8 +215,10 @@ PAIRS: Mapping[str, Callable[[str], Pairs]] = {
     "name:value:position": features,
     "options": options,
 }
+BRACKETED = ("languages", "names", "lines", "list", "editorjs")  # of TEXTS: cells without brackets stay as they are
 TEXTS: Mapping[str, Callable[[str, str | None], str]] = {
     "languages": in_language,
+    "names": named,
     "lines": lines,
     "list": listed,
     "path": paths.path,

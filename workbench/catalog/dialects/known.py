@@ -22,6 +22,8 @@ PLAIN = Dialect(
         Named("property # name", "property # value"),
         Named("feature # name", "feature # value"),
     ),
+    pairs=dict.fromkeys(("attributes", "specs", "specification", "specifications", "properties"), "objects"),
+    texts=dict.fromkeys(("brand", "vendor", "manufacturer", "category", "categories", "title", "name"), "names"),
 )
 DIALECTS: tuple[Dialect, ...] = (*SHOPS, *DATASETS, PLAIN)
 

@@ -13,7 +13,10 @@ import polars as pl
 
 from workbench.catalog.dialects.pictures import split_pictures, woven
 
-_USUAL = ("images", "image", "Images", "img", "imgs", "pictures", "photos", "media", "assets", "data/images")
+_USUAL = (
+    *("images", "image", "Images", "img", "imgs", "pictures", "photos", "media", "assets", "data/images"),
+    *("product_images", "product-images", "Pictures", "Photos", "uploads", "wp-content/uploads"),
+)
 
 
 def place(root: Path, names: Iterable[str], folders: Sequence[str] = (), published: bool = True) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import polars as pl
 
 from workbench.catalog.dialects import attributes
+from workbench.catalog.dialects.cells import BRACKETED
 from workbench.catalog.dialects.derive import derived, without_failed
 from workbench.catalog.dialects.dialect import JOINED, Dialect, Products, Reading
 from workbench.catalog.dialects.escapes import TEXTS
@@ -62,8 +63,14 @@ def prepared(
     cells = derived(without_empty(cells, dialect), dialect)
     for word, grammar in dialect.texts.items():
         for column in matching([word], cells.columns):
-            said = {cell: TEXTS[grammar](cell, language) or None for cell in cells[column].drop_nulls().unique()}
-            cells = cells.with_columns(pl.col(column).replace_strict(said, return_dtype=pl.String, default=None))
+            written = cells[column].drop_nulls()
+            if grammar in BRACKETED:
+                written = written.filter(written.str.contains(r"^\s*[\[{(]"))
+            written = written.unique()
+            said = [TEXTS[grammar](cell, language) or None for cell in written]
+            if said:
+                read = pl.col(column).replace_strict(written, pl.Series(said, dtype=pl.String), default=pl.col(column))
+                cells = cells.with_columns(read)
     for column, words in translated.items():
         there: list[pl.Expr] = [pl.when(pl.col(w).str.contains(r"\S")).then(w) for w in words if w in cells.columns]
         cells = cells.with_columns(pl.coalesce(*there or [pl.lit(None, pl.String)]).alias(column))

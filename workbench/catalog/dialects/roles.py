@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from workbench.catalog.dialects.dialect import VARIANT_PICTURES, Dialect
+from workbench.catalog.dialects.escapes import PAIRS
 from workbench.catalog.dialects.products import NAMED_PICTURE
 from workbench.catalog.dialects.words import IGNORED, WORDS, folded, matching
 from workbench.errors import DataError
@@ -71,9 +72,15 @@ class Roles:
         """Columns of which attributes are read play no role themselves, but for those that the dialect gives one."""
         dialect = self._dialect
         spent = [word for named in dialect.attributes for word in (named.name, named.value)]
-        words = self._matching([*spent, *dialect.pairs, *dialect.attribute_columns])
+        listed = [word for said, grammar in dialect.pairs.items() for word in self._listed(said, PAIRS[grammar])]
+        words = [*self._matching([*spent, *dialect.attribute_columns]), *listed]
         keep = matching([w for words in dialect.words.values() for w in words], words)
         self._ignore([w for w in words if w not in keep], "names or values of attributes")
+
+    def _listed(self, said: str, pairs: Callable[[str], Sequence[object]]) -> list[str]:
+        """The columns of this word whose cells, if they have any, are lists of attributes."""
+        found = {word: self._left[word][:50] for word in self._matching([said])}
+        return [word for word, cells in found.items() if not cells or any(pairs(cell) for cell in cells)]
 
     def by_attributes(self, named: dict[str, str], further: str | None) -> None:
         """Attributes that became columns are texts, or labels where their names are known as such."""

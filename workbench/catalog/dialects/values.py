@@ -50,5 +50,5 @@ def _ruby(cell: str) -> Any:
 def said(entry: Any) -> str:
     """The text of an entry, or of what it names as its value."""
     if isinstance(entry, dict):
-        entry = next((entry[n] for n in ("value", "text", "node_name", "name") if entry.get(n)), None)
+        entry = next((entry[n] for n in ("value", "text", "node_name", "name", "title", "label") if entry.get(n)), None)
     return (cell_text(entry) or "").strip()
