@@ -94,6 +94,9 @@ def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Column
     roles = Roles(dialect, head.products)
     for column, words in head.translated.items():
         roles.stand_for(column, words)
+    named = [word for words in dialect.words.values() for word in words]
+    for column, words in dialect.moved.items():
+        roles.stand_for(column, [w for w in matching(words, head.raw) if not matching(named, [w])])
     roles.spend()
     roles.by_words()
     roles.by_attributes(head.attributes, FURTHER if has_attributes(head.raw, dialect) and not head.whole else None)

@@ -63,10 +63,10 @@ def prepared(
     cells = derived(without_empty(cells, dialect), dialect)
     for word, grammar in dialect.texts.items():
         for column in matching([word], cells.columns):
-            written = cells[column].drop_nulls()
+            written = cells[column]
             if grammar in BRACKETED:
                 written = written.filter(written.str.contains(r"^\s*[\[{(]"))
-            written = written.unique()
+            written = written.drop_nulls().unique()
             said = [TEXTS[grammar](cell, language) or None for cell in written]
             if said:
                 read = pl.col(column).replace_strict(written, pl.Series(said, dtype=pl.String), default=pl.col(column))

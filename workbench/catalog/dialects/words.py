@@ -138,7 +138,16 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 IGNORED: Mapping[str, tuple[str, ...]] = {
-    "price": ("compare at price", "cost", "cost per item", "currency", "price currency", "special price", "* price *"),
+    "price": (
+        "compare at price",
+        "cost",
+        "cost per item",
+        "currency",
+        "price currency",
+        "currency code",
+        "special price",
+        "* price *",
+    ),
     "address": ("link", "url", "product url", "product link", "permalink", "mobile link", "canonical url", "slug"),
     "date": ("date", "created at", "updated at", "published at", "date added", "* date", "crawl timestamp"),
     "stock": ("stock", "inventory", "quantity", "qty", "availability", "variant inventory *", "in stock", "lager"),
