@@ -148,3 +148,15 @@ def test_objects_in_listings_of_no_known_format(tmp_path: Path) -> None:
     assert (dialect, cells[columns.title][0], cells[columns.labels["category"]][0]) == ("plain", "Oak chair", "Home")
     texts = {name: cells[word][0] for name, word in columns.text.items()}
     assert texts == {"brand": "Acme", "color": "red", "specifications": "Two words"}
+
+
+def test_codes_that_spreadsheets_shall_not_count(tmp_path: Path) -> None:
+    header = "Handle,Title,Body (HTML),Variant Barcode,Image Src"
+    _, columns, cells = read(tmp_path, f"{header}\nmug,Mug,,'04006381333931,a.jpg\n")
+    assert cells[columns.code or ""][0] == "04006381333931"
+
+
+def test_addresses_of_pictures_and_their_captions(tmp_path: Path) -> None:
+    rows = "".join(f"https://i.test/{row}.jpg,an oak lamp {row},0.3\n" for row in range(3))
+    dialect, columns, _ = read(tmp_path, f"URL,TEXT,similarity\n{rows}")
+    assert (dialect, columns.id, columns.title, columns.picture) == ("plain", "URL", "TEXT", "URL")

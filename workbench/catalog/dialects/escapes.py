@@ -21,6 +21,11 @@ def unguarded(cell: str, language: str | None = None) -> str:
     return cell[1:] if re.match(r"'[=+\-@\t\r]", cell) else cell
 
 
+def unquoted(cell: str, language: str | None = None) -> str:
+    """Without the `'` that makes spreadsheets leave the digits of a code as they are."""
+    return cell.removeprefix("'")
+
+
 def base64_text(cell: str, language: str | None = None) -> str:
     """Base64 of UTF-8; the cell itself where it is none."""
     try:
@@ -75,5 +80,6 @@ TEXTS: Mapping[str, Callable[[str, str | None], str]] = {
     **cells.TEXTS,
     "woocommerce": woocommerce,
     "unguarded": unguarded,
+    "code": unquoted,
     "base64": base64_text,
 }

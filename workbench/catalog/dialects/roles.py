@@ -146,15 +146,17 @@ class Roles:
 
     def _numbers_rows(self, word: str) -> bool:
         cells = self._left[word]
-        return cells in ([str(row + first) for row in range(len(cells))] for first in (0, 1))
+        return bool(cells) and cells in ([str(row + first) for row in range(len(cells))] for first in (0, 1))
 
     def by_cells(self) -> None:
         """What header words left open; of a closed dialect only the id, the title and pictures that the feed holds."""
         closed = self._dialect.closed
         for held in [w for w, v in self._left.items() if _held(v)]:
             self.add_pictures(held, "pictures that the feed holds")
-        pictures = [] if closed or self.has_picture else [w for w, v in self._left.items() if _pictures(v)]
-        for word in pictures[:1]:
+        links = {w: self._all[w] for w in matching(IGNORED["address"], list(self._all)) if w not in self._one.values()}
+        pictures = [w for w, v in (self._left | links).items() if _pictures(v)]
+        for word in pictures[:1] if not (closed or self.has_picture) else ():
+            self._said = [line for line in self._said if line[1] != word]
             self._give("picture", word, "cells: names of picture files")
         if "id" not in self._one:
             self._id_by_cells()

@@ -48,6 +48,7 @@ SHOPIFY = Dialect(
         *("* (product.metafields.reviews.*)", "* (*.country_of_origin)"),
         *(f"* (product.metafields.mm-google-shopping.{name})" for name in ("custom_*", "condition", "mpn", "size_*")),
     ),
+    texts=dict.fromkeys(("variant barcode", "barcode"), "code"),
     empty=("Default Title",),
     order=("image position",),
     closed=True,
