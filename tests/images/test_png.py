@@ -159,12 +159,13 @@ def test_shrunk_band_by_band_as_pillow_shrinks_the_whole(mode: str, monkeypatch:
         image.putalpha(Image.linear_gradient("L").resize(size))
     image = image.quantize(90) if mode == "P" else image.convert(mode)
     rgb = plain(image, "#102030").convert("RGB")
-    whole = rgb.resize((64, 47), Image.Resampling.LANCZOS, reducing_gap=2.5)
+    whole = rgb.copy()
+    whole.thumbnail((64, 64))
     found = square(encoded(image), Images(side=64, background="#102030")).image.crop((0, 8, 64, 55))
     assert (np.asarray(found) == np.asarray(whole)).all()
-    best = np.asarray(rgb.resize((64, 47), Image.Resampling.LANCZOS), float)
+    best = np.asarray(rgb.resize((64, 47)), float)
     error = ((np.asarray(found) - best) ** 2).mean()
-    assert mode == "1" or 10 * np.log10(255**2 / error) > 44  # dB, against Lanczos all the way; "1" is dithered, noise
+    assert mode == "1" or 10 * np.log10(255**2 / error) > 44  # dB, against the filter alone; "1" is noise
 
 
 def test_memory_does_not_grow_with_the_picture() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Catalog, Images
 
-VERSION = 3
+VERSION = 4
 
 
 def stage(images: Images, catalog: Catalog, digests: Mapping[str, str], fetched: bool = False) -> Stage:

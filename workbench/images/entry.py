@@ -7,6 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from imagecodecs import jpeg8_encode
+from PIL import Image
+
 from workbench.images.earlier import Earlier
 from workbench.images.fetched import Fetched
 from workbench.images.origin import Absent, Pictures
@@ -55,10 +59,12 @@ class Maker:
             found = square(data, self.images)
         except Broken as broken:
             return Entry("broken", str(broken), sha256), b""
-        out = io.BytesIO()
-        if self.encoding == "png":
-            found.image.save(out, "PNG")
-        else:
-            found.image.save(out, "JPEG", quality=self.images.quality, subsampling=0)
         note = FLAT if found.flat else None
-        return Entry("present", note, sha256, found.width, found.height, *found.look), out.getvalue()
+        return Entry("present", note, sha256, found.width, found.height, *found.look), self._encoded(found.image)
+
+    def _encoded(self, square: Image.Image) -> bytes:
+        if self.encoding == "jpeg":  # the bytes that Pillow writes, while other threads go on
+            return bytes(jpeg8_encode(np.asarray(square), level=self.images.quality, subsampling="444"))
+        out = io.BytesIO()
+        square.save(out, "PNG")
+        return out.getvalue()

@@ -86,6 +86,7 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._root = Path(os.path.realpath(path))
         self._folders = [folder for folder in SUBFOLDERS if (self._root / folder).is_dir()]
+        self._straight = set[str]()  # folders below it to which no link leads
         self._names = Names(lambda: islice(_files(self._root), MOST_LISTED))
         self._lock = Lock()
         self._containers: OrderedDict[Path, Container] = OrderedDict()
@@ -129,15 +130,20 @@ class _Folder:
         raise Absent("no such file")
 
     def _file(self, name: str) -> Path | None:
+        path, folder = self._root / name, name.rpartition("/")[0]
         try:
-            path = Path(os.path.realpath(self._root / name))
-            mode = path.stat().st_mode
+            mode = path.lstat().st_mode
+            if folder not in self._straight or stat.S_ISLNK(mode):
+                path = Path(os.path.realpath(path))
+                mode = path.stat().st_mode
+                if not path.is_relative_to(self._root):
+                    raise Absent("outside the folder of pictures")  # through a link
+                if path.parent == self._root / folder:
+                    self._straight.add(folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError):
             raise Absent("no such file, and not a file name") from None
-        if not path.is_relative_to(self._root):
-            raise Absent("outside the folder of pictures")  # through a link
         if not stat.S_ISREG(mode):
             raise Absent("not a file")
         return path

@@ -30,7 +30,8 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF
-GAP = 2.5  # times the final size: so far a picture is shrunk by plain means, the rest by Lanczos (44 dB and more)
+FILTER = Image.Resampling.BICUBIC  # with GAP, what `Image.thumbnail` does if not told otherwise
+GAP = 2.0  # times the final size: so far a picture is shrunk by plain means, the rest by the filter (42 dB and more)
 BYTES = 12  # of memory for each pixel of a picture that is decoded whole, at most, with its decoder's own copies
 MEMORY = Room(768 << 20)  # bytes, of all threads
 BAND_PIXELS = 1 << 18
@@ -159,7 +160,7 @@ def _bands(image: Image.Image, multiple: int) -> Iterator[Image.Image]:
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a picture gets into its square: shrunk by whole factors as far as plain means go, then by Lanczos."""
+    """How a picture gets into its square: shrunk by whole factors as far as plain means go, then by the filter."""
 
     size: tuple[int, int]
     inner: tuple[int, int]  # pixels, of which one axis fills the square
@@ -176,21 +177,31 @@ class _Shape:
 def _fit(
     image: ImageFile.ImageFile, bands: Iterator[Image.Image], shape: _Shape, stored: tuple[int, int], images: Images
 ) -> Square:
-    (width, height), (fx, fy) = shape.size, shape.factors
-    small, top = None, 0
-    for band in bands:
-        reduced = plain(band, images.background).reduce(shape.factors)
-        small = small or Image.new(reduced.mode, (-(-width // fx), -(-height // fy)))
-        small.paste(reduced, (0, top))
-        top += reduced.height
-    assert small is not None
-    turn = _turn(image)
-    fitted = turn(small.resize(shape.inner, Image.Resampling.LANCZOS, box=(0, 0, width / fx, height / fy)))
-    seen = fitted if min(fitted.size) >= SIDE else turn(small)
-    side, found = max(fitted.size), look(seen)
+    small = _shrunk((plain(band, images.background) for band in bands), shape)
+    turn = _turn(image)  # told by then, wherever in the file it is
+    box = (0, 0, shape.size[0] / shape.factors[0], shape.size[1] / shape.factors[1])
+    fitted = turn(small.resize(shape.inner, FILTER, box=box))
+    side, found = max(fitted.size), look(fitted if min(fitted.size) >= SIDE else turn(small))
     square = Image.new("RGB", (side, side), images.background)
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return Square(square, *stored, found, flat=fitted.getcolors(1) is not None)
+
+
+def _shrunk(bands: Iterator[Image.Image], shape: _Shape) -> Image.Image:
+    """The bands one below the other, shrunk by the whole factors."""
+    (width, height), (fx, fy) = shape.size, shape.factors
+    small, top = None, 0
+    for band in bands:
+        reduced = band if fx == fy == 1 else band.reduce(shape.factors)
+        if band.height == height:
+            small = reduced
+            continue
+        if small is None:
+            small = Image.new(reduced.mode, (-(-width // fx), -(-height // fy)), None)  # nothing is drawn on it yet
+        small.paste(reduced, (0, top))
+        top += reduced.height
+    assert small is not None
+    return small
 
 
 def _turn(image: Image.Image) -> Callable[[Image.Image], Image.Image]:

@@ -12,7 +12,7 @@ a line: one that names no picture an absent one. A present picture has a reason 
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ class ShardWriter:
 
     def add(self, row: int, order: int, entry: Entry, encoded: bytes | memoryview) -> None:
         """`encoded` is empty unless the state is present."""
-        state, reason, *source = astuple(entry)
+        state, reason, *source = vars(entry).values()
         place = (self._shard, self._offset, len(encoded)) if state == "present" else (None, None, None)
         self._lines.append((row, order, state, reason, *place, *source))
         self._file.write(encoded)

@@ -7,6 +7,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +33,7 @@ Listing = tuple[int, int, list[int], list[str]]  # row, feed, order and name of 
 AUTO_PNG = 96  # pixels: up to this side a lossless picture is small enough
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
 TOGETHER = 32  # listings that a thread takes at once
+HELD = 1 << 28  # bytes of pictures, about, that wait for a slow one before them
 NAMED = 5  # pictures named in a warning
 
 
@@ -92,23 +95,33 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
             made += [(row, order, one) for order, one in zip(orders or (0,), found, strict=False)]
         return made
 
-    pieces = []
-    with _progress(work) as progress, ThreadPoolExecutor(threads) as pool, pillow_set_up(images.max_pixels):
+    with _progress(work) as progress, _threads(threads) as pool, pillow_set_up(images.max_pixels):
         bar = progress.add_task("pictures", total=len(listings))
-        for shard, start in enumerate(range(0, len(listings), images.shard_pictures)):
-            lines = listings[start : start + images.shard_pictures].select("row", "feed", "order", "name")
-            path = work.folder / shard_name(shard)
-            pieces.append(piece_of(path))
-            if _is_complete(path):
-                progress.advance(bar, len(lines))
-                continue
+        shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
+        paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
+        waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
+        progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
+        parts = (some for shard in waiting for some in shards[shard].iter_slices(TOGETHER))
+        results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
+        for shard in waiting:
             writer = ShardWriter(work.folder, shard)
-            for some in _in_order(pool, make, lines.iter_slices(TOGETHER), 4 * threads):
+            for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
                 for row, order, (entry, encoded) in some:
                     writer.add(row, order, entry, encoded)
                 progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
+    pieces = [piece_of(path) for path in paths]
     join_index(work.folder, pieces)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """What waits to be made is left unmade where the run ends early, as by Ctrl-C."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _is_complete(shard: Path) -> bool:
