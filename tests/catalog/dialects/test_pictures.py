@@ -17,7 +17,9 @@ CELLS = {
     "//cdn.test/x.jpg": ["https://cdn.test/x.jpg"],
     "/media/x.jpg": ["/media/x.jpg"],
     "data:image/png;base64,iVBORw0KGgo=": ["data:image/png;base64,iVBORw0KGgo="],
+    "https://x.test/a.jpg?f=&quot;n&quot;,&quot;v&quot;,2": ["https://x.test/a.jpg?f=&quot;n&quot;,&quot;v&quot;,2"],
     # several
+    "a.jpg,, b.jpg;": ["a.jpg", "b.jpg"],
     "https://s.test/a.jpg, https://s.test/b\\,2.jpg": ["https://s.test/a.jpg", "https://s.test/b,2.jpg"],
     "https://s.test/w_2,h_3/a,https://s.test/b": ["https://s.test/w_2,h_3/a", "https://s.test/b"],
     "/l/a/l2.jpg,/l/a/l3.jpg": ["/l/a/l2.jpg", "/l/a/l3.jpg"],

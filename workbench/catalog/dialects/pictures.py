@@ -88,12 +88,16 @@ def _cut(cell: str) -> list[str]:
     if len(pieces) > 1 and all(_BARE.fullmatch(piece) for piece in pieces if piece):
         return pieces  # ids of pictures, or names without folders
     seams = _CUT.findall(cell)
-    names = pieces[:1]
+    names, between = pieces[:1], ""
     for seam, piece in zip(seams, pieces[1:], strict=True):
-        if not piece or piece.lower() in NONE or _BEGINS.match(piece) or _follows(names[-1], piece):
+        between += seam  # `;,` with nothing between stands in an address as well
+        if not piece:
+            continue
+        if piece.lower() in NONE or _BEGINS.match(piece) or _follows(names[-1], piece):
             names.append(piece)
         else:
-            names[-1] += seam + piece
+            names[-1] += between + piece
+        between = ""
     return names
 
 
