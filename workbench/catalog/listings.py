@@ -11,12 +11,13 @@ from workbench.catalog.clean import boilerplate
 from workbench.catalog.clean.language import language_of, told_languages
 from workbench.catalog.clean.missing import Kind, found_missing
 from workbench.catalog.clean.price import read_prices
-from workbench.catalog.clean.rules import CONTROL, Changed, Changes, Found, apply, examples, text_rules
+from workbench.catalog.clean.rules import Changed, Changes, Found, apply, examples, text_rules, without_control
 from workbench.catalog.dialects.dialect import VARIANT_PICTURES, Products
 from workbench.catalog.dialects.pictures import split_pictures
 from workbench.recipe.schema import Clean, Columns
 
 PICTURES = {"row": pl.UInt32, "order": pl.UInt16, "role": pl.String, "name": pl.String}
+_GLANCE = 2_000  # cells that tell whether the values of a column recur
 _NAMES = ("id", "group", "code", "given_split")  # they must still equal what other files call them
 
 
@@ -77,7 +78,7 @@ def to_listings(
     done["price"], done["currency"] = read_prices(raw["price"])
     unread = (done["price"].is_null() & (raw["price"].str.strip_chars() != "")).arg_true()
     if len(unread):
-        lost = Changed.of(unread, raw["price"].gather(unread), nothing.gather(unread))
+        lost = Changed.of(_all(nothing), unread, raw["price"], nothing)
         changes.add("unread_price", len(unread), examples("price", lost, position, done["id"]))
     pictures = _pictures(cells, columns)
     main = pictures.filter(pl.col("order") == 0)
@@ -88,7 +89,7 @@ def to_listings(
 
 
 def _name(cells: pl.Series, name: str, clean: Clean) -> pl.Series:
-    cells = cells.str.replace_all(CONTROL, "").str.strip_chars()
+    cells = without_control(cells).str.strip_chars()
     missing = cells == ""
     kind: Kind | None = "group" if name == "group" else "code" if name == "code" else None
     if clean.placeholders and kind:
@@ -104,14 +105,29 @@ def _text(
     position: int,
     ids: pl.Series,
 ) -> pl.Series:
-    """A column of texts after all rules; what each changed goes into `changes`."""
+    """A column of texts after all rules; what each changed goes into `changes`. Values that recur are cleaned once."""
+    distinct = cells.unique(maintain_order=True) if _recurs(cells) else cells
+    after, found = _cleaned(distinct, recurring, clean)
+    if distinct is not cells:
+        after = cells.replace_strict(distinct, after)
+        found = {rule: changed.spread(cells, distinct) for rule, changed in found.items()}
+    for rule, changed in found.items():
+        changes.add(rule, len(changed.index), examples(cells.name, changed, position, ids))
+    return after
+
+
+def _recurs(cells: pl.Series) -> bool:
+    return 4 * cells.head(_GLANCE).n_unique() < min(len(cells), _GLANCE)
+
+
+def _cleaned(cells: pl.Series, recurring: boilerplate.Boilerplate | None, clean: Clean) -> tuple[pl.Series, Found]:
     found: Found = {}
     after = apply(text_rules(clean), cells, found)
 
     def note(rule: str, now: pl.Series) -> pl.Series:
         where = after.ne_missing(now).arg_true()
         if len(where):
-            found[rule] = Changed.of(where, after.gather(where), now.gather(where))
+            found[rule] = Changed.of(_all(cells), where, after, now)
         return now
 
     if recurring:
@@ -120,9 +136,12 @@ def _text(
     if clean.placeholders:
         kind: Kind = "title" if cells.name == "title" else "text" if cells.name.startswith("text.") else "label"
         after = note("placeholders", after.set(found_missing(after, kind, clean), None))
-    for rule, changed in found.items():
-        changes.add(rule, len(changed.index), examples(cells.name, changed, position, ids))
-    return after.set((after == "").fill_null(False), None)
+    return after.set((after == "").fill_null(False), None), found
+
+
+def _all(cells: pl.Series) -> pl.Series:
+    """The index of each cell."""
+    return pl.int_range(len(cells), dtype=pl.UInt32, eager=True)
 
 
 def _language(told: pl.Series, rows: pl.DataFrame, clean: Clean) -> pl.Series:

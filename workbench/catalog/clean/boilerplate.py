@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import polars as pl
 
@@ -45,13 +47,22 @@ def learn(texts: pl.Series) -> Boilerplate:
 
 def removed(cells: pl.Series, boilerplate: Boilerplate) -> pl.Series:
     """The cells without it; one that says nothing else stays as it is."""
-    after = cells
+    touched = _touched(cells, boilerplate)
+    before = after = cells.gather(touched)
     if boilerplate.tails:
         after = after.str.replace(rf"(?:\s+(?:{_any(boilerplate.tails)}))+\s*\z", "")
     if boilerplate.heads:
         after = after.str.replace(rf"\A\s*(?:(?:{_any(boilerplate.heads)})\s+)+", "")
     nothing_left = after.str.strip_chars().is_in(["", *boilerplate.heads, *boilerplate.tails])
-    return cells.zip_with(nothing_left, after)
+    return cells.clone().scatter(touched, before.zip_with(nothing_left, after))
+
+
+def _touched(cells: pl.Series, boilerplate: Boilerplate) -> pl.Series:
+    """The index of the cells that begin or end with a word as its sentences do: few need the regular expression."""
+    starts, ends = cells.str.strip_chars_start(), cells.str.strip_chars_end()
+    firsts = (starts.str.starts_with(word) for word in sorted({s.split()[0] for s in boilerplate.heads}))
+    lasts = (ends.str.ends_with(word) for word in sorted({s.split()[-1] for s in boilerplate.tails}))
+    return reduce(or_, (*firsts, *lasts)).arg_true()
 
 
 def _recurring(texts: Sequence[list[str]], end: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from workbench.errors import DataError
 
-FIRST, BLOCK = 2**18, 2**22  # bytes read at once; few at first, for those who want the head alone
+FIRST, BLOCK = 2**18, 2**23  # bytes read at once, at first and at most: some want the head alone
 _MARKS = re.compile(rb"(^|[\r\n])(?:\xef\xbb\xbf)++(?!\n)")  # without it, \r and \n would be one line end
 LONGEST = 2**26  # bytes of one line, more is no feed
 
@@ -59,11 +59,13 @@ class Lines:
     def _read(self) -> Iterator[bytes]:
         """The bytes, UTF-16 as UTF-8."""
         with open_bytes(self.path) as file:
-            block = file.read(FIRST)
+            size = FIRST
+            block = file.read(size)
             self._wide = _wide(block)
             decoder = codecs.getincrementaldecoder(self._wide or "ascii")("replace")
             while block:
-                following = file.read(BLOCK)
+                size = min(2 * size, BLOCK)
+                following = file.read(size)
                 yield decoder.decode(block, not following).encode() if self._wide else block
                 block = following
 
