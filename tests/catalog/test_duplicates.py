@@ -17,7 +17,8 @@ from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.codes import valid_codes
 from workbench.catalog.duplicates import looks
 from workbench.catalog.duplicates.clusters import cluster, components
-from workbench.catalog.duplicates.pictures import likely_pairs, score_pairs
+from workbench.catalog.duplicates.looks import near_pictures
+from workbench.catalog.duplicates.pictures import usual
 from workbench.catalog.duplicates.stage import stage
 from workbench.catalog.duplicates.texts import Texts
 from workbench.images.phash import look
@@ -186,14 +187,14 @@ def test_a_placeholder_is_told_from_a_range_photo(tmp_path: Path) -> None:
 def test_a_changed_picture_is_found_among_others_and_no_other(changed: Any) -> None:
     shown = [photo(i) for i in range(60)]
     thumbs = np.stack([np.frombuffer(thumb(p), np.uint8).reshape(32, 32) for p in [*shown, changed(shown[7])]])
-    left, right, view = likely_pairs(thumbs)
-    near = score_pairs(thumbs, left, right, view) > 0
-    assert list(zip(left[near].tolist(), right[near].tolist(), strict=True)) == [(7, 60)]
+    found = near_pictures(thumbs, np.arange(61, dtype=np.uint64), usual(thumbs), None).pairs
+    assert found.filter(pl.col("score") > 0).select("left", "right").rows() == [(7, 60)]
 
 
 def test_nothing_and_plain_pictures_are_compared_with_nothing() -> None:
     for count in (0, 1, 3):
-        assert [len(x) for x in likely_pairs(np.full((count, 32, 32), 200, np.uint8))] == [0, 0, 0]
+        thumbs = np.full((count, 32, 32), 200, np.uint8)
+        assert near_pictures(thumbs, np.arange(count, dtype=np.uint64), usual(thumbs), None).pairs.is_empty()
 
 
 def test_word_similarity_against_sets() -> None:
@@ -233,7 +234,7 @@ def test_next_week_takes_comparisons_over_and_writes_the_same_bytes(
     monkeypatch.setattr(looks, "score_pairs", lambda t, a, b, v: compared.append(len(a)) or real(t, a, b, v))
     again = run(tmp_path, changed, name="again", earlier=first)[0]
     assert {n: f["sha256"] for n, f in again.files.items()} == {n: f["sha256"] for n, f in whole.files.items()}
-    assert 0 < sum(compared) < pl.read_parquet(whole.path("signatures.parquet")).height
+    assert 0 < sum(compared) < whole.summary["compared_pictures"]
 
 
 def test_codes() -> None:

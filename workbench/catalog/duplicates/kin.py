@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from workbench.catalog.duplicates.bands import Ints
 from workbench.catalog.duplicates.overlay import SURE
 from workbench.catalog.duplicates.texts import SIMILAR, Texts, in_family, near_texts
 
@@ -12,16 +13,31 @@ PAIRS = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "kind": pl.String, "sc
 ONE = 0.8  # similarity of texts, one holding all words of the other, that are told alike by no picture
 
 
-def kin(facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
+def kin(
+    facts: pl.DataFrame, texts: Texts, likely: tuple[Ints, Ints], shown: pl.DataFrame, near: pl.DataFrame
+) -> pl.DataFrame:
     """left, right, kind, score, ordered; no pair of one product group.
 
-    `facts` has a line a listing: row, group, code (valid ones), text; `shown` row, picture, look; `near` left, right,
-    score of near-duplicate pictures. Listings with different codes are different products: alike, but never one.
+    `facts` has a line a listing: row, group, code (valid ones), text; `likely` are the candidates by words; `shown` has
+    row, picture, look, and `near` left, right, score of near-duplicate pictures. Listings with different codes are
+    different products: alike, but never one.
     """
-    sames, nears = _same_pictures(shown), _near_pictures(shown, near)
+    sames, nears = same_pictures(shown), shown_near(shown, near)
     wholes = _same_texts(facts, shown)
-    reworded = _reworded(facts, texts)
+    reworded = _reworded(likely, texts)
     pairs = pl.concat([p.select("left", "right") for p in (sames, nears, wholes, reworded)]).unique()
+    return tell(pairs, facts, texts, shown, sames, nears)
+
+
+def tell(
+    pairs: pl.DataFrame,
+    facts: pl.DataFrame,
+    texts: Texts,
+    shown: pl.DataFrame,
+    sames: pl.DataFrame,
+    nears: pl.DataFrame,
+) -> pl.DataFrame:
+    """Of the pairs left < right those of kin, with kind and score; `sames` and `nears` are alike in a picture."""
     pairs = _told(pairs, facts).filter(pl.col("group") != pl.col("group_right")).sort("left", "right")
     pairs = pairs.join(sames, on=["left", "right"], how="left").join(
         nears.rename({"score": "near"}), on=["left", "right"], how="left", maintain_order="left"
@@ -101,16 +117,15 @@ def _same_texts(facts: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(stars).filter(pl.col("left") < pl.col("right"))
 
 
-def _reworded(facts: pl.DataFrame, texts: Texts) -> pl.DataFrame:
-    """Candidates by MinHash, of each distinct text its first listing."""
-    first = facts.filter(pl.col("text").is_not_null()).unique("text", keep="first", maintain_order=True)["row"]
-    left, right = texts.likely_pairs(first.to_numpy().astype("int64"))
+def _reworded(likely: tuple[Ints, Ints], texts: Texts) -> pl.DataFrame:
+    """The candidates by words that are alike."""
+    left, right = likely
     like = texts.compare(left, right)
     worth = (like.words >= SIMILAR) & like.numbers
     return pl.DataFrame({"left": left[worth], "right": right[worth]}).cast(pl.UInt32)
 
 
-def _same_pictures(shown: pl.DataFrame) -> pl.DataFrame:
+def same_pictures(shown: pl.DataFrame) -> pl.DataFrame:
     """Pairs of listings that show the same bytes: left, right, same."""
     lines = shown.select("row", "picture").unique(maintain_order=True)
     lines = lines.with_columns(first=pl.col("row").min().over("picture"), size=pl.len().over("picture"))
@@ -121,7 +136,7 @@ def _same_pictures(shown: pl.DataFrame) -> pl.DataFrame:
     return pairs.with_columns(same=pl.lit(True))
 
 
-def _near_pictures(shown: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
+def shown_near(shown: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
     """Pairs of listings that show near-duplicates, the first few of each picture: left, right, score."""
     lines = shown.select("row", "picture").unique(maintain_order=True)
     some = lines.filter(pl.int_range(pl.len()).over("picture") < FEW // 4)

@@ -8,41 +8,64 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from workbench.artifacts.store import Artifact
+from workbench.catalog.duplicates.again import Ids, Search, read_search, search
+from workbench.catalog.duplicates.bands import Ints, Keys
 from workbench.catalog.duplicates.clusters import components
-from workbench.catalog.duplicates.pictures import AT_ONCE, likely_pairs, score_pairs
+from workbench.catalog.duplicates.pictures import (
+    AT_ONCE,
+    BANDS,
+    CROWD,
+    WINDOWS,
+    Doubles,
+    Thumbs,
+    closest,
+    likeness,
+    nearest,
+    score_pairs,
+    signed,
+    usual,
+)
 from workbench.catalog.duplicates.placeholders import is_plain
 
 SIDE = 32
 ONE_LOOK = 0.95  # score of near-duplicates that differ in size and compression, hardly more
-COMPARED = {"left": pl.UInt64, "right": pl.UInt64, "view": pl.UInt8, "score": pl.Float64}
-Ints = NDArray[np.int64]
+COMPARED = {"left": pl.UInt32, "right": pl.UInt32, "view": pl.UInt8, "fit": pl.Float32}
 
 
 class Looks:
     """Pictures by number, in the order of their SHA-256; a look is a picture with its nearest duplicates."""
 
     near: pl.DataFrame  # left, right (pictures, left < right), score
-    compared: pl.DataFrame  # as in signatures.parquet
+    search: Search  # for next week's run
+    mean: list[int]  # the usual picture's frequencies, on which the keys depend
     shown: pl.DataFrame  # row, order, picture, look (smallest picture of its near-duplicates), plain
 
-    def __init__(self, index: Path, earlier: Artifact | None, seed: int = 0) -> None:
+    def __init__(self, index: Path, earlier: Artifact | None = None) -> None:
+        """`earlier`, a verified artifact of the Duplicates stage, saves what it holds of the same pictures."""
         self._states = pl.read_parquet(index, columns=["row", "order", "state", "reason"]).sort("row", "order")
-        present = pl.scan_parquet(index).filter(pl.col("state") == "present")
-        first = present.select("sha256", "thumb").unique("sha256", keep="first").sort("sha256").collect()
-        thumbs = np.frombuffer(b"".join(first["thumb"]), np.uint8).reshape(-1, SIDE, SIDE)
-        self.count = len(first)
-        heads = first["sha256"].str.head(16).str.to_integer(base=16, dtype=pl.UInt64)
-        self.near, self.compared = _compare(thumbs, heads, earlier, seed)
+        digests, thumbs = distinct(index)
+        self.count = len(digests)
+        heads = digests.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
+        mean = usual(thumbs)
+        self.mean = mean.astype(np.int64).ravel().tolist()
+        known = earlier is not None and earlier.summary["usual_picture"] == self.mean
+        before = read_search(earlier.folder, "picture", len(WINDOWS), BANDS) if earlier and known else None
+        self.search = near_pictures(thumbs, heads, mean, before)
+        self.near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
         alike = self.near.filter(pl.col("score") >= ONE_LOOK)
         label = components(self.count, *(alike[side].to_numpy().astype(np.int64) for side in ("left", "right")))
-        pictures = pl.DataFrame({"sha256": first["sha256"], "look": label.astype(np.uint32), "plain": is_plain(thumbs)})
+        pictures = pl.DataFrame({"sha256": digests, "look": label.astype(np.uint32)})
+        present = pl.scan_parquet(index).filter(pl.col("state") == "present")
         lines = present.select("row", "order", "sha256").collect()
         self.shown = (
             lines.join(pictures.with_row_index("picture"), on="sha256", how="left").drop("sha256").sort("row", "order")
         )
+        shared = self.shown.filter(pl.len().over("look") > 1)["picture"].unique().sort()
+        plain = np.zeros(self.count, np.bool_)
+        plain[shared] = is_plain(thumbs[shared])
+        self.shown = self.shown.with_columns(plain=pl.Series(plain[self.shown["picture"]], dtype=pl.Boolean))
 
     def states(self, blank: pl.DataFrame) -> pl.DataFrame:
         """row, order, state, reason of every picture, those of the looks in `blank` being placeholders."""
@@ -61,28 +84,37 @@ class Looks:
         return self.shown.join(blank, on="look", how="anti", maintain_order="left")
 
 
-def _compare(
-    thumbs: NDArray[np.uint8], heads: pl.Series, earlier: Artifact | None, seed: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Near-duplicates, and all comparisons made; those that an earlier run made are taken over."""
-    left, right, view = likely_pairs(thumbs, seed)
-    pairs = pl.DataFrame({"left": heads.gather(left), "right": heads.gather(right), "view": view.astype(np.uint8)})
-    known = pl.DataFrame(schema=COMPARED)
-    if earlier is not None:
-        earlier.verify()
-        known = pl.read_parquet(earlier.path("signatures.parquet"))
-    scores = (
-        pairs.join(known, on=["left", "right", "view"], how="left", maintain_order="left")["score"].to_numpy().copy()
-    )
-    new = np.flatnonzero(np.isnan(scores))
-    pieces = [new[start : start + AT_ONCE] for start in range(0, len(new), AT_ONCE)]
+def distinct(index: Path) -> tuple[pl.Series, Thumbs]:
+    """SHA-256 of each distinct picture, ascending, and its thumbnail."""
+    present = pl.scan_parquet(index).filter(pl.col("state") == "present").select("sha256", "thumb")
+    first = present.unique("sha256", keep="first").sort("sha256").collect()
+    return first["sha256"], np.frombuffer(b"".join(first["thumb"]), np.uint8).reshape(-1, SIDE, SIDE)
 
-    def score(some: Ints) -> NDArray[np.float64]:
-        return score_pairs(thumbs, left[some], right[some], view[some])
 
+def near_pictures(thumbs: Thumbs, things: Ids, mean: Doubles, earlier: Search | None) -> Search:
+    """All pairs that resemble one another, with the score of the nearest; what an earlier run found is taken over."""
+
+    def sign(some: Ints) -> Keys:
+        return signed(thumbs[some], mean)
+
+    keys, known, left, right = search(things, sign, lambda keys: likeness(thumbs, keys), CROWD, earlier)
+    view, fit = closest(thumbs, keys, left, right)
+    found = pl.DataFrame({"left": left, "right": right, "view": view, "fit": fit}, COMPARED)
+    found = found.filter(pl.col("fit") > 0).with_columns(score=pl.lit(None, pl.Float64))
+    if known is not None:
+        found = pl.concat([known.cast(found.schema), found])
+    found = found.sort("left", "right")
+    left, right, view, fit = (found[name].to_numpy() for name in COMPARED)
+    near = pl.Series(nearest(len(things), left, right, fit))
+    new = (near & found["score"].is_null()).arg_true().to_numpy()
+    scores = found["score"].scatter(new, _scores(thumbs, left[new], right[new], view[new]))
+    pairs = found.with_columns(score=pl.select(pl.when(near).then(scores)).to_series())
+    return Search(things, keys, pairs)
+
+
+def _scores(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> Doubles:
+    """(P,) by threads, some pairs at a time."""
+    pieces = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for some, found_scores in zip(pieces, pool.map(score, pieces), strict=True):
-            scores[some] = found_scores
-    near = scores > 0
-    found = {"left": left[near].astype(np.uint32), "right": right[near].astype(np.uint32), "score": scores[near]}
-    return pl.DataFrame(found), pairs.with_columns(pl.Series("score", scores, pl.Float64))
+        found = pool.map(lambda some: score_pairs(thumbs, left[some], right[some], view[some]), pieces)
+        return np.concatenate([np.zeros(0), *found])

@@ -8,12 +8,13 @@ compared place by place: only so are two drawings told apart that differ in a de
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.catalog.duplicates.bands import Bools, Ints, Keys, candidates
+from workbench.catalog.duplicates.bands import Bools, Ints, Keys
 from workbench.catalog.duplicates.overlay import SIDE, compare
 
 BANDS, BITS = 15, 20
@@ -33,39 +34,66 @@ MOST_BITS, MOST_ROUGH = 40, 56  # of 300 that differ; of two rough pictures, who
 RESEMBLE, RESEMBLE_ROUGH = 0.8, 0.5  # least correlation of candidates
 NEAREST = 8  # each picture is compared with so many that fit it best
 ROUGH = 0.6  # mean difference of neighbours, in shares of the spread
+GREYS = 2  # steps of the mean picture's frequencies
 PLAIN = 6  # grey levels of spread, below which a picture has nothing to be known by
-AT_ONCE = 256  # pairs compared, pictures hashed: what a processor's cache holds
+AT_ONCE = 256  # pairs compared: what a processor's cache holds
+SIGNED_AT_ONCE = 64  # pictures: of more BLAS makes threads of its own, which take ten times the processor's time
 
 Thumbs = NDArray[np.uint8]  # (N, 32, 32)
-Scores = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 
-def likely_pairs(thumbs: Thumbs, seed: int = 0) -> tuple[Ints, Ints, Ints]:
-    """Candidates left < right, ascending, and which way of cutting fits best: of the left, or (from 7 on) the right."""
-    plain = np.ptp(thumbs.reshape(len(thumbs), -1), axis=1) < PLAIN if len(thumbs) else np.zeros(0, bool)
-    rough = _rough(thumbs)
-    mean = thumbs.sum(axis=0, dtype=np.int64) // max(len(thumbs), 1)
-    views = [_keys(thumbs, window, mean, seed) for window in range(len(WINDOWS))]
-    packed = [_packed(keys) for keys in views]
+def usual(thumbs: Thumbs) -> Doubles:
+    """(LOW, LOW): the mean picture's frequencies, in steps of GREYS; a few other pictures hardly ever change it."""
+    mean = (16 * thumbs.sum(axis=0, dtype=np.int64) // max(len(thumbs), 1)).astype(np.float64)
+    step = GREYS * 2.0**18 * SIDE**2
+    steps: Doubles = np.rint(_waves(0, 0) @ mean @ _waves(0, 0).T / (16 * step)) * step
+    return steps
+
+
+def signed(thumbs: Thumbs, usual: Doubles) -> Keys:
+    """(N, windows, BANDS): the bits of each band, of each picture cut in every way."""
+    keys = np.zeros((len(thumbs), len(WINDOWS), BANDS), np.uint32)
+    for window in range(len(WINDOWS)):
+        keys[:, window] = _keys(thumbs, window, usual)
+    return keys
+
+
+def likeness(thumbs: Thumbs, keys: Keys) -> Callable[[Ints, Ints, int], Bools]:
+    """Tells which pairs are alike in most bits, and not plain: `candidates` asks it."""
+    plain = np.ptp(thumbs.reshape(-1, SIDE * SIDE), axis=1) < PLAIN
+    rough, packed = _rough(thumbs), _packed(keys)
 
     def likely(asked: Ints, found: Ints, view: int) -> Bools:
         most = np.where(rough[asked] & rough[found], MOST_ROUGH, MOST_BITS)
-        close: Bools = _distance(packed[view][asked], packed[0][found]) <= most
+        close: Bools = _distance(packed[asked, view], packed[found, 0]) <= most
         seen: Bools = close & ~plain[asked] & ~plain[found]
         return seen
 
-    left, right = candidates(views, CROWD, likely)
-    best = np.zeros(len(left), np.int64)
+    return likely
+
+
+def closest(thumbs: Thumbs, keys: Keys, left: Ints, right: Ints) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """(P,) which way of cutting fits best, of the left or (from 7 on) the right; and how well, 0 for not enough."""
+    ends, at = np.unique(np.concatenate([left, right]), return_inverse=True)
+    thumbs, packed, (left, right) = thumbs[ends], _packed(keys[ends]), np.split(at, 2)
+    best = np.zeros(len(left), np.uint8)
     least = np.full(len(left), 999)
     for side, (a, b) in enumerate(((left, right), (right, left))):
         for view in range(len(WINDOWS)):
-            distance = _distance(packed[view][a], packed[0][b])
+            distance = _distance(packed[a, view], packed[b, 0])
             best[distance < least] = side * len(WINDOWS) + view
             least = np.minimum(least, distance)
-    fit = _resemblance(thumbs, left, right, best)
-    least_fit = np.where(rough[left] & rough[right], RESEMBLE_ROUGH, RESEMBLE)
-    kept = (fit >= least_fit) & (_nearest(len(thumbs), left, right, fit) < NEAREST)
-    return left[kept], right[kept], best[kept]
+    fit = _resemblance(thumbs, left, right, best).round(3)
+    rough = _rough(thumbs)
+    fit[fit < np.where(rough[left] & rough[right], RESEMBLE_ROUGH, RESEMBLE)] = 0
+    return best, fit
+
+
+def nearest(count: int, left: Ints, right: Ints, fit: NDArray[np.float32]) -> Bools:
+    """(P,) whether a pair is among the NEAREST that fit one of its ends best."""
+    near: Bools = _nearest(count, left, right, fit) < NEAREST
+    return near
 
 
 def _rough(thumbs: Thumbs) -> Bools:
@@ -78,12 +106,12 @@ def _rough(thumbs: Thumbs) -> Bools:
     return rough
 
 
-def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> NDArray[np.float32]:
+def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(P,) correlation of 16x16 thumbnails, the one cut as `view` says."""
     fit = np.zeros(len(left), np.float32)
-    whole = _small(thumbs, 0)
+    whole = small(thumbs, 0)
     for number in range(len(WINDOWS)):
-        cut = _small(thumbs, number) if number else whole
+        cut = small(thumbs, number) if number else whole
         for side, (a, b) in enumerate(((left, right), (right, left))):
             ours = np.flatnonzero(view == side * len(WINDOWS) + number)
             for start in range(0, len(ours), 16 * AT_ONCE):
@@ -93,7 +121,7 @@ def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> NDArray
     return fit
 
 
-def _small(thumbs: Thumbs, window: int) -> NDArray[np.float16]:
+def small(thumbs: Thumbs, window: int) -> NDArray[np.float16]:
     """(N, 256): each 16x16, cut, of mean 0 and length 1."""
     left, top, right, bottom = WINDOWS[window]
     halves = np.kron(np.eye(SIDE // 2), [0.5, 0.5])
@@ -116,15 +144,15 @@ def _nearest(count: int, left: Ints, right: Ints, fit: NDArray[np.float32]) -> I
     return fewest
 
 
-def score_pairs(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> Scores:
-    """How alike each pair is, 0 for no near-duplicate; `view` as `likely_pairs` gives it."""
+def score_pairs(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
+    """How alike each pair is, 0 for no near-duplicate; `view` as `closest` gives it."""
     turned = view >= len(WINDOWS)
     whole, cut = np.where(turned, right, left), np.where(turned, left, right)
     windows = np.array(WINDOWS, np.float32)[view % len(WINDOWS)]
     return compare(thumbs[whole], thumbs[cut], windows)
 
 
-def _keys(thumbs: Thumbs, window: int, mean: Ints, seed: int) -> Keys:
+def _keys(thumbs: Thumbs, window: int, usual: Doubles) -> NDArray[np.uint32]:
     """(N, BANDS): the bits of each band. In whole numbers below 2**53, which floats of every machine add alike.
 
     What all pictures have in common, such as something dark amid white, is taken off first: it tells none apart.
@@ -134,13 +162,12 @@ def _keys(thumbs: Thumbs, window: int, mean: Ints, seed: int) -> Keys:
     frequency = np.hypot(*np.mgrid[:LOW, :LOW])
     chosen = (frequency > 0) & (frequency <= HIGHEST)
     weights = np.rint(8 * np.sqrt(frequency[chosen]))
-    usual = _waves(0, 0) @ mean.astype(np.float64) @ _waves(0, 0).T
-    planes = weights[:, None] * _signs(len(weights), seed)
+    planes = weights[:, None] * _signs(len(weights))
     keys = np.zeros((len(thumbs), BANDS), np.uint32)
-    for start in range(0, len(thumbs), AT_ONCE):
-        some = thumbs[start : start + AT_ONCE].astype(np.float64)
+    for start in range(0, len(thumbs), SIGNED_AT_ONCE):
+        some = thumbs[start : start + SIGNED_AT_ONCE].astype(np.float64)
         bits = (down @ some @ across.T - usual)[:, chosen] @ planes > 0
-        keys[start : start + AT_ONCE] = bits.reshape(-1, BANDS, BITS) @ (1 << np.arange(BITS)).astype(np.uint32)
+        keys[start : start + SIGNED_AT_ONCE] = bits.reshape(-1, BANDS, BITS) @ (1 << np.arange(BITS)).astype(np.uint32)
     return keys
 
 
@@ -164,17 +191,18 @@ def _stretched(low: float, high: float) -> NDArray[np.float64]:
 
 
 @cache
-def _signs(count: int, seed: int) -> NDArray[np.float64]:
+def _signs(count: int) -> NDArray[np.float64]:
     """(count, BANDS * BITS) of -1 and 1: random planes."""
-    bits = np.random.Philox(key=seed).random_raw(count * BANDS * BITS) >> np.uint64(63)
+    bits = np.random.Philox(key=0).random_raw(count * BANDS * BITS) >> np.uint64(63)
     return bits.reshape(count, -1).astype(np.float64) * 2 - 1
 
 
 def _packed(keys: Keys) -> NDArray[np.uint64]:
-    """(N, BANDS / 3): three bands a word."""
-    wide = keys.astype(np.uint64)
-    shifts = np.array([0, BITS, 2 * BITS], np.uint64)
-    packed: NDArray[np.uint64] = (wide.reshape(len(keys), BANDS // 3, 3) << shifts).sum(axis=2, dtype=np.uint64)
+    """(N, windows, BANDS / 3): three bands a word."""
+    three = keys.reshape(*keys.shape[:2], BANDS // 3, 3)
+    packed = three[..., 0].astype(np.uint64)
+    for place in (1, 2):
+        packed |= three[..., place].astype(np.uint64) << np.uint64(place * BITS)
     return packed
 
 

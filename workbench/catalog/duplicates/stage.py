@@ -3,8 +3,9 @@
 pairs.parquet       left, right (rows, left < right), kind, score (0 to 1): listings of different product groups
 clusters.parquet    row, cluster (its smallest row), keep
 pictures.parquet    row, order, state (present | absent | broken | placeholder), reason: final
-signatures.parquet  left, right (heads of the SHA-256 of two pictures), view, score: comparisons that next week's run
-                    need not make again
+picture_keys.parquet, text_keys.parquet    thing (by content: a picture, a set of words), keys
+picture_pairs.parquet, text_pairs.parquet  left, right (things), of pictures view, fit, score: what next week's run need
+                    not search again
 summary.json        counts
 """
 
@@ -27,4 +28,4 @@ def stage(duplicates: Duplicates) -> Stage:
 
         return find(work, duplicates)
 
-    return Stage("duplicates", 1, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))
+    return Stage("duplicates", 2, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))

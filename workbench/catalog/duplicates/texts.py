@@ -16,7 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from workbench.catalog.duplicates.bands import Bools, Ints, Keys, candidates
+from workbench.catalog.duplicates.again import Search, search
+from workbench.catalog.duplicates.bands import Bools, Ints, Keys
 
 # A word: letters, or digits; of scripts that set no spaces, one sign.
 _SIGNS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -28,7 +29,7 @@ ALIKE, TITLES_ALIKE = 0.5, 0.45  # weighted Jaccard similarity of near-duplicate
 SIMILAR = 0.3  # of listings that have a picture in common too
 FAMILY = 4  # listings whose texts differ pairwise in one place
 MOST_WORDS = 200  # of a text that are read
-AT_ONCE, SIGNED_AT_ONCE = 200_000, 4096  # pairs compared, texts signed
+AT_ONCE, SIGNED_AT_ONCE, READ_AT_ONCE = 200_000, 4096, 50_000  # pairs compared, texts signed, texts read
 
 Doubles = NDArray[np.float64]
 
@@ -48,53 +49,68 @@ class Likeness:
 class Texts:
     """The words of N listings."""
 
-    def __init__(self, titles: pl.Series, texts: pl.Series, seed: int = 0) -> None:
-        """Titles, and titles and texts as one; null where there is none. Another seed, other hashes."""
-        self._seed = seed
-        words, rows = _words(texts)
+    def __init__(self, titles: pl.Series, texts: pl.Series) -> None:
+        """Titles, and titles and texts as one; null where there is none."""
         self.count = len(texts)
-        self.vocabulary = words.unique().sort()
-        columns = words.cast(pl.Enum(self.vocabulary)).to_physical().to_numpy().astype(np.int64)
-        self.words = _matrix(rows, columns, (self.count, len(self.vocabulary)))
-        title_words, title_rows = _words(titles)
-        title_columns = title_words.cast(pl.Enum(self.vocabulary)).to_physical().to_numpy().astype(np.int64)
-        self.titles = _matrix(title_rows, title_columns, self.words.shape)
-        listings = np.maximum(np.bincount(columns, minlength=len(self.vocabulary)), 1)
+        words, title_words = _words(texts), _words(titles)
+        self.vocabulary = pl.concat([words.vocabulary, title_words.vocabulary]).unique().sort()
+        self.words, self.titles = (part.matrix(self.vocabulary) for part in (words, title_words))
+        listings = np.maximum(np.bincount(self.words.indices, minlength=len(self.vocabulary)), 1)
         self.nats = np.log(max(self.count, 2) / listings)  # of information in each word
         self.hashes = np.array([_hash(word) for word in self.vocabulary], np.uint64)
         self.is_number = self.vocabulary.str.contains(r"^\p{N}").to_numpy()
         self.telling = 2 * np.log(max(self.count, 2)) - 2  # nats: common words of so much are hardly chance
 
-    def likely_pairs(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Candidates left < right among `rows` (ascending), ascending."""
-        rows = rows[np.diff(self.words.indptr)[rows] > 0]
-        left, right = candidates([self._keys()[rows]], CROWD, lambda asked, found, _: asked < found)
-        return rows[left], rows[right]
+    def likely_pairs(self, earlier: Search | None = None) -> tuple[Ints, Ints, Search]:
+        """Candidates left < right; listings of the same words are paired with the first of them only.
 
-    def _keys(self) -> Keys:
-        """(N, BANDS): MinHash over the words, a word of weight k being k elements."""
+        Also what next week's run takes over: the things there are sets of words.
+        """
+        elements = self._elements()
+        rows = np.flatnonzero(np.diff(self.words.indptr) > 0)
+        things, first, same = np.unique(self._sums(elements.sums)[rows], return_index=True, return_inverse=True)
+        first = rows[first]
+        keys, known, left, right = search(
+            things, lambda some: self._keys(first[some], elements), lambda _: _ascending, CROWD, earlier
+        )
+        pairs = pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
+        pairs = (pairs if known is None else pl.concat([known.cast(pl.UInt32), pairs])).sort("left", "right")
+        a, b = (np.concatenate([first[pairs[side]], star]) for side, star in (("left", first[same]), ("right", rows)))
+        apart = a != b
+        return np.minimum(a, b)[apart], np.maximum(a, b)[apart], Search(things, keys, pairs)
+
+    def _elements(self) -> _Elements:
+        """A word of weight k being k elements; k hardly ever changes from week to week."""
+        copies = np.ceil(COPIES * self.nats / np.log(max(self.count, 2))).clip(1, COPIES).astype(np.int64)
+        starts = np.cumsum(copies) - copies
+        of_word = np.repeat(np.arange(len(copies)), copies)
+        hashes = _mixed(self.hashes[of_word] + (np.arange(len(of_word)) - starts[of_word]).astype(np.uint64))
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(_mixed(hashes), dtype=np.uint64)])
+        return _Elements(hashes, copies, starts, sums[starts + copies] - sums[starts])
+
+    def _sums(self, of_words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """(N,) of each text's words; they wrap around."""
+        sums = np.concatenate([[np.uint64(0)], np.cumsum(of_words[self.words.indices], dtype=np.uint64)])
+        ends: NDArray[np.uint64] = sums[self.words.indptr]
+        return np.diff(ends)
+
+    def _keys(self, rows: Ints, elements: _Elements) -> Keys:
+        """(rows, 1, BANDS): MinHash over the elements of the words."""
         from rensa import RMinHash
 
-        copies = np.ceil(COPIES * self.nats / np.log(max(self.count, 2))).clip(1, COPIES).astype(np.int64)
-        of_word = np.repeat(np.arange(len(copies)), copies)
-        copy = np.arange(len(of_word)) - np.repeat(np.cumsum(copies) - copies, copies)
-        elements = _mixed(self.hashes[of_word] + copy.astype(np.uint64))
-        starts = np.cumsum(copies) - copies
-        taken = copies[self.words.indices]
-        ends = np.cumsum(taken)
-        flat = elements[np.repeat(starts[self.words.indices] - (ends - taken), taken) + np.arange(taken.sum())]
-        offsets = np.concatenate([[0], ends])[self.words.indptr].astype(np.uint64)
-        keys = np.zeros((self.count, BANDS), np.uint32)
-        for start in range(0, self.count, SIGNED_AT_ONCE):
-            some = offsets[start : start + SIGNED_AT_ONCE + 1]
-            signed = RMinHash.digest_matrix_from_flat_token_hashes(
-                flat[some[0] : some[-1]], some - some[0], BANDS * ROWS, self._seed
-            )
-            minima = np.array(signed.to_rows(), np.uint64).reshape(-1, BANDS, ROWS)
+        keys = np.zeros((len(rows), 1, BANDS), np.uint32)
+        for start in range(0, len(rows), SIGNED_AT_ONCE):
+            some = self.words[rows[start : start + SIGNED_AT_ONCE]]
+            taken = elements.copies[some.indices]
+            ends = np.cumsum(taken)
+            places = np.repeat(elements.starts[some.indices] - (ends - taken), taken) + np.arange(ends[-1])
+            offsets = np.concatenate([[0], ends])[some.indptr].astype(np.uint64)
+            signed = RMinHash.digest_matrix_from_flat_token_hashes(elements.hashes[places], offsets, BANDS * ROWS, 0)
+            minima = np.array(signed.to_rows(), np.uint32).reshape(-1, BANDS, ROWS)
             key = np.zeros(minima.shape[:2], np.uint64)
             for row in range(ROWS):
                 key = _mixed(key ^ minima[:, :, row])
-            keys[start : start + SIGNED_AT_ONCE] = key >> np.uint64(32)
+            keys[start : start + SIGNED_AT_ONCE, 0] = key >> np.uint64(32)
         return keys
 
     def compare(self, left: Ints, right: Ints) -> Likeness:
@@ -148,20 +164,63 @@ def in_family(left: Ints, right: Ints, like: Likeness, among: Bools) -> Bools:
     return inside
 
 
-def _words(texts: pl.Series) -> tuple[pl.Series, Ints]:
-    """The words of each text, a word that comes again being another one, and which text each is of."""
-    lists = texts.fill_null("").str.to_lowercase().str.extract_all(WORD).list.head(MOST_WORDS)
-    flat = pl.DataFrame({"word": lists}).with_row_index("row").explode("word").drop_nulls()
+def _ascending(asked: Ints, found: Ints, _: int) -> Bools:
+    return asked < found
+
+
+@dataclass(frozen=True)
+class _Elements:
+    """What MinHash sees of the words of a vocabulary."""
+
+    hashes: NDArray[np.uint64]  # of each element
+    copies: Ints  # (V,) elements of each word
+    starts: Ints  # (V,) the first of them
+    sums: NDArray[np.uint64]  # (V,) stands for them all
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of N texts, a word that comes again being another one."""
+
+    vocabulary: pl.Series
+    columns: list[tuple[pl.Series, NDArray[np.uint32]]]  # a chunk's own vocabulary, and its words by number
+    sizes: Ints  # (N,) words of each text
+
+    def matrix(self, vocabulary: pl.Series) -> csr_array:
+        """(N, V) of ones."""
+        place = pl.DataFrame({"word": vocabulary}).with_row_index("place")
+        columns = [np.zeros(0, np.int32)]
+        for own, some in self.columns:
+            joined = pl.DataFrame({"word": own}).join(place, on="word", how="left", maintain_order="left")
+            columns.append(joined["place"].to_numpy()[some].astype(np.int32))
+        starts = np.concatenate([[0], np.cumsum(self.sizes)])
+        shape = (len(self.sizes), len(vocabulary))
+        matrix = csr_array((np.ones(starts[-1], np.float32), np.concatenate(columns), starts), shape=shape)
+        matrix.sort_indices()
+        return matrix
+
+
+def _words(texts: pl.Series) -> _Words:
+    columns, sizes = [], [np.zeros(0, np.int64)]
+    for start in range(0, len(texts), READ_AT_ONCE):
+        some = texts.slice(start, READ_AT_ONCE).fill_null("").str.to_lowercase()
+        lists = some.str.extract_all(WORD).list.head(MOST_WORDS)
+        again = lists.list.n_unique() < lists.list.len()
+        lists = lists.scatter(again.arg_true(), _numbered(lists.filter(again))) if again.any() else lists
+        flat = lists.explode(empty_as_null=False, keep_nulls=False)
+        own = flat.unique().sort()
+        columns.append((own, flat.cast(pl.Enum(own)).to_physical().to_numpy()))
+        sizes.append(lists.list.len().to_numpy().astype(np.int64))
+    every = pl.concat([pl.Series([], dtype=pl.String), *(own for own, _ in columns)]).unique()
+    return _Words(every, columns, np.concatenate(sizes))
+
+
+def _numbered(lists: pl.Series) -> pl.Series:
+    """The second "a" of "a b a" becomes "a 1"."""
+    flat = pl.DataFrame({"word": lists}).with_row_index("row").explode("word")
     times = pl.int_range(pl.len()).over("row", "word")
     told = pl.when(times > 0).then(pl.format("{} {}", "word", times)).otherwise("word")
-    flat = flat.select("row", told.alias("word"))
-    return flat["word"], flat["row"].to_numpy().astype(np.int64)
-
-
-def _matrix(rows: Ints, columns: Ints, shape: tuple[int, int]) -> csr_array:
-    matrix = csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-    matrix.sort_indices()
-    return matrix
+    return flat.with_columns(told.alias("word")).group_by("row", maintain_order=True).agg("word")["word"]
 
 
 def _jaccard(common: Doubles, a: Doubles, b: Doubles) -> Doubles:

@@ -1,0 +1,89 @@
+"""The slow twin of the search: some listings against all others, without any hashing.
+
+Texts are compared by the words they share, pictures by the correlation of their thumbnails, with all of the catalog;
+what resembles one another is told by the same rules as what the search finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from workbench.catalog.duplicates.bands import Ints
+from workbench.catalog.duplicates.kin import same_pictures, shown_near, tell
+from workbench.catalog.duplicates.pictures import Thumbs, closest, score_pairs, signed, small, usual
+from workbench.catalog.duplicates.texts import SIMILAR, Texts
+
+WINDOWS = (0, 2)  # as it is, and cut by a twentieth of each side
+FIT, MOST = 0.9, 8  # least correlation of pictures that are looked at closer, and how many for each
+TEXTS_AT_ONCE, PICTURES_AT_ONCE = 16, 8192
+
+
+@dataclass(frozen=True)
+class Brute:
+    """What some listings have in common with all."""
+
+    pairs: pl.DataFrame  # left, right, kind, score, as in pairs.parquet
+    texts: int  # pairs of texts compared
+    pictures: int  # pairs of pictures compared
+
+
+def brute(rows: Ints, facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, thumbs: Thumbs) -> Brute:
+    """`rows` against all listings; `shown` has row, order, picture (a place in `thumbs`), look."""
+    ours = shown.filter(pl.col("row").is_in(rows))["picture"].unique().sort().to_numpy().astype(np.int64)
+    near = _near_pictures(ours, thumbs)
+    nears = shown_near(shown, near)
+    by_words = _alike_in_words(rows, texts)
+    pairs = pl.concat([by_words, nears.select("left", "right")]).unique()
+    sames = same_pictures(shown).join(pairs, on=["left", "right"], how="semi")
+    found = tell(pairs, facts, texts, shown, sames, nears)
+    return Brute(found, len(rows) * texts.count, len(ours) * len(thumbs))
+
+
+def _alike_in_words(rows: Ints, texts: Texts) -> pl.DataFrame:
+    """Pairs left < right with a similarity of at least SIMILAR."""
+    total = texts.words @ texts.nats
+    turned = texts.words.T.tocsr()
+    found = [np.zeros((2, 0), np.int64)]
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        some = rows[start : start + TEXTS_AT_ONCE]
+        weighted = texts.words[some]
+        weighted.data = texts.nats[weighted.indices]
+        common = (weighted @ turned).tocoo()
+        a, b = some[common.coords[0]], common.coords[1].astype(np.int64)
+        alike = (common.data >= SIMILAR * (total[a] + total[b] - common.data)) & (a != b)
+        found.append(np.stack([np.minimum(a, b)[alike], np.maximum(a, b)[alike]]))
+    left, right = np.concatenate(found, axis=1)
+    return pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
+
+
+def _near_pictures(ours: Ints, thumbs: Thumbs) -> pl.DataFrame:
+    """left, right, score of the pictures of all that fit `ours` best, and are near-duplicates."""
+    asked = np.concatenate([small(thumbs[ours], window) for window in WINDOWS]).astype(np.float32)
+    best = np.full((len(asked), MOST), -1, np.float32)
+    place = np.zeros((len(asked), MOST), np.int64)
+    for start in range(0, len(thumbs) if len(ours) else 0, PICTURES_AT_ONCE):
+        block = small(thumbs[start : start + PICTURES_AT_ONCE], 0).astype(np.float32)
+        fit = np.concatenate([best, asked @ block.T], axis=1)
+        where = np.concatenate(
+            [place, np.broadcast_to(np.arange(len(block)) + start, (len(asked), len(block)))], axis=1
+        )
+        top = np.argpartition(fit, -MOST, axis=1)[:, -MOST:]
+        best, place = (np.take_along_axis(values, top, axis=1) for values in (fit, where))
+    a, b = np.repeat(np.tile(ours, len(WINDOWS)), MOST), place.ravel()
+    alike = (best.ravel() >= FIT) & (a != b)
+    left, right = np.unique(np.stack([np.minimum(a, b)[alike], np.maximum(a, b)[alike]]), axis=1)
+    return scored(thumbs, left, right)
+
+
+def scored(thumbs: Thumbs, left: Ints, right: Ints) -> pl.DataFrame:
+    """left, right, score of the near-duplicates among pairs of pictures."""
+    ends, at = np.unique(np.concatenate([left, right]), return_inverse=True)
+    keys = signed(thumbs[ends], usual(thumbs))
+    view, _ = closest(thumbs[ends], keys, *np.split(at, 2))
+    score: NDArray[np.float64] = score_pairs(thumbs, left, right, view)
+    table = pl.DataFrame({"left": left, "right": right, "score": score})
+    return table.cast({"left": pl.UInt32, "right": pl.UInt32}).filter(pl.col("score") > 0)
