@@ -20,7 +20,7 @@ from workbench.catalog.duplicates.clusters import cluster, components
 from workbench.catalog.duplicates.looks import near_pictures
 from workbench.catalog.duplicates.pictures import usual
 from workbench.catalog.duplicates.stage import stage
-from workbench.catalog.duplicates.texts import Texts
+from workbench.catalog.duplicates.texts import Texts, _words
 from workbench.images.phash import look
 from workbench.recipe.schema import Duplicates, Runtime
 
@@ -204,6 +204,14 @@ def test_word_similarity_against_sets() -> None:
     nats = {word: np.log(7 / n) for word, n in {"red": 3, "mug": 3, "oak": 2}.items()}
     assert like.words[:3].tolist() == pytest.approx([1, (nats["red"] + nats["mug"]) / sum(nats.values()), 0])
     assert like.numbers.tolist() == [True, True, True, False] and like.contained.tolist()[:2] == [True, True]
+
+
+def test_a_word_that_is_there_twice_counts_twice() -> None:
+    texts = pl.Series(["salt and pepper and oil", "oak mug", None, "salt and pepper oil"])
+    words = _words(texts)
+    assert words.sizes.tolist() == [5, 2, 0, 4]
+    matrix = words.matrix(words.vocabulary.sort())
+    assert (matrix @ matrix.T).toarray().tolist() == [[5, 0, 0, 4], [0, 2, 0, 0], [0, 0, 0, 0], [4, 0, 0, 4]]
 
 
 def test_signs_of_scripts_without_spaces_are_words() -> None:

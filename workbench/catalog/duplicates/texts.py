@@ -206,7 +206,10 @@ def _words(texts: pl.Series) -> _Words:
         some = texts.slice(start, READ_AT_ONCE).fill_null("").str.to_lowercase()
         lists = some.str.extract_all(WORD).list.head(MOST_WORDS)
         again = lists.list.n_unique() < lists.list.len()
-        lists = lists.scatter(again.arg_true(), _numbered(lists.filter(again))) if again.any() else lists
+        if again.any():
+            rows = pl.DataFrame({"row": range(len(lists)), "words": lists})
+            numbered = rows.filter(again).with_columns(_numbered(lists.filter(again)).alias("words"))
+            lists = pl.concat([rows.filter(~again), numbered]).sort("row")["words"]
         flat = lists.explode(empty_as_null=False, keep_nulls=False)
         own = flat.unique().sort()
         columns.append((own, flat.cast(pl.Enum(own)).to_physical().to_numpy()))
