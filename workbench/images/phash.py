@@ -17,7 +17,7 @@ LOW = 8  # lowest frequencies of each axis that enter the hash
 
 class Look(NamedTuple):
     phash: int  # 64 bits; few differ between two versions of one picture
-    thumb: bytes  # SIDE x SIDE greys, row by row: the picture stretched, each pixel the mean of its area
+    thumb: bytes  # SIDE x SIDE greys, row by row: the picture stretched, each pixel the mean about its area
     colours: bytes  # COLOUR_SIDE x COLOUR_SIDE of red, green, blue, in the same way
 
 
@@ -33,9 +33,9 @@ def look(image: Image.Image) -> Look:
     low = (_cosines() @ small @ _cosines().T).ravel()
     middle = np.partition(low, (31, 32))[31:33].sum()  # twice the median
     bits = np.packbits(2 * low > middle)
-    thumb = grey.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
-    coarse = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX, reducing_gap=2.0).convert("RGB")
-    return Look(int.from_bytes(bits.tobytes(), "big"), thumb, coarse.tobytes())
+    coarse = image.resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=3.0)  # BOX would take whole pixels only
+    colours = coarse.convert("RGB").reduce(SIDE // COLOUR_SIDE)
+    return Look(int.from_bytes(bits.tobytes(), "big"), coarse.convert("L").tobytes(), colours.tobytes())
 
 
 @cache
