@@ -75,7 +75,12 @@ def candidates(
             found = _distinct(np.concatenate([found, some]))
     if seen is None:
         return np.zeros(0, np.bool_), found // count, found % count
-    still = _reached(keys, reach, seen.left, seen.right) | _reached(keys, reach, seen.right, seen.left)
+    still = np.zeros(len(seen.left), np.bool_)
+    for asked, there in ((seen.left, seen.right), (seen.right, seen.left)):
+        by_view = _reached(keys, reach, asked, there)
+        for view in range(keys.shape[1]):
+            some = np.flatnonzero(by_view[:, view])
+            still[some] |= likely(asked[some], there[some], view)
     found = np.setdiff1d(found, seen.left * count + seen.right, assume_unique=True)
     return still, found // count, found % count
 
@@ -131,15 +136,15 @@ class _Buckets:
 
 
 def _reached(keys: Keys, reach: Reach, asked: Ints, found: Ints) -> Bools:
-    """(P,) whether some view of the one asked for reaches the one found."""
-    reached = np.zeros(len(asked), np.bool_)
+    """(P, views) whether that view of the one asked for reaches the one found."""
+    reached = np.zeros((len(asked), keys.shape[1]), np.bool_)
     step = max(AT_ONCE * 4 // keys[0].size, 1) if len(keys) else 1
     for start in range(0, len(asked), step):
         some = slice(start, start + step)
         same = keys[asked[some]] == keys[found[some], :1]
         how = reach[found[some]][:, None]
         hit = same & (how == BY_ONE) | same & np.roll(same, -1, axis=2) & (how == BY_TWO)
-        reached[some] = hit.any(axis=(1, 2))
+        reached[some] = hit.any(axis=2)
     return reached
 
 
