@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 
 import polars as pl
 
@@ -42,7 +43,7 @@ _BESIDE = re.compile(r"[^\d\s,;:()\[\]\"/–-]+")
 def read_prices(cells: pl.Series) -> tuple[pl.Series, pl.Series]:
     """(price as Float64, ISO code of its currency) of each cell; null where there is none, or a negative one."""
     plain = cells.str.contains(_PLAIN).fill_null(False)
-    price = cells.str.extract(r"^([\d.]+)").cast(pl.Float64, strict=False).set(~plain, None)
+    price = cells.str.strip_chars_end(f" {ascii_uppercase}").cast(pl.Float64, strict=False).set(~plain, None)
     code = cells.str.slice(-3, 3)
     code = code.set(~(plain & code.is_in(sorted(ISO))), None)
     odd = (~plain & cells.is_not_null()).arg_true()

@@ -45,10 +45,17 @@ def split_pictures(cells: pl.Series) -> pl.Series:
     text = cells.cast(pl.String).fill_null("").str.strip_chars().str.replace_all("&amp;", "&", literal=True)
     odd = text.str.contains(_NOT_PLAIN)
     lists = text.to_frame("text").select(pl.concat_list("text")).to_series()
-    lists = lists.zip_with(~text.str.to_lowercase().is_in(NONE), pl.Series([[]], dtype=pl.List(pl.String)))
+    if (none := _is_none(text)).any():
+        lists = lists.zip_with(~none, pl.Series([[]], dtype=pl.List(pl.String)))
     if odd.any():
         lists = woven(lists.filter(~odd), _read(text.filter(odd)), odd)
     return lists.alias(cells.name)
+
+
+def _is_none(text: pl.Series) -> pl.Series:
+    short = text.str.len_bytes() <= max(map(len, NONE))
+    at = short.arg_true()
+    return short.scatter(at, text.gather(at).str.to_lowercase().is_in(NONE))
 
 
 def _read(text: pl.Series) -> pl.Series:
