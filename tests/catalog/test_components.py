@@ -21,7 +21,7 @@ from workbench.recipe.schema import Duplicates, Runtime, Split
 ITEMS = {"row": pl.UInt32, "id": pl.String, "group": pl.String, "code": pl.String, "title": pl.String}
 ITEMS |= {"label.kind": pl.String, "given_split": pl.String}
 INDEX = {"row": pl.UInt32, "order": pl.UInt32, "state": pl.String, "reason": pl.String, "sha256": pl.String}
-INDEX |= {"thumb": pl.Binary}
+INDEX |= {"thumb": pl.Binary, "colours": pl.Binary}
 
 
 def write(store: Store, name: str, file: str, table: pl.DataFrame) -> Artifact:
@@ -39,7 +39,7 @@ def make(root: Path, lines: list[dict[str, Any]], **split: Any) -> dict[str, Art
         (i, x["id"], x.get("group", x["id"]), x.get("code"), x["title"], x.get("kind"), x.get("given"))
         for i, x in enumerate(named)
     ]
-    absent = [(i, 0, "absent", "no picture is named", None, None) for i in range(len(lines))]
+    absent = [(i, 0, "absent", "no picture is named", None, None, None) for i in range(len(lines))]
     made = {
         "ingest": write(store, "ingest", "items.parquet", pl.DataFrame(filled, ITEMS, orient="row")),
         "images": write(store, "images", "index.parquet", pl.DataFrame(absent, INDEX, orient="row")),

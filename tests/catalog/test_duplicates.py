@@ -21,7 +21,7 @@ from workbench.catalog.duplicates.looks import near_pictures
 from workbench.catalog.duplicates.pictures import usual
 from workbench.catalog.duplicates.stage import stage
 from workbench.catalog.duplicates.texts import Texts, _words
-from workbench.images.phash import look
+from workbench.images.phash import Look, look
 from workbench.recipe.schema import Duplicates, Runtime
 
 
@@ -30,8 +30,8 @@ def photo(seed: int, side: int = 120) -> Image.Image:
     return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def thumb(picture: Image.Image) -> bytes:
-    return look(picture.convert("RGB")).thumb
+def seen(picture: Image.Image) -> Look:
+    return look(picture.convert("RGB"))
 
 
 def cut(picture: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
@@ -68,10 +68,11 @@ def run(
             "state": ["present" if p else "absent" for p in pictures],
             "reason": [None if p else "no picture is named" for p in pictures],
             "sha256": [sha256(p.tobytes()).hexdigest() if p else None for p in pictures],
-            "thumb": [thumb(p) if p else None for p in pictures],
+            "thumb": [seen(p).thumb if p else None for p in pictures],
+            "colours": [seen(p).colours if p else None for p in pictures],
         },
         {"row": pl.UInt32, "order": pl.UInt32, "state": pl.String, "reason": pl.String, "sha256": pl.String}
-        | {"thumb": pl.Binary},
+        | {"thumb": pl.Binary, "colours": pl.Binary},
     )
     inputs = {}
     for made, file, table in (("ingest", "items.parquet", items), ("images", "index.parquet", index)):
@@ -186,15 +187,36 @@ def test_a_placeholder_is_told_from_a_range_photo(tmp_path: Path) -> None:
 )
 def test_a_changed_picture_is_found_among_others_and_no_other(changed: Any) -> None:
     shown = [photo(i) for i in range(60)]
-    thumbs = np.stack([np.frombuffer(thumb(p), np.uint8).reshape(32, 32) for p in [*shown, changed(shown[7])]])
-    found = near_pictures(thumbs, np.arange(61, dtype=np.uint64), usual(thumbs), None).pairs
+    looks = [seen(p) for p in [*shown, changed(shown[7])]]
+    thumbs = np.stack([np.frombuffer(found.thumb, np.uint8).reshape(32, 32) for found in looks])
+    colours = np.stack([np.frombuffer(found.colours, np.uint8).reshape(8, 8, 3) for found in looks])
+    found = near_pictures(thumbs, colours, np.arange(61, dtype=np.uint64), usual(thumbs), None).pairs
     assert found.filter(pl.col("score") > 0).select("left", "right").rows() == [(7, 60)]
+
+
+def drawn(colour: str, box: tuple[int, int, int, int] = (40, 30, 110, 120)) -> Image.Image:
+    picture = Image.new("RGB", (150, 150), "white")
+    picture.paste(colour, box)
+    picture.paste("#333333", (60, 60, 70, 110))
+    return picture
+
+
+def test_two_colours_and_two_sizes_of_a_drawing_are_two_pictures(tmp_path: Path) -> None:
+    mugs = {"red": drawn("#c03030"), "blue": drawn("#3455e8"), "wide": drawn("#c03030", (33, 30, 117, 120))}
+    grey = {name: seen(mugs[name]).thumb for name in ("red", "blue")}
+    assert max(abs(a - b) for a, b in zip(*grey.values(), strict=True)) < 8
+    copies = {"red, small": mugs["red"].resize((70, 70)), "blue, cut": cut(mugs["blue"], 0.05, 0.05, 0.0, 0.03)}
+    lines = [{"id": name, "picture": picture} for name, picture in {**mugs, **copies}.items()]
+    others = [line | {"picture": photo(i)} for i, line in enumerate(NOISE)]
+    _, pairs, _, _ = run(tmp_path, [*lines, *others])
+    assert kinds(pairs) == {("red", "red, small"): "near picture", ("blue", "blue, cut"): "near picture"}
 
 
 def test_nothing_and_plain_pictures_are_compared_with_nothing() -> None:
     for count in (0, 1, 3):
         thumbs = np.full((count, 32, 32), 200, np.uint8)
-        assert near_pictures(thumbs, np.arange(count, dtype=np.uint64), usual(thumbs), None).pairs.is_empty()
+        colours = np.full((count, 8, 8, 3), 200, np.uint8)
+        assert near_pictures(thumbs, colours, np.arange(count, dtype=np.uint64), usual(thumbs), None).pairs.is_empty()
 
 
 def test_word_similarity_against_sets() -> None:
@@ -239,7 +261,7 @@ def test_next_week_takes_comparisons_over_and_writes_the_same_bytes(
     whole = run(tmp_path, changed, name="whole")[0]
     compared: list[int] = []
     real = looks.score_pairs
-    monkeypatch.setattr(looks, "score_pairs", lambda t, a, b, v: compared.append(len(a)) or real(t, a, b, v))
+    monkeypatch.setattr(looks, "score_pairs", lambda t, c, a, b, v: compared.append(len(a)) or real(t, c, a, b, v))
     again = run(tmp_path, changed, name="again", earlier=first)[0]
     assert {n: f["sha256"] for n, f in again.files.items()} == {n: f["sha256"] for n, f in whole.files.items()}
     assert 0 < sum(compared) < whole.summary["compared_pictures"]

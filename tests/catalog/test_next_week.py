@@ -70,7 +70,8 @@ def test_twenty_weeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, WEEKS + 1):
         for i in draw.choice(len(week), draw.integers(0, 12), replace=False):
             other = listing(draw, number * 1000 + int(i))
-            week[i] |= [{"title": other["title"]}, {"sha256": other["sha256"], "thumb": other["thumb"]}, other][i % 3]
+            picture = {name: other[name] for name in ("sha256", "thumb", "colours")}
+            week[i] |= [{"title": other["title"]}, picture, other][i % 3]
         week = [week[i] for i in draw.permutation(len(week))[: LISTINGS - draw.integers(0, 8)]]
         week += [listing(draw, number * 1000 + 500 + i) for i in range(draw.integers(0, 8))]
         whole = artifact(tmp_path, week, f"{number} whole", None)

@@ -68,7 +68,7 @@ def _looked_at(
     rules = Duplicates.model_validate(artifacts["split"].ingredients["section"]["duplicates"])
     joins = [kind for kind, action in rules if action in ("join", "keep one")]
     facts, texts = described(items)
-    digests, thumbs = distinct(artifacts["images"].folder / "index.parquet")
+    digests, thumbs, colours = distinct(artifacts["images"].folder / "index.parquet")
     shown = _shown(artifacts, digests)
     enough = pl.Series(texts.words @ texts.nats >= texts.telling)
     keys = {"product group": (facts["row"], facts["group"]), "code": (facts["row"], facts["code"])}
@@ -86,7 +86,7 @@ def _looked_at(
     yield f"{cross} of {told.height} pairs of pairs.parquet cross the split", cross > 0
 
     sample = np.random.Generator(np.random.Philox(key=[seed, len(items)])).permutation(len(items))[:SAMPLE]
-    found = brute(np.sort(sample), facts, texts, shown, thumbs)
+    found = brute(np.sort(sample), facts, texts, shown, thumbs, colours)
     kin = found.pairs.filter(pl.col("kind").str.replace(" ", "_").is_in(joins))
     crossing = _crossing(kin, part)
     clear = crossing.filter(pl.col("score") >= pl.col("kind").replace_strict(CLEAR, default=1.0))

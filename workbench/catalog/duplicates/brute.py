@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from workbench.catalog.duplicates.bands import Ints
 from workbench.catalog.duplicates.kin import same_pictures, shown_near, tell
-from workbench.catalog.duplicates.pictures import Thumbs, closest, score_pairs, signed, small, usual
+from workbench.catalog.duplicates.pictures import Colours, Thumbs, closest, score_pairs, signed, small, usual
 from workbench.catalog.duplicates.texts import SIMILAR, Texts
 
 WINDOWS = (0, 2)  # as it is, and cut by a twentieth of each side
@@ -31,10 +31,12 @@ class Brute:
     pictures: int  # pairs of pictures compared
 
 
-def brute(rows: Ints, facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, thumbs: Thumbs) -> Brute:
+def brute(
+    rows: Ints, facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, thumbs: Thumbs, colours: Colours
+) -> Brute:
     """`rows` against all listings; `shown` has row, order, picture (a place in `thumbs`), look."""
     ours = shown.filter(pl.col("row").is_in(rows))["picture"].unique().sort().to_numpy().astype(np.int64)
-    near = _near_pictures(ours, thumbs)
+    near = _near_pictures(ours, thumbs, colours)
     nears = shown_near(shown, near)
     by_words = _alike_in_words(rows, texts)
     pairs = pl.concat([by_words, nears.select("left", "right")]).unique()
@@ -60,7 +62,7 @@ def _alike_in_words(rows: Ints, texts: Texts) -> pl.DataFrame:
     return pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
 
 
-def _near_pictures(ours: Ints, thumbs: Thumbs) -> pl.DataFrame:
+def _near_pictures(ours: Ints, thumbs: Thumbs, colours: Colours) -> pl.DataFrame:
     """left, right, score of the pictures of all that fit `ours` best, and are near-duplicates."""
     asked = np.concatenate([small(thumbs[ours], window) for window in WINDOWS]).astype(np.float32)
     best = np.full((len(asked), MOST), -1, np.float32)
@@ -76,14 +78,14 @@ def _near_pictures(ours: Ints, thumbs: Thumbs) -> pl.DataFrame:
     a, b = np.repeat(np.tile(ours, len(WINDOWS)), MOST), place.ravel()
     alike = (best.ravel() >= FIT) & (a != b)
     left, right = np.unique(np.stack([np.minimum(a, b)[alike], np.maximum(a, b)[alike]]), axis=1)
-    return scored(thumbs, left, right)
+    return scored(thumbs, colours, left, right)
 
 
-def scored(thumbs: Thumbs, left: Ints, right: Ints) -> pl.DataFrame:
+def scored(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints) -> pl.DataFrame:
     """left, right, score of the near-duplicates among pairs of pictures."""
     ends, at = np.unique(np.concatenate([left, right]), return_inverse=True)
     keys = signed(thumbs[ends], usual(thumbs))
     view, _ = closest(thumbs[ends], keys, *np.split(at, 2))
-    score: NDArray[np.float64] = score_pairs(thumbs, left, right, view)
+    score: NDArray[np.float64] = score_pairs(thumbs, colours, left, right, view)
     table = pl.DataFrame({"left": left, "right": right, "score": score})
     return table.cast({"left": pl.UInt32, "right": pl.UInt32}).filter(pl.col("score") > 0)

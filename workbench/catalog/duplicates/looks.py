@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from workbench.artifacts.store import Artifact
 from workbench.catalog.duplicates.again import Ids, Search, read_search, search
@@ -18,6 +19,7 @@ from workbench.catalog.duplicates.pictures import (
     BANDS,
     CROWD,
     WINDOWS,
+    Colours,
     Doubles,
     Thumbs,
     closest,
@@ -45,14 +47,14 @@ class Looks:
     def __init__(self, index: Path, earlier: Artifact | None = None) -> None:
         """`earlier`, a verified artifact of the Duplicates stage, saves what it holds of the same pictures."""
         self._states = pl.read_parquet(index, columns=["row", "order", "state", "reason"]).sort("row", "order")
-        digests, thumbs = distinct(index)
+        digests, thumbs, colours = distinct(index)
         self.count = len(digests)
         heads = digests.str.head(16).str.to_integer(base=16, dtype=pl.UInt64).to_numpy()
         mean = usual(thumbs)
         self.mean = mean.astype(np.int64).ravel().tolist()
         known = earlier is not None and earlier.summary["usual_picture"] == self.mean
         before = read_search(earlier.folder, "picture", len(WINDOWS), BANDS) if earlier and known else None
-        self.search = near_pictures(thumbs, heads, mean, before)
+        self.search = near_pictures(thumbs, colours, heads, mean, before)
         self.near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
         alike = self.near.filter(pl.col("score") >= ONE_LOOK)
         label = components(self.count, *(alike[side].to_numpy().astype(np.int64) for side in ("left", "right")))
@@ -84,14 +86,15 @@ class Looks:
         return self.shown.join(blank, on="look", how="anti", maintain_order="left")
 
 
-def distinct(index: Path) -> tuple[pl.Series, Thumbs]:
-    """SHA-256 of each distinct picture, ascending, and its thumbnail."""
-    present = pl.scan_parquet(index).filter(pl.col("state") == "present").select("sha256", "thumb")
+def distinct(index: Path) -> tuple[pl.Series, Thumbs, Colours]:
+    """SHA-256 of each distinct picture, ascending, its thumbnail and its colours."""
+    present = pl.scan_parquet(index).filter(pl.col("state") == "present").select("sha256", "thumb", "colours")
     first = present.unique("sha256", keep="first").sort("sha256").collect()
-    return first["sha256"], np.frombuffer(b"".join(first["thumb"]), np.uint8).reshape(-1, SIDE, SIDE)
+    thumbs, colours = (np.frombuffer(b"".join(first[name]), np.uint8) for name in ("thumb", "colours"))
+    return first["sha256"], thumbs.reshape(-1, SIDE, SIDE), colours.reshape(-1, 8, 8, 3)
 
 
-def near_pictures(thumbs: Thumbs, things: Ids, mean: Doubles, earlier: Search | None) -> Search:
+def near_pictures(thumbs: Thumbs, colours: Colours, things: Ids, mean: Doubles, earlier: Search | None) -> Search:
     """All pairs that resemble one another, with the score of the nearest; what an earlier run found is taken over."""
 
     def sign(some: Ints) -> Keys:
@@ -107,14 +110,14 @@ def near_pictures(thumbs: Thumbs, things: Ids, mean: Doubles, earlier: Search | 
     left, right, view, fit = (found[name].to_numpy() for name in COMPARED)
     near = pl.Series(nearest(len(things), left, right, fit))
     new = (near & found["score"].is_null()).arg_true().to_numpy()
-    scores = found["score"].scatter(new, _scores(thumbs, left[new], right[new], view[new]))
+    scores = found["score"].scatter(new, _scores(thumbs, colours, left[new], right[new], view[new]))
     pairs = found.with_columns(score=pl.select(pl.when(near).then(scores)).to_series())
     return Search(things, keys, pairs)
 
 
-def _scores(thumbs: Thumbs, left: Ints, right: Ints, view: Ints) -> Doubles:
+def _scores(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
     """(P,) by threads, some pairs at a time."""
     pieces = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = pool.map(lambda some: score_pairs(thumbs, left[some], right[some], view[some]), pieces)
+        found = pool.map(lambda some: score_pairs(thumbs, colours, left[some], right[some], view[some]), pieces)
         return np.concatenate([np.zeros(0), *found])

@@ -15,31 +15,36 @@ STEPS = 2  # of a fit
 REACH = 0.08  # share of a side: the widest margin
 ROUGH, CLOSE = 0.5, 0.35  # shares of a picture's spread that may differ before the fit, and after a rough one
 SURE = 0.83  # score from which on a pair is near-duplicates whatever their texts are
-PLACE_LEFT = 2.3  # the most that may differ after the fit in one place; over all it is 1 - SURE
+SPREAD, PLACE = (0.09, 1.2), (1.3, 18.0)  # the most that may differ over all, in one place: uncut, more for each side
 SPREAD_UNSURE, PLACE_UNSURE = 0.2, 2.8  # the same for listings alike in text
+OUTSIDE, WIDEST = 0.02, 0.07  # shares of a side: what is missing is missing from one of two pictures, and not more
 GAIN, SHIFT = 1.25, 25  # the most that brightness may change: factor, grey levels
 DARK, LIGHT = 4, 247  # outside of these a grey is cut off, and says nothing of brightness
 
 Floats = NDArray[np.float32]
 
 
-def compare(whole: NDArray[np.uint8], cut: NDArray[np.uint8], windows: Floats) -> NDArray[np.float64]:
-    """How well (P, 32, 32) `cut` fits a part of `whole`, 0 for not, else up to 1, in hundredths.
+def compare(whole: NDArray[np.uint8], cut: NDArray[np.uint8], windows: Floats) -> tuple[NDArray[np.float64], Floats]:
+    """How well (P, 32, 32) `cut` fits a part of `whole`, 0 for not, else up to 1, in hundredths; and which part.
 
     Below SURE it takes a like text to tell.
     `windows` (P, 4): about what is missing left, at the top, right, at the bottom, in shares of a side.
     """
     a, b = whole.astype(np.float32), cut.astype(np.float32)
-    scores, rest = np.zeros(len(a)), np.arange(len(a))
+    scores, rest, fitted = np.zeros(len(a)), np.arange(len(a)), windows.copy()
     for allowed, look_closer in ((ROUGH, _fit_halves), (CLOSE, fit)):
         like = _left_over(warp(a, windows), b)[0] < allowed
         rest, a, b = rest[like], a[like], b[like]
         windows = look_closer(a, b, windows[like])
     spread, place = _left_over(warp(a, windows), b)
     like = (spread <= SPREAD_UNSURE) & (place <= PLACE_UNSURE)
-    sure = (spread <= 1 - SURE) & (place <= PLACE_LEFT)
-    scores[rest[like]] = np.round(np.where(sure, 1 - spread, np.minimum(1 - spread, SURE - 0.01)), 2)[like]
-    return scores
+    margin = np.abs(windows).max(axis=1, initial=0)
+    sure = (spread <= SPREAD[0] + SPREAD[1] * margin) & (place <= PLACE[0] + PLACE[1] * margin)
+    sure &= (windows.min(axis=1, initial=0) >= -OUTSIDE) & (margin <= WIDEST) & (spread <= 1 - SURE)
+    score = 1 - spread.astype(np.float64)
+    scores[rest[like]] = np.round(np.where(sure, score, np.minimum(score, SURE - 0.01)), 2)[like]
+    fitted[rest] = windows
+    return scores, fitted
 
 
 def _fit_halves(a: Floats, b: Floats, windows: Floats) -> Floats:

@@ -3,7 +3,7 @@
 Candidates come from a perceptual hash (signs of random projections of the low frequencies, in bands), taken of each
 picture as it is and of what is left of it when its edges are cut in six ways: a cut copy looks like one of these.
 Candidates are then laid over one another on their 32x32 thumbnails, moved and stretched until they fit best, and
-compared place by place: only so are two drawings told apart that differ in a detail.
+compared place by place, in grey and in colour: only so are two drawings told apart that differ in a detail.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from workbench.catalog.duplicates.bands import Bools, Ints, Keys
 from workbench.catalog.duplicates.overlay import SIDE, compare
+from workbench.catalog.duplicates.tints import same_colours
 
 BANDS, BITS = 15, 20
 CROWD = 100  # pictures in a bucket
@@ -40,6 +41,7 @@ AT_ONCE = 256  # pairs compared: what a processor's cache holds
 SIGNED_AT_ONCE = 64  # pictures: of more BLAS makes threads of its own, which take ten times the processor's time
 
 Thumbs = NDArray[np.uint8]  # (N, 32, 32)
+Colours = NDArray[np.uint8]  # (N, 8, 8, 3)
 Doubles = NDArray[np.float64]
 
 
@@ -144,12 +146,15 @@ def _nearest(count: int, left: Ints, right: Ints, fit: NDArray[np.float32]) -> I
     return fewest
 
 
-def score_pairs(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
+def score_pairs(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
     """How alike each pair is, 0 for no near-duplicate; `view` as `closest` gives it."""
     turned = view >= len(WINDOWS)
     whole, cut = np.where(turned, right, left), np.where(turned, left, right)
     windows = np.array(WINDOWS, np.float32)[view % len(WINDOWS)]
-    return compare(thumbs[whole], thumbs[cut], windows)
+    scores, windows = compare(thumbs[whole], thumbs[cut], windows)
+    near = np.flatnonzero(scores)
+    scores[near] *= same_colours(colours[whole[near]], colours[cut[near]], windows[near])
+    return scores
 
 
 def _keys(thumbs: Thumbs, window: int, usual: Doubles) -> NDArray[np.uint32]:
