@@ -64,21 +64,25 @@ def _alike_in_words(rows: Ints, texts: Texts) -> pl.DataFrame:
 
 def _near_pictures(ours: Ints, thumbs: Thumbs, colours: Colours) -> pl.DataFrame:
     """left, right, score of the pictures of all that fit `ours` best, and are near-duplicates."""
-    asked = np.concatenate([small(thumbs[ours], window) for window in WINDOWS]).astype(np.float32)
-    best = np.full((len(asked), MOST), -1, np.float32)
-    place = np.zeros((len(asked), MOST), np.int64)
+    asked = np.concatenate([_coarse(thumbs[ours], window) for window in WINDOWS])
+    found = [np.zeros((3, 0))]
     for start in range(0, len(thumbs) if len(ours) else 0, PICTURES_AT_ONCE):
-        block = small(thumbs[start : start + PICTURES_AT_ONCE], 0).astype(np.float32)
-        fit = np.concatenate([best, asked @ block.T], axis=1)
-        where = np.concatenate(
-            [place, np.broadcast_to(np.arange(len(block)) + start, (len(asked), len(block)))], axis=1
-        )
-        top = np.argpartition(fit, -MOST, axis=1)[:, -MOST:]
-        best, place = (np.take_along_axis(values, top, axis=1) for values in (fit, where))
-    a, b = np.repeat(np.tile(ours, len(WINDOWS)), MOST), place.ravel()
-    alike = (best.ravel() >= FIT) & (a != b)
-    left, right = np.unique(np.stack([np.minimum(a, b)[alike], np.maximum(a, b)[alike]]), axis=1)
+        fit = asked @ _coarse(thumbs[start : start + PICTURES_AT_ONCE], 0).T
+        a, b = np.nonzero(fit >= FIT)
+        found.append(np.stack([np.tile(ours, len(WINDOWS))[a], b + start, fit[a, b]]))
+    best = pl.DataFrame(dict(zip(("a", "b", "fit"), np.concatenate(found, axis=1), strict=True)))
+    best = best.filter(pl.col("a") != pl.col("b")).sort("fit", "a", "b", descending=[True, False, False])
+    best = best.unique(["a", "b"], keep="first", maintain_order=True).filter(pl.int_range(pl.len()).over("a") < MOST)
+    pairs = best.select(left=pl.min_horizontal("a", "b"), right=pl.max_horizontal("a", "b")).cast(pl.Int64).unique()
+    left, right = pairs.sort("left", "right").to_numpy().T
     return scored(thumbs, colours, left, right)
+
+
+def _coarse(thumbs: Thumbs, window: int) -> NDArray[np.float32]:
+    """(N, 64): each 8x8, cut, of mean 0 and length 1."""
+    coarse = small(thumbs, window).astype(np.float32).reshape(-1, 8, 2, 8, 2).sum(axis=(2, 4)).reshape(-1, 64)
+    unit: NDArray[np.float32] = coarse / np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def scored(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints) -> pl.DataFrame:
