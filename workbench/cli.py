@@ -72,6 +72,7 @@ def _main(
 @app.command()
 def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Read and clean the feeds; every dropped row is listed with its reason."""
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # chunks are cleaned side by side: more would wait for each other
     with _errors(debug):
         from workbench.plan import tell
 
