@@ -29,6 +29,7 @@ def text(html: str) -> str:
         ("never closed <!-- comment", "never closed "),
         ('cut in a tag <a href="http', "cut in a tag "),
         ("cut in a tag </di", "cut in a tag "),
+        ('<div class="a" <p>text kept', '<div class="a" \ntext kept'),
         ("<x-card id='1'>A</x-card> <svg><path d='M0'/><title>x</title></svg>B", "A B"),
         ("m<sup>2</sup> w<b>or</b>d", "m2 word"),
     ],

@@ -49,7 +49,7 @@ def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
         "clean": catalog.clean.model_dump(mode="json"),
         "same_id": catalog.same_id,
     }
-    return Stage("ingest", 4, {"catalog": section}, lambda work: _run(work, catalog, readings), sources=digests)
+    return Stage("ingest", 5, {"catalog": section}, lambda work: _run(work, catalog, readings), sources=digests)
 
 
 def _asked(feed: Feed) -> dict[str, str | None]:

@@ -49,7 +49,8 @@ _WITH_MORE = (
     rf"(?i)<(/?(?:{_LONG}))(?:\s{_VALUE}|\s[^>]*|/)>|"
     rf"<(/?(?:{_SHORT}))(?:\s+{_NAMED}{_VALUE}|\s+{_NAMED}[^>]*|\s*/?)>"
 )
-_CUT = rf"(?i)<(?:/[a-z0-9]*|(?:{_LONG}|{_SHORT})\s+{_NAMED}[^<>]*)\z"  # the text was cut within a tag
+# The text was cut within a tag. Where plain tags were after it, it isn't at the end, and its `>` alone was forgotten.
+_CUT = rf"(?i)<(?:/[a-z0-9]*|(?:{_LONG}|{_SHORT})\s+{_NAMED}[^<>\n{END}{ITEM}{CELL}]*)\z"
 
 MAY_BE_TAG = r"<[a-zA-Z/!?]"
 

@@ -11,7 +11,17 @@ import polars as pl
 CURRENCIES = {
     **{"€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR", "£": "GBP", "$": "USD", "us$": "USD", "usd$": "USD"},
     **{"ca$": "CAD", "c$": "CAD", "cad$": "CAD", "a$": "AUD", "au$": "AUD", "nz$": "NZD", "hk$": "HKD", "s$": "SGD"},
-    **{"mx$": "MXN", "nt$": "TWD", "r$": "BRL", "¥": "JPY", "円": "JPY", "cn¥": "CNY", "元": "CNY", "rmb": "CNY"},
+    **{
+        "mx$": "MXN",
+        "nt$": "TWD",
+        "r$": "BRL",
+        "¥": "JPY",
+        "￥": "JPY",
+        "円": "JPY",
+        "cn¥": "CNY",
+        "元": "CNY",
+        "rmb": "CNY",
+    },
     **{"₹": "INR", "rs": "INR", "rs.": "INR", "₩": "KRW", "원": "KRW", "₽": "RUB", "руб": "RUB", "руб.": "RUB"},
     **{
         "р.": "RUB",
@@ -35,9 +45,14 @@ _CODES = (
 ISO = frozenset(_CODES.split())
 _THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 _PLAIN = r"^\d{1,12}(\.\d+)?( [A-Z]{3})?$"
-_NUMBER = re.compile(r"(?<![\d.,])-?(?:\d{1,3}(?:[\s'’]\d{3})+(?!\d)|\d+)?(?:[.,]\d+)*(?<=\d)")
+# `Rs.499`: a point after a letter ends a word. A number before a percent sign is a tax or a discount.
+_NUMBER = re.compile(
+    r"(?:(?<![\d.,])|(?<=[^\W\d]\.))(?!(?<=[^\W\d])\.)"
+    r"-?(?:\d{1,3}(?:[\s'’]\d{3})+(?!\d)|\d+)?(?:[.,]\d+)*(?<=\d)(?![.,]?\d|\s*%)"
+)
+_SIGN_AS_POINT = re.compile(r"\s*(\d+)([€£$])(\d\d)\s*")  # 19€99
 _WRITTEN_BY_PROGRAM = re.compile(r"\s*\d+(\.\d+)?[eE][+-]?\d\d?\s*")
-_BESIDE = re.compile(r"[^\d\s,;:()\[\]\"/–-]+")
+_BESIDE = re.compile(r"[^\d\s,;:()\[\]\"/*–-]+")
 
 
 def read_prices(cells: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -61,6 +76,8 @@ def read_price(text: str) -> tuple[float | None, str | None]:
     """The first price in a text, and its currency; the slow twin of `read_prices`."""
     if _WRITTEN_BY_PROGRAM.fullmatch(text):  # 1e3
         return float(text), None
+    if parts := _SIGN_AS_POINT.fullmatch(text):
+        text = f"{parts[1]}.{parts[3]} {parts[2]}"
     found = _NUMBER.search(text)
     currency = _currency(text, found) if found else None
     if not found or found[0].startswith("-"):
