@@ -12,7 +12,9 @@ from workbench.artifacts.key import key_of
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog import split as splitting
+from workbench.catalog.duplicates import find
 from workbench.catalog.duplicates import stage as duplicates
+from workbench.catalog.duplicates.kin import PAIRS
 from workbench.catalog.split import part_of
 from workbench.catalog.verify import prove
 from workbench.errors import DataError
@@ -150,3 +152,21 @@ def test_a_split_that_was_tampered_with_does_not_hold(tmp_path: Path) -> None:
     assert not verdict.holds
     assert "split: split.parquet is not what the split was made of, or was changed since" in verdict.lines
     assert "2 of 300 pairs of product group cross the split" in verdict.lines
+
+
+def test_what_the_search_missed_is_found_by_comparing_with_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [a + b for a in ("ka", "lo", "mi", "ru", "te") for b in ("dan", "fer", "gol", "va", "nix", "pu")]
+    titles = [" ".join(words[(i * k * k + k) % 30] + str(k) for k in range(1, 7)) for i in range(40)]
+    lines = [{"title": title} for title in titles] + [{"title": " ".join(title.split()[::-1])} for title in titles]
+    assert prove(make(tmp_path / "whole", lines)).holds
+    monkeypatch.setattr(find, "kin", lambda *_: pl.DataFrame(schema=PAIRS))
+    verdict = prove(make(tmp_path / "blind", lines))
+    assert not verdict.holds
+    assert any("80 listings compared with all (6400 pairs of texts, 0 of pictures)" in line for line in verdict.lines)
+
+
+def test_a_pair_that_is_none_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    invented = pl.DataFrame([(3, 4, "near text", 0.9)], PAIRS, orient="row")
+    monkeypatch.setattr(find, "kin", lambda *_: invented)
+    verdict = prove(make(tmp_path, [{}] * 20))
+    assert not verdict.holds and "1 of 1 pairs of pairs.parquet are not alike" in verdict.lines

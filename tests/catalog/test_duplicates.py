@@ -16,7 +16,9 @@ from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.codes import valid_codes
 from workbench.catalog.duplicates import looks
+from workbench.catalog.duplicates.brute import brute, confirmed
 from workbench.catalog.duplicates.clusters import cluster, components
+from workbench.catalog.duplicates.find import described
 from workbench.catalog.duplicates.looks import near_pictures
 from workbench.catalog.duplicates.pictures import usual
 from workbench.catalog.duplicates.stage import stage
@@ -273,3 +275,21 @@ def test_codes() -> None:
         *("04006381333931", None, None, None, None),
         *("09780306406157", "00036000291452", None),
     ]
+
+
+def test_the_search_against_comparing_all_with_all(tmp_path: Path) -> None:
+    lines = [{"id": f"p{i}", "title": f"{NOISE[i]['title']} brass", "picture": photo(i)} for i in range(20)]
+    lines += [{"id": f"q{i}", "title": f"brass {NOISE[i]['title']}", "picture": photo(i, 90)} for i in range(10)]
+    lines += [{"id": f"r{i}", "title": f"lamp{i}", "picture": cut(photo(i), 0.04, 0.05, 0, 0.02)} for i in range(5, 15)]
+    lines += NOISE[20:]
+    pairs = run(tmp_path, lines)[1]
+    items = pl.read_parquet(tmp_path / "ingest-out" / "items.parquet")
+    digests, thumbs, colours = looks.distinct(tmp_path / "images-out" / "index.parquet")
+    numbers = pl.DataFrame({"sha256": digests}).with_row_index("picture")
+    index = pl.read_parquet(tmp_path / "images-out" / "index.parquet").join(numbers, on="sha256")
+    shown = index.select("row", "order", "picture", look="picture").sort("row")
+    facts, texts = described(items)
+    found = brute(np.arange(len(items)), facts, texts, shown, thumbs, colours).pairs
+    named = {(items["id"][a], items["id"][b]) for a, b in found.select("left", "right").iter_rows()}
+    assert len(kinds(pairs)) >= 20 and named == set(kinds(pairs))
+    assert confirmed(found, facts, texts, shown, thumbs, colours).equals(found)

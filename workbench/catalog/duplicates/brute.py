@@ -45,6 +45,22 @@ def brute(
     return Brute(found, len(rows) * texts.count, len(ours) * len(thumbs))
 
 
+def confirmed(
+    pairs: pl.DataFrame, facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, thumbs: Thumbs, colours: Colours
+) -> pl.DataFrame:
+    """Those of the pairs left, right, kind that are kin by the data itself."""
+    by_picture = pairs.filter(pl.col("kind").is_in(["near listing", "near picture"])).select("left", "right")
+    lines = shown.select("row", "picture")
+    every = by_picture.join(lines, left_on="left", right_on="row").join(lines, left_on="right", right_on="row")
+    every = every.with_columns(a=pl.min_horizontal("picture", "picture_right"))
+    every = every.with_columns(b=pl.max_horizontal("picture", "picture_right")).filter(pl.col("a") != pl.col("b"))
+    a, b = every.select("a", "b").unique().cast(pl.Int64).to_numpy().T
+    near = every.join(scored(thumbs, colours, a, b), left_on=["a", "b"], right_on=["left", "right"])
+    nears = near.group_by("left", "right").agg(pl.col("score").max())
+    kin = tell(pairs.select("left", "right"), facts, texts, shown, same_pictures(shown), nears)
+    return pairs.join(kin, on=["left", "right"], how="semi")
+
+
 def _alike_in_words(rows: Ints, texts: Texts) -> pl.DataFrame:
     """Pairs left < right with a similarity of at least SIMILAR."""
     total = texts.words @ texts.nats
