@@ -17,7 +17,7 @@ REACH = 0.08  # share of a side: the widest margin
 # Of near-duplicates 999 in 1,000 stay below 0.43, 13 and 0.32, 7.2; of what resembles them three in five don't.
 ROUGH, CLOSE = (0.5, 15.0), (0.35, 8.0)
 SURE = 0.83  # score from which on a pair is near-duplicates whatever their texts are
-SPREAD, PLACE = (0.09, 1.2), (1.3, 18.0)  # the most that may differ over all, in one place: uncut, more for each side
+SPREAD, PLACE = (0.12, 1.2), (1.4, 18.0)  # the most that may differ over all, in one place: uncut, more for each side
 SPREAD_UNSURE, PLACE_UNSURE = 0.2, 2.8  # the same for listings alike in text
 OUTSIDE, WIDEST = 0.02, 0.07  # shares of a side: what is missing is missing from one of two pictures, and not more
 GAIN, SHIFT = 1.25, 25  # the most that brightness may change: factor, grey levels

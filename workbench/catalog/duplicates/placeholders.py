@@ -1,8 +1,9 @@
 """Placeholders: one picture on many unrelated products ("no image available", a logo), against a range photo.
 
-A picture that many listings share is a range photo where these belong together: their titles have words in common
-that are rare elsewhere, or they share a label. It is a placeholder where they have no more in common than listings
-drawn at random. A plain picture (little else than one grey) is believed to be one at less.
+A picture that many listings share is a range photo where these belong together: their texts are alike, or most have a
+mark in common, a word of the title or a label, that is rare elsewhere. It is a placeholder where they have no more in
+common than listings drawn at random. Few groups suffice if they show the very same bytes, fewer yet if the picture is
+plain (little else than one grey); a picture saved anew for each product must look the same on more of them.
 """
 
 from __future__ import annotations
@@ -10,42 +11,41 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+from scipy.special import gammaln
 
 from workbench.catalog.duplicates.texts import Texts
 
-LEAST, LEAST_PLAIN = 4, 3  # product groups that show the very same picture
-ALIKE, MOST = 0.2, 40  # mean similarity of a range's texts, taken over so many listings
-SHARED = 0.5  # of a range's groups have a telling word in common
+LEAST_PLAIN, LEAST, LEAST_NEAR = 3, 4, 6  # product groups: of the same plain bytes, the same bytes, the same look
+ALIKE, USUAL, SAMPLE = 0.2, 0.2, 40  # a range's texts are so much more alike than others (of which at most USUAL)
+SHARED, FEW, RARE = 0.6, 4, 0.05  # share of a range with one mark; so few all have it; share of the others with it
+EVIDENCE, EVIDENCE_EACH = 7.0, 1.5  # nats, that a shared mark is no chance; of few groups so much for each further one
 PLAIN = 0.6  # share of a thumbnail's places in its commonest grey (of 16)
+
+Ints = NDArray[np.int64]
 
 
 def placeholders(shown: pl.DataFrame, texts: Texts, groups: pl.Series, labels: pl.DataFrame) -> pl.DataFrame:
-    """Of the looks in `shown` (row, look, plain), those that are placeholders: look, listings, groups.
+    """Of the looks in `shown` (row, picture, look, plain), those that are placeholders: look, listings, groups.
 
     `groups` is each row's product group, `labels` its labels. A look is a picture and its near-duplicates.
     """
     listings = shown.select("row", "picture", "look", "plain").unique(maintain_order=True)
     listings = listings.with_columns(group=groups.gather(listings["row"]))
     same = pl.col("group").n_unique().over("picture").alias("same")  # groups with the very same bytes
-    listings = listings.with_columns(same)
-    sizes = listings.group_by("look", maintain_order=True).agg(
-        pl.len().alias("listings"),
-        pl.col("group").n_unique().alias("groups"),
-        pl.col("plain").mean() > 0.5,
-        pl.col("same").max(),
+    sizes = (
+        listings.with_columns(same)
+        .group_by("look", maintain_order=True)
+        .agg(pl.len().alias("listings"), pl.col("group").n_unique().alias("groups"), pl.col("plain", "same").max())
     )
     least = pl.when("plain").then(LEAST_PLAIN).otherwise(LEAST)
-    many = sizes.filter(pl.col("same") >= least)
+    many = sizes.filter((pl.col("same") >= least) | (pl.col("groups") >= LEAST_NEAR))
     heads = listings.join(many.select("look"), on="look", how="semi", maintain_order="left")
     heads = heads.unique(["look", "group"], keep="first", maintain_order=True)  # a group speaks once
-    related = [
-        _related(texts, labels, rows["row"].to_numpy().astype(np.int64))
-        for _, rows in heads.group_by("look", maintain_order=True)
-    ]
-    order = heads["look"].unique(maintain_order=True)
-    verdicts = pl.DataFrame({"look": order, "related": related}, {"look": order.dtype, "related": pl.Boolean})
-    found = many.join(verdicts, on="look", how="left", maintain_order="left")
-    return found.filter(~pl.col("related")).select("look", "listings", "groups")
+    rows = heads.group_by("look", maintain_order=True).agg("row")
+    related = _Ranges(texts, labels) if len(rows) else None
+    blank = [look for look, members in rows.iter_rows() if related and not related(np.array(members, np.int64))]
+    return many.filter(pl.col("look").is_in(blank)).select("look", "listings", "groups")
 
 
 def is_plain(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -58,27 +58,46 @@ def is_plain(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return plain
 
 
-def _related(texts: Texts, labels: pl.DataFrame, rows: NDArray[np.int64]) -> bool:
-    """Whether listings of different groups belong to one range.
+class _Ranges:
+    """Tells whether listings of different groups belong to one range."""
 
-    Their texts are alike; or half of their titles have a word that is five times as common among them as elsewhere,
-    and such words hold 4 nats in common, or all have a label that fewer than one listing in twenty has.
-    """
-    rows = rows[:MOST]
-    left, right = np.triu_indices(len(rows), 1)
-    like = texts.compare(rows[left], rows[right])
-    if max(like.titles.mean(), like.words.mean()) >= ALIKE:
-        return True
-    words = texts.titles[rows]
-    here = np.asarray(words.sum(axis=0)).ravel() / len(rows)
-    everywhere = np.exp(-texts.nats)
-    telling = (here >= SHARED) & (here > 5 * everywhere)
-    nats = float((here * texts.nats)[telling].sum())
-    if telling.any() and nats >= 4:
-        return True
-    return any(_one_rare_value(labels[name], rows) and telling.any() for name in labels.columns)
+    def __init__(self, texts: Texts, labels: pl.DataFrame) -> None:
+        self._texts = texts
+        self._marks = hstack([texts.titles, *(_values(label) for label in labels)], format="csr")
+        self._listings = np.asarray(self._marks.sum(axis=0)).ravel()  # that have each mark
+        self._usual = min(self._likeness(np.unique(np.linspace(0, texts.count - 1, SAMPLE).astype(np.int64))), USUAL)
+
+    def __call__(self, rows: Ints) -> bool:
+        return self._likeness(rows[:SAMPLE]) >= ALIKE + self._usual or self._marked(rows)
+
+    def _likeness(self, rows: Ints) -> float:
+        """Mean similarity of the titles, or of all words."""
+        if len(rows) < 2:
+            return 0.0
+        left, right = np.triu_indices(len(rows), 1)
+        like = self._texts.compare(rows[left], rows[right])
+        return float(max(like.titles.mean(), like.words.mean()))
+
+    def _marked(self, rows: Ints) -> bool:
+        """Whether one mark is more common among the rows than chance would have it.
+
+        Of n rows k have a mark by chance about with C(n, k) p**k, p being its share of all others; and there are as
+        many marks of such a share as make up for one of the k.
+        """
+        count = len(rows)
+        here = np.asarray(self._marks[rows].sum(axis=0)).ravel()
+        often = np.flatnonzero(here >= max(SHARED * count, min(count, FEW)))
+        k = here[often]
+        share = (self._listings[often] - k + 1) / (self._texts.count - count + 1)
+        ways = gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1)
+        evidence = (k - 1) * -np.log(share) - ways - 2
+        rare = (share <= RARE) | (count <= FEW)
+        return bool((rare & (evidence >= min(EVIDENCE, EVIDENCE_EACH * (count - 1)))).any())
 
 
-def _one_rare_value(label: pl.Series, rows: NDArray[np.int64]) -> bool:
-    values = label.gather(rows)
-    return values.n_unique() == 1 and values[0] is not None and (label == values[0]).sum() < len(label) / 20
+def _values(label: pl.Series) -> csr_array:
+    """(N, values): which value each listing has."""
+    values = label.rank("dense").to_numpy().astype(np.float64)  # from 1, nan for none
+    rows = np.flatnonzero(~np.isnan(values))
+    columns = values[rows].astype(np.int64) - 1
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(label), label.n_unique()))

@@ -15,7 +15,7 @@ from workbench.catalog.duplicates.overlay import Floats, warp
 
 SIDE, FINE = 8, 4  # cells of an axis, and parts of a cell
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, as in a thumbnail
-OVER_ALL, WORST = (0.22, 2.0), (0.9, 12.0)  # the most that may differ: where nothing is cut off, and more for each side
+OVER_ALL, WORST = (0.26, 2.0), (1.1, 12.0)  # the most that may differ: where nothing is cut off, and more for each side
 NOISE, STRONGER, BESIDE = 6, 0.15, 0.25  # levels that a cell may be off, shares of its colour and of those beside it
 
 
