@@ -17,7 +17,8 @@ from workbench.images import build
 from workbench.images import store as store_module
 from workbench.images.augment import identity
 from workbench.images.decode_cpu import Decoder
-from workbench.images.entry import Made, Maker
+from workbench.images.entry import Maker
+from workbench.images.made import Made
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Catalog, Feed, Images
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.images.conftest import Shop, encoded, plaid
 from tests.images.test_build import digests
-from workbench.images import entry as entry_module
+from workbench.images import made as made_module
 from workbench.images.augment import draw_pictures, identity
 from workbench.images.decode_cpu import Decoder
 from workbench.images.picture import Square
@@ -103,13 +103,13 @@ def test_next_week_only_what_changed_is_decoded(shop: Make, monkeypatch: pytest.
     ours.name(["new.jpg", *(f"{i:02}.jpg" for i in range(49, -1, -1)), "cut.jpg", ("08.jpg", "09.jpg")])
     whole, full = ours.run(small, "whole")
     decoded: list[bytes] = []
-    real = entry_module.square
+    real = made_module.square
 
     def counted(data: bytes, images: Images) -> Square:
         decoded.append(data)
         return real(data, images)
 
-    monkeypatch.setattr(entry_module, "square", counted)
+    monkeypatch.setattr(made_module, "square", counted)
     again, summary = ours.run(small, "again", earlier=first)
     assert sorted(decoded) == sorted([week(107), week(200), week(3)[:300]])
     assert digests(again) == digests(whole) and summary == full

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from imagecodecs import jpeg8_encode
-from PIL import Image
-
+from workbench.images.aside import Asides, is_small
 from workbench.images.earlier import Earlier
 from workbench.images.fetched import Fetched
+from workbench.images.made import Made, Source, made_of
 from workbench.images.origin import Absent, Pictures
-from workbench.images.picture import Broken, square
 from workbench.images.shard import Entry
 from workbench.recipe.schema import Images
 
-FLAT = "a single colour"
-Made = tuple[Entry, bytes | memoryview]  # encoded only if present
+Named = tuple[int, str]  # number of the feed, name of the picture
 
 
 @dataclass(frozen=True)
@@ -31,18 +26,41 @@ class Maker:
     places: Mapping[int, Pictures]  # by number of feed
     fetched: Fetched
     earlier: Earlier
+    asides: Asides | None = None
 
-    def listing(self, feed: int, names: Sequence[str]) -> list[Made]:
+    def listings(self, lines: Sequence[tuple[int, Sequence[str]]]) -> list[list[Made]]:
+        """The pictures of several listings, each told by its feed and the names in their order."""
+        ready = self._small_aside(lines) if self.asides else {}
+        return [self.listing(feed, names, ready) for feed, names in lines]
+
+    def listing(self, feed: int, names: Sequence[str], ready: Mapping[Named, Made]) -> list[Made]:
         """The pictures of a listing in their order: all, or as far as the first that can be used."""
         made = []
         for name in names:
-            made.append(self.picture(feed, name))
+            made.append(ready.get((feed, name)) or self.picture(feed, name))
             if self.images.use == "main" and made[-1][0].state == "present":
                 break
         return made or [(Entry("absent", "no picture is named"), b"")]
 
     def picture(self, feed: int, name: str) -> Made:
         """One picture: taken over if an earlier run decoded the same bytes."""
+        return self._made(self._source(feed, name))
+
+    def _small_aside(self, lines: Sequence[tuple[int, Sequence[str]]]) -> dict[Named, Made]:
+        """The pictures that are wanted whatever the others are, the small ones of them made aside together."""
+        assert self.asides
+        some = slice(None) if self.images.use == "all" else slice(1)
+        ready, small = dict[Named, Made](), dict[Named, Source]()
+        for named in dict.fromkeys((feed, name) for feed, names in lines for name in names[some]):
+            found = self._source(*named)
+            if isinstance(found, Source) and is_small(found.data):
+                small[named] = found
+            else:
+                ready[named] = self._made(found)
+        return ready | dict(zip(small, self.asides.made([*small.values()]), strict=True))
+
+    def _source(self, feed: int, name: str) -> Source | Made:
+        """The bytes of a picture that has to be made, or what is known without."""
         try:
             data = self.fetched.read(name) if name in self.fetched else self.places[feed].read(name)
         except Absent as absent:
@@ -52,19 +70,7 @@ class Maker:
         except ValueError as error:
             return Entry("broken", str(error)), b""
         sha256 = hashlib.sha256(data).hexdigest()
-        return self.earlier.find(sha256) or self._decoded(data, sha256)
+        return self.earlier.find(sha256) or Source(data, sha256)
 
-    def _decoded(self, data: bytes, sha256: str) -> Made:
-        try:
-            found = square(data, self.images)
-        except Broken as broken:
-            return Entry("broken", str(broken), sha256), b""
-        note = FLAT if found.flat else None
-        return Entry("present", note, sha256, found.width, found.height, *found.look), self._encoded(found.image)
-
-    def _encoded(self, square: Image.Image) -> bytes:
-        if self.encoding == "jpeg":  # the bytes that Pillow writes, while other threads go on
-            return bytes(jpeg8_encode(np.asarray(square), level=self.images.quality, subsampling="444"))
-        out = io.BytesIO()
-        square.save(out, "PNG")
-        return out.getvalue()
+    def _made(self, found: Source | Made) -> Made:
+        return made_of(found, self.images, self.encoding) if isinstance(found, Source) else found

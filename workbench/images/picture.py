@@ -95,6 +95,11 @@ def square(data: bytes, images: Images) -> Square:
         raise Broken(f"damaged {kind}: {told}") from None
 
 
+def opened(data: bytes) -> ImageFile.ImageFile:
+    """The header read; raises what `square` tells the reason of."""
+    return _opened(kind_of(data), data)
+
+
 def _opened(kind: str, data: bytes) -> ImageFile.ImageFile:
     """The header read. `Image.open` would compare the size with Pillow's limit before the recipe says what to do."""
     factory, _ = Image.OPEN[kind]

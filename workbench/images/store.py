@@ -18,9 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from workbench.artifacts.stage import Work
+from workbench.images.aside import Asides
 from workbench.images.earlier import open_earlier
-from workbench.images.entry import FLAT, Made, Maker
+from workbench.images.entry import Maker
 from workbench.images.fetched import WAITS, Fetched, say_waiting
+from workbench.images.made import FLAT, Made
 from workbench.images.origin import open_pictures
 from workbench.images.picture import pillow_set_up
 from workbench.images.shard import FORMAT, INDEX, ShardWriter, join_index, piece_of, shard_name
@@ -34,6 +36,7 @@ AUTO_PNG = 96  # pixels: up to this side a lossless picture is small enough
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
 TOGETHER = 32  # listings that a thread takes at once
 HELD = 1 << 28  # bytes of pictures, about, that wait for a slow one before them
+MANY = 2000  # listings whose small pictures are worth the start of processes, half a second each
 NAMED = 5  # pictures named in a warning
 
 
@@ -85,17 +88,21 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
     fetched, earlier = Fetched(work), open_earlier(work.earlier)
     named = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
     opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in named}
-    maker = Maker(images, encoding, opened, fetched, earlier)
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
+    many = threads > 1 and len(listings) >= MANY and work.earlier is None
+    asides = Asides(images, encoding) if many else None
+    maker = Maker(images, encoding, opened, fetched, earlier, asides)
 
     def make(some: pl.DataFrame) -> list[tuple[int, int, Made]]:
-        made = []
-        for row, feed, orders, names in some.iter_rows():
-            found = maker.listing(feed, names or ())
-            made += [(row, order, one) for order, one in zip(orders or (0,), found, strict=False)]
-        return made
+        lines = list(some.iter_rows())
+        found = maker.listings([(feed, names or ()) for _, feed, _, names in lines])
+        return [
+            (row, order, one)
+            for (row, _, orders, _), pictures in zip(lines, found, strict=True)
+            for order, one in zip(orders or (0,), pictures, strict=False)
+        ]
 
-    with _progress(work) as progress, _threads(threads) as pool, pillow_set_up(images.max_pixels):
+    with _progress(work) as progress, _threads(threads, asides) as pool, pillow_set_up(images.max_pixels):
         bar = progress.add_task("pictures", total=len(listings))
         shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
         paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
@@ -115,13 +122,15 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+def _threads(count: int, asides: Asides | None) -> Iterator[ThreadPoolExecutor]:
     """What waits to be made is left unmade where the run ends early, as by Ctrl-C."""
     pool = ThreadPoolExecutor(count)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        if asides:
+            asides.close()
 
 
 def _is_complete(shard: Path) -> bool:
