@@ -59,8 +59,10 @@ def run(
             "group": [line.get("group", line["id"]) for line in lines],
             "code": [line.get("code") for line in lines],
             "title": [line.get("title") for line in lines],
+            "label.brand": [line.get("brand") for line in lines],
         },
-        {"row": pl.UInt32, "id": pl.String, "group": pl.String, "code": pl.String, "title": pl.String},
+        {"row": pl.UInt32, "id": pl.String, "group": pl.String, "code": pl.String, "title": pl.String}
+        | {"label.brand": pl.String},
     )
     pictures = [line.get("picture") for line in lines]
     index = pl.DataFrame(
@@ -212,6 +214,26 @@ def test_two_colours_and_two_sizes_of_a_drawing_are_two_pictures(tmp_path: Path)
     others = [line | {"picture": photo(i)} for i, line in enumerate(NOISE)]
     _, pairs, _, _ = run(tmp_path, [*lines, *others])
     assert kinds(pairs) == {("red", "red, small"): "near picture", ("blue", "blue, cut"): "near picture"}
+
+
+def test_a_picture_that_fits_many_tells_nothing_unless_clearly() -> None:
+    count = 60
+    near = pl.DataFrame({"left": [0] * (count - 1), "right": range(1, count), "score": [0.9] * (count - 2) + [0.94]})
+    assert looks._without_crowds(near, np.arange(count))["score"].to_list() == [0.82] * (count - 2) + [0.94]
+    one_look = np.zeros(count, np.int64)
+    assert looks._without_crowds(near, one_look).equals(near) and looks._without_crowds(near[:9], one_look).height == 9
+
+
+def test_a_placeholder_saved_anew_each_time_and_a_range_known_by_its_label_only(tmp_path: Path) -> None:
+    nothing, range_photo = drawn("#dddddd"), photo(9)
+    anew = [nothing.resize((100 + 7 * i, 90 + 5 * i)) for i in range(8)]
+    titles = ["Oslo chair", "Brass tap", "Linen shirt", "Garden hose", "Paper fan", "Dog bowl", "Tin lamp", "Felt hat"]
+    lines: list[Line] = [{"id": t, "title": t, "picture": p} for t, p in zip(titles, anew, strict=True)]
+    lines += [{"id": t[::-1], "title": t[::-1], "picture": range_photo, "brand": "Acme"} for t in titles]
+    lines += [line | {"picture": photo(100 + i), "brand": f"b{i % 5}"} for i, line in enumerate(NOISE)]
+    lines += [{"id": f"m{i}", "title": f"zu{i}", "brand": f"b{i % 5}"} for i in range(200)]
+    states = run(tmp_path, lines)[3]["state"].to_list()
+    assert states[:16] == ["placeholder"] * 8 + ["present"] * 8
 
 
 def test_nothing_and_plain_pictures_are_compared_with_nothing() -> None:

@@ -14,6 +14,7 @@ from workbench.artifacts.store import Artifact
 from workbench.catalog.duplicates.again import Ids, Search, read_search, search
 from workbench.catalog.duplicates.bands import Ints, Keys
 from workbench.catalog.duplicates.clusters import components
+from workbench.catalog.duplicates.overlay import SURE
 from workbench.catalog.duplicates.pictures import (
     AT_ONCE,
     BANDS,
@@ -33,6 +34,7 @@ from workbench.catalog.duplicates.placeholders import is_plain
 
 SIDE = 32
 ONE_LOOK = 0.95  # score of near-duplicates that differ in size and compression, hardly more
+MOST_JOINED, CLEAR = 50, 0.93  # looks that near-duplicates join; of more only clear ones: a plain picture fits many
 COMPARED = {"left": pl.UInt32, "right": pl.UInt32, "view": pl.UInt8, "fit": pl.Float32}
 
 
@@ -55,9 +57,9 @@ class Looks:
         known = earlier is not None and earlier.summary["usual_picture"] == self.mean
         before = read_search(earlier.folder, "picture", len(WINDOWS), BANDS) if earlier and known else None
         self.search = near_pictures(thumbs, colours, heads, mean, before)
-        self.near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
-        alike = self.near.filter(pl.col("score") >= ONE_LOOK)
-        label = components(self.count, *(alike[side].to_numpy().astype(np.int64) for side in ("left", "right")))
+        near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
+        label = _joined(self.count, near.filter(pl.col("score") >= ONE_LOOK))
+        self.near = _without_crowds(near, label)
         pictures = pl.DataFrame({"sha256": digests, "look": label.astype(np.uint32)})
         present = pl.scan_parquet(index).filter(pl.col("state") == "present")
         lines = present.select("row", "order", "sha256").collect()
@@ -92,6 +94,20 @@ def distinct(index: Path) -> tuple[pl.Series, Thumbs, Colours]:
     first = present.unique("sha256", keep="first").sort("sha256").collect()
     thumbs, colours = (np.frombuffer(b"".join(first[name]), np.uint8) for name in ("thumb", "colours"))
     return first["sha256"], thumbs.reshape(-1, SIDE, SIDE), colours.reshape(-1, 8, 8, 3)
+
+
+def _joined(count: int, pairs: pl.DataFrame) -> Ints:
+    """(count,) the smallest picture that each is connected with."""
+    return components(count, *(pairs[side].to_numpy().astype(np.int64) for side in ("left", "right")))
+
+
+def _without_crowds(near: pl.DataFrame, look: Ints) -> pl.DataFrame:
+    """Where near-duplicates join very many looks, those less clear tell something only of listings alike in text."""
+    label = _joined(len(look), near.filter(pl.col("score") >= SURE))
+    looks = np.bincount(label[np.unique(look)], minlength=len(look))
+    crowd = pl.Series(looks[label[near["left"].to_numpy()]] > MOST_JOINED)
+    unsure = pl.when(crowd & pl.col("score").is_between(SURE, CLEAR, closed="left")).then(SURE - 0.01)
+    return near.with_columns(unsure.otherwise("score").alias("score"))
 
 
 def near_pictures(thumbs: Thumbs, colours: Colours, things: Ids, mean: Doubles, earlier: Search | None) -> Search:
