@@ -1,11 +1,13 @@
 """Near-duplicates, placeholders and range photos in a catalog of LISTINGS in which they are planted: time and quality.
 
-    python benchmarks/duplicates.py [LISTINGS, default 100000]
+    python benchmarks/duplicates.py [LISTINGS, default 100000] [FOLDER of PNG files]
 
-Made on the spot from one seed: drawings on white and photo-like pictures, titles of a grammar. Planted: 2,000 copies
-(the picture resized, recompressed, cut by 5% of each side or of two, lightened; the title in another order, a word
-replaced, one added), 200 listings with one of three placeholders, 100 ranges of six listings with one photo. The same
-for `imagehash` over all pairs and for `datasketch`, as their users call them, on parts of the catalog, extrapolated.
+Made on the spot from one seed: drawings on white and photo-like pictures, titles of a grammar; half of what is copied
+are pictures of the folder, if one is given. Planted: 2,000 copies (the picture resized, recompressed, cut by 5% of each
+side or of two, lightened; the title in another order, a word replaced, one added); 200 listings with one of several
+placeholders, on 3 to 50 products each, two of which are saved anew for each product; ranges of 5 to 60 listings with
+one photo, that have brand and range, only the brand, or only the brand's label in common. The same for `imagehash` over
+all pairs and for `datasketch`, as their users call them, on parts of the catalog, extrapolated.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw, ImageEnhance
 
-from workbench.catalog.duplicates.clusters import cluster
+from workbench.catalog.duplicates.clusters import cluster, components
 from workbench.catalog.duplicates.find import Alike, alike
 from workbench.catalog.duplicates.stage import KINDS
 from workbench.images.phash import look
 from workbench.recipe.schema import Duplicates
 
-COPIES, PLACEHOLDERS, RANGES, IN_RANGE = 2000, 200, 100, 6
+COPIES = 2000
+PLACEHOLDERS = (3, 4, 6, 8, 12, 17, 20, 30, 50, 10, 40)  # listings of each; the last two are saved anew for each
+RANGES = (5, 6, 8, 10, 13, 20, 30, 60) * 3
 SIDE = 160  # pixels
 STREAM = np.random.default_rng(0)
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
@@ -52,6 +56,13 @@ def title() -> list[str]:
 def reworded(words: list[str]) -> list[str]:
     changed = [OTHER.get(word, word) if STREAM.random() < 0.4 else word for word in words]
     return [*STREAM.permutation(changed).tolist(), *(["new"] if STREAM.random() < 0.5 else [])]
+
+
+def real(paths: list[Path]) -> Image.Image:
+    picture = Image.open(paths.pop()).convert("RGBA")
+    under = Image.new("RGB", picture.size, "white")
+    under.paste(picture, mask=picture)
+    return under
 
 
 def drawing() -> Image.Image:
@@ -84,42 +95,48 @@ def recompressed(picture: Image.Image, quality: int) -> Image.Image:
 
 
 def cut(picture: Image.Image, *shares: float) -> Image.Image:
-    left, top, right, bottom = (round(share * SIDE) for share in shares)
-    return picture.crop((left, top, SIDE - right, SIDE - bottom))
+    width, height = picture.size
+    left, top, right, bottom = (round(s * side) for s, side in zip(shares, (width, height) * 2, strict=True))
+    return picture.crop((left, top, width - right, height - bottom))
+
+
+def scaled(picture: Image.Image, by: float, filter: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
+    return picture.resize((max(round(picture.width * by), 1), max(round(picture.height * by), 1)), filter)
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "half the size": lambda p: p.resize((SIDE // 2, SIDE // 2), Image.Resampling.LANCZOS),
-    "a third more": lambda p: p.resize((SIDE * 4 // 3, SIDE * 4 // 3), Image.Resampling.BICUBIC),
+    "half the size": lambda p: scaled(p, 0.5, Image.Resampling.LANCZOS),
+    "a third more": lambda p: scaled(p, 4 / 3),
     "JPEG 60": lambda p: recompressed(p, 60),
     "JPEG 35": lambda p: recompressed(p, 35),
     "cut by 5% each side": lambda p: cut(p, 0.05, 0.05, 0.05, 0.05),
     "cut by 5% in all": lambda p: cut(p, 0.025, 0.025, 0.025, 0.025),
     "cut by 5% at a corner": lambda p: cut(p, 0.05, 0.05, 0, 0),
     "lighter by 8%": lambda p: ImageEnhance.Brightness(p).enhance(1.08),
-    "cut, half, JPEG 70": lambda p: recompressed(cut(p, 0.03, 0.05, 0.04, 0.02).resize((96, 96)), 70),
+    "cut, half, JPEG 70": lambda p: recompressed(scaled(cut(p, 0.03, 0.05, 0.04, 0.02), 0.6), 70),
 }
 
 
 def placeholder(number: int) -> Image.Image:
-    picture = Image.new("RGB", (SIDE, SIDE), ("white", "#eeeeee", "#f8f8f0")[number])
+    picture = Image.new("RGB", (SIDE, SIDE), ("white", "#eeeeee", "#f8f8f0")[number % 3])
     pen = ImageDraw.Draw(picture)
-    if number == 2:
+    if number % 3 == 2:
         pen.ellipse((40, 40, 120, 120), fill="#3355aa")
-    pen.text((30, 70), ("No image available", "coming soon", "SHOP")[number], fill="#888888")
+    pen.text((30, 40 + 10 * (number // 3)), ("No image available", "coming soon", "SHOP")[number % 3], fill="#888888")
     return picture
 
 
 class Catalog:
     """Items and index as the stages of ingest and images write them, and what was planted."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, paths: list[Path]) -> None:
         self.titles: list[list[str]] = []
         self.groups: list[str] = []
-        self.looks: list[tuple[str, int, bytes]] = []
+        self.brands: list[str] = []
+        self.looks: list[tuple[str, int, bytes, bytes]] = []
         self.kept: dict[int, Image.Image] = {}
         self.copies: dict[int, tuple[int, str]] = {}
-        plain = count - COPIES - PLACEHOLDERS - RANGES * IN_RANGE
+        plain = count - COPIES - sum(PLACEHOLDERS) - sum(RANGES)
         wanted = set(STREAM.choice(plain, COPIES, replace=False).tolist())
         while len(self.titles) < plain:  # a third of the products have three colours
             name = title()
@@ -127,7 +144,8 @@ class Catalog:
             for colour in STREAM.permutation(COLOURS)[:colours]:
                 name = [*name[:5], str(colour), name[6]]
                 if len(self.titles) in wanted:
-                    self.kept[len(self.titles)] = picture = drawing() if STREAM.random() < 0.5 else photo()
+                    one = real(paths) if paths and STREAM.random() < 0.5 else None
+                    self.kept[len(self.titles)] = picture = one or (drawing() if STREAM.random() < 0.5 else photo())
                 else:
                     picture = drawing() if STREAM.random() < 0.5 else photo()
                 if len(self.titles) < plain:
@@ -136,20 +154,33 @@ class Catalog:
             change = str(STREAM.choice(list(CHANGES)))
             self.copies[len(self.titles)] = original, change
             self.add(reworded(self.titles[original]), f"c{original}", CHANGES[change](self.kept.pop(original)))
-        self.placeholders = range(len(self.titles), len(self.titles) + PLACEHOLDERS)
-        for i in self.placeholders:
-            self.add(title(), f"p{i}", placeholder(i % 3))
-        for number in range(RANGES):
+        self.placeholders = range(len(self.titles), len(self.titles) + sum(PLACEHOLDERS))
+        for number, size in enumerate(PLACEHOLDERS):
+            for i in range(size):
+                picture = placeholder(number)
+                if number >= len(PLACEHOLDERS) - 2:
+                    picture = scaled(recompressed(picture, int(STREAM.integers(60, 96))), STREAM.uniform(0.7, 1.5))
+                self.add(title(), f"p{number}-{i}", picture)
+        for number, size in enumerate(RANGES):
             brand, name, *_ = title()
-            picture = photo()
-            for i in range(IN_RANGE):
-                self.add([brand, name, *title()[2:]], f"r{number}-{i}", picture)
+            picture = photo() if STREAM.random() < 0.5 else drawing()
+            for i in range(size):
+                words = [[brand, name, *title()[2:]], [brand, *title()[1:]], title()[1:]][number % 3]
+                self.add(words, f"r{number}-{i}", picture, brand)
 
-    def add(self, words: list[str], group: str, picture: Image.Image) -> None:
+    def add(self, words: list[str], group: str, picture: Image.Image, brand: str | None = None) -> None:
         self.titles.append(words)
         self.groups.append(group)
+        self.brands.append(brand or words[0])
         seen = look(picture)
-        self.looks.append((hashlib.sha256(picture.tobytes()).hexdigest(), seen.phash, seen.thumb))
+        self.looks.append(
+            (
+                hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest(),
+                seen.phash,
+                seen.thumb,
+                seen.colours,
+            )
+        )
 
     def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         count = len(self.titles)
@@ -161,17 +192,19 @@ class Catalog:
                 "group": self.groups,
                 "code": nothing,
                 "title": [" ".join(words) for words in self.titles],
-                "label.kind": [words[4] for words in self.titles],
+                "label.kind": [words[-3] for words in self.titles],
+                "label.brand": self.brands,
                 "given_split": nothing,
             }
         )
-        sha, phash, thumb = zip(*self.looks, strict=True)
+        sha, phash, thumb, colours = zip(*self.looks, strict=True)
         index = pl.DataFrame({"row": items["row"], "order": np.zeros(count, np.uint32), "state": ["present"] * count})
         return items, index.with_columns(
             pl.Series("reason", nothing),
             pl.Series("sha256", sha),
             pl.Series("phash", phash, pl.UInt64),
             pl.Series("thumb", thumb, pl.Binary),
+            pl.Series("colours", colours, pl.Binary),
         )
 
 
@@ -187,13 +220,20 @@ def judge(catalog: Catalog, found: Alike) -> None:
     together = {(a, b) for rows in doubles for a in rows for b in rows if a < b}
     truth = {(original, copy) for copy, (original, _) in catalog.copies.items()}
     quality("duplicates (clusters of which one is kept)", truth, together)
-    pairs = set(found.pairs.select("left", "right").iter_rows())
-    ranges = {
-        (a, b)
-        for a, b in pairs
-        if catalog.groups[a][:2] == catalog.groups[b][:2] == "r" or a >= catalog.placeholders.stop
-    }
-    quality("kin of any kind but range photos", truth, pairs - ranges)
+    pairs = found.pairs.filter(pl.col("left") < catalog.placeholders.stop)  # not two of ranges
+    quality("kin of any kind but range photos", truth, set(pairs.select("left", "right").iter_rows()))
+    for (kind,), some in pairs.sort("kind").group_by("kind", maintain_order=True):
+        right = len(truth & set(some.select("left", "right").iter_rows()))
+        print(f"  {kind}: {some.height}, of them planted {right / some.height:.3f}")
+    for name, kinds in (("kin and groups", KINDS), ("near pictures alone", ("near picture",))):
+        joined = found.pairs.filter(pl.col("kind").is_in(kinds)).select(pl.col("left", "right").cast(pl.Int64))
+        ends = [joined[side].to_numpy() for side in ("left", "right")]
+        if len(kinds) > 1:
+            group = pl.Series(catalog.groups).rank("dense").to_numpy().astype(np.int64)
+            first = pl.DataFrame({"g": group}).with_row_index("i").select(pl.col("i").min().over("g"))["i"].to_numpy()
+            ends = [np.concatenate([end, more]) for end, more in zip(ends, (first, np.arange(len(first))), strict=True)]
+        sizes = np.bincount(components(len(catalog.titles), ends[0], ends[1]))
+        print(f"largest components by {name}: {np.sort(sizes)[-4:].tolist()} listings")
     near = set(
         found.pairs.filter(pl.col("kind").is_in(["near listing", "near picture"])).select("left", "right").iter_rows()
     )
@@ -202,6 +242,8 @@ def judge(catalog: Catalog, found: Alike) -> None:
         print(f"  {change}: {len(of_it & near) / len(of_it):.3f} of {len(of_it)}")
     blank = set(found.states.filter(pl.col("state") == "placeholder")["row"].to_list())
     quality("placeholders", set(catalog.placeholders), blank)
+    anew = set(list(catalog.placeholders)[-sum(PLACEHOLDERS[-2:]) :])
+    print(f"  saved anew for each product: {len(blank & anew) / len(anew):.3f} of {len(anew)}")
 
 
 def imagehash_all_pairs(catalog: Catalog, some: list[int]) -> None:
@@ -243,9 +285,9 @@ def datasketch_lsh(catalog: Catalog, some: list[int]) -> None:
     quality("datasketch, threshold 0.5", truth, found)
 
 
-def main(count: int) -> None:
+def main(count: int, paths: list[Path]) -> None:
     begun = time.perf_counter()
-    catalog = Catalog(count)
+    catalog = Catalog(count, STREAM.permutation(paths).tolist())
     items, index = catalog.tables()
     print(f"{count} listings made in {time.perf_counter() - begun:.0f} s")
     with tempfile.TemporaryDirectory() as folder:
@@ -257,7 +299,7 @@ def main(count: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"duplicates: {wall:.1f} s ({cpu:.1f} s of processor), peak {peak:.2f} GiB, "
-        f"{found.looks.compared.height} pairs of pictures compared"
+        f"{found.looks.search.pairs['score'].count()} pairs of pictures compared"
     )
     judge(catalog, found)
     some = sorted(
@@ -268,4 +310,7 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 100_000,
+        sorted(Path(sys.argv[2]).rglob("*.png")) if len(sys.argv) > 2 else [],
+    )
