@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from workbench.catalog.duplicates.bands import Ints
 from workbench.catalog.duplicates.kin import same_pictures, shown_near, tell
-from workbench.catalog.duplicates.pictures import Colours, Thumbs, closest, score_pairs, signed, small, usual
+from workbench.catalog.duplicates.looks import scores_of
+from workbench.catalog.duplicates.pictures import Colours, Thumbs, closest, signed, small, usual
 from workbench.catalog.duplicates.texts import SIMILAR, Texts
 
 WINDOWS = (0, 2)  # as it is, and cut by a twentieth of each side
@@ -106,6 +107,5 @@ def scored(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints) -> pl.Data
     ends, at = np.unique(np.concatenate([left, right]), return_inverse=True)
     keys = signed(thumbs[ends], usual(thumbs))
     view, _ = closest(thumbs[ends], keys, *np.split(at, 2))
-    score: NDArray[np.float64] = score_pairs(thumbs, colours, left, right, view)
-    table = pl.DataFrame({"left": left, "right": right, "score": score})
+    table = pl.DataFrame({"left": left, "right": right, "score": scores_of(thumbs, colours, left, right, view)})
     return table.cast({"left": pl.UInt32, "right": pl.UInt32}).filter(pl.col("score") > 0)

@@ -126,12 +126,12 @@ def near_pictures(thumbs: Thumbs, colours: Colours, things: Ids, mean: Doubles, 
     left, right, view, fit = (found[name].to_numpy() for name in COMPARED)
     near = pl.Series(nearest(len(things), left, right, fit))
     new = (near & found["score"].is_null()).arg_true().to_numpy()
-    scores = found["score"].scatter(new, _scores(thumbs, colours, left[new], right[new], view[new]))
+    scores = found["score"].scatter(new, scores_of(thumbs, colours, left[new], right[new], view[new]))
     pairs = found.with_columns(score=pl.select(pl.when(near).then(scores)).to_series())
     return Search(things, keys, pairs)
 
 
-def _scores(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
+def scores_of(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
     """(P,) by threads, some pairs at a time."""
     pieces = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
