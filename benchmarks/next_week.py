@@ -3,8 +3,8 @@
 usage: python benchmarks/next_week.py [COUNT] [--folder FOLDER]
 
 Makes COUNT (100,000) listings with pictures; verifies them; changes 1% (titles, pictures, some come, some go); verifies
-again, and once more with an empty cache. Prints seconds of each stage, of the whole command and of the processor, the share,
-and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary one).
+again, and once more with an empty cache. Prints seconds of each stage, of the whole command and of the processor, the
+share, and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary one).
 """
 
 import argparse
