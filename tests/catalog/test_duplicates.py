@@ -224,8 +224,9 @@ def test_a_picture_that_fits_many_tells_nothing_unless_clearly() -> None:
     assert looks._without_crowds(near, one_look).equals(near) and looks._without_crowds(near[:9], one_look).height == 9
 
 
-def test_a_placeholder_saved_anew_each_time_and_a_range_known_by_its_label_only(tmp_path: Path) -> None:
-    nothing, range_photo = drawn("#dddddd"), photo(9)
+@pytest.mark.parametrize("nothing", [drawn("#dddddd"), Image.new("RGB", (90, 90), "#f4f4f4")])
+def test_a_placeholder_saved_anew_and_a_range_known_by_its_label_only(tmp_path: Path, nothing: Image.Image) -> None:
+    range_photo = photo(9)
     anew = [nothing.resize((100 + 7 * i, 90 + 5 * i)) for i in range(8)]
     titles = ["Oslo chair", "Brass tap", "Linen shirt", "Garden hose", "Paper fan", "Dog bowl", "Tin lamp", "Felt hat"]
     lines: list[Line] = [{"id": t, "title": t, "picture": p} for t, p in zip(titles, anew, strict=True)]

@@ -19,6 +19,7 @@ from workbench.catalog.duplicates.pictures import (
     AT_ONCE,
     BANDS,
     CROWD,
+    PLAIN,
     WINDOWS,
     Colours,
     Doubles,
@@ -33,6 +34,7 @@ from workbench.catalog.duplicates.pictures import (
 from workbench.catalog.duplicates.placeholders import is_plain
 
 SIDE = 32
+SHADES = 16  # levels of red, green and blue that are one colour of pictures without anything else
 ONE_LOOK = 0.95  # score of near-duplicates that differ in size and compression, hardly more
 MOST_JOINED, CLEAR = 50, 0.93  # looks that near-duplicates join; of more only clear ones: a plain picture fits many
 COMPARED = {"left": pl.UInt32, "right": pl.UInt32, "view": pl.UInt8, "fit": pl.Float32}
@@ -58,7 +60,7 @@ class Looks:
         before = read_search(earlier.folder, "picture", len(WINDOWS), BANDS) if earlier and known else None
         self.search = near_pictures(thumbs, colours, heads, mean, before)
         near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
-        label = _joined(self.count, near.filter(pl.col("score") >= ONE_LOOK))
+        label = _with_blanks(_joined(self.count, near.filter(pl.col("score") >= ONE_LOOK)), thumbs, colours)
         self.near = _without_crowds(near, label)
         pictures = pl.DataFrame({"sha256": digests, "look": label.astype(np.uint32)})
         present = pl.scan_parquet(index).filter(pl.col("state") == "present")
@@ -99,6 +101,15 @@ def distinct(index: Path) -> tuple[pl.Series, Thumbs, Colours]:
 def _joined(count: int, pairs: pl.DataFrame) -> Ints:
     """(count,) the smallest picture that each is connected with."""
     return components(count, *(pairs[side].to_numpy().astype(np.int64) for side in ("left", "right")))
+
+
+def _with_blanks(look: Ints, thumbs: Thumbs, colours: Colours) -> Ints:
+    """Pictures of one colour have one look, though there is nothing to compare in them."""
+    blank = np.flatnonzero(np.ptp(thumbs.reshape(-1, SIDE * SIDE), axis=1) < PLAIN)
+    shades = colours[blank].mean(axis=(1, 2)) // SHADES
+    _, first, same = np.unique(shades, axis=0, return_index=True, return_inverse=True)
+    look[blank] = blank[first[same.ravel()]]
+    return look
 
 
 def _without_crowds(near: pl.DataFrame, look: Ints) -> pl.DataFrame:
