@@ -117,4 +117,11 @@ def test_languages() -> None:
     told = told_languages(pl.Series(["en_US", "EN", "us", "English", "jp", "pt-BR", "Deutsch", "??", None]))
     assert told.to_list() == ["en", "en", "en", "en", "ja", "pt", "de", None, None]
     texts = ["An oak mug, turned by hand and oiled", "Eine Tasse aus Eiche, von Hand gedreht", "USB-C", None]
-    assert language_of(pl.Series(texts)).to_list() == ["en", "de", None, None]
+    assert language_of(pl.Series(texts), ["en"]).to_list() == ["en", "de", None, None]
+
+
+def test_a_title_of_names_is_in_the_wanted_language() -> None:
+    english = ["Compact bright cable Acme 263", "Deluxe cotton robot Acme 575", "Vintage steel pan Elm 120"]
+    other = ["Edelstahl Topf mit Deckel 20 cm", "Casserole inox avec couvercle 20 cm"]
+    assert language_of(pl.Series(english + other), ["en"]).to_list() == ["en", "en", "en", "de", "fr"]
+    assert language_of(pl.Series(other), ["fr", "de"]).to_list() == ["de", "fr"]

@@ -1,6 +1,7 @@
 """Split by components of kin: nothing crosses, shares and classes hold, a given split counts, tampering is seen."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def write(store: Store, name: str, file: str, table: pl.DataFrame) -> Artifact:
         return store.commit(name, ingredients, {})
 
 
-def make(root: Path, lines: list[dict[str, Any]], **split: Any) -> dict[str, Artifact]:
+def make(root: Path, lines: list[dict[str, Any]], console: Console | None = None, **split: Any) -> dict[str, Artifact]:
     """The artifacts of a catalog without pictures: lines of id, title, group, code, kind, given."""
     store = Store(root)
     named = [{"id": f"i{i}", "title": f"word{i}"} | line for i, line in enumerate(lines)]
@@ -50,7 +51,7 @@ def make(root: Path, lines: list[dict[str, Any]], **split: Any) -> dict[str, Art
     for stage in stages:
         ingredients = {"stage": stage.name, "section": dict(stage.section)}
         with store.making(stage.name, key_of(ingredients)) as folder:
-            summary = stage.run(Work(folder, made, Runtime(), Console(quiet=True), root / "log"))
+            summary = stage.run(Work(folder, made, Runtime(), console or Console(quiet=True), root / "log"))
             made[stage.name] = store.commit(stage.name, ingredients, summary)
     return made
 
@@ -131,6 +132,12 @@ def test_a_given_split_is_honoured_and_its_leaks_leave_train(tmp_path: Path) -> 
     assert prove(made).holds
     ignored = make(tmp_path / "ignored", GIVEN, given="ignore")
     assert table(ignored)["part"].to_list()[:3] == [part_of("g", Split())] * 3
+
+
+def test_words_of_a_given_split_that_name_no_part_are_told(tmp_path: Path) -> None:
+    console = Console(record=True, quiet=False, width=200, file=StringIO())
+    make(tmp_path, [{"given": "[/b] gallery"}, {"given": "[/b] gallery"}, {"given": "query"}], console)
+    assert "names no part for 3 listings, for example '[/b] gallery'" in console.export_text()
 
 
 def test_leaks_of_a_given_split_can_fail_or_be_reported(tmp_path: Path) -> None:

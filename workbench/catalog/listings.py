@@ -149,7 +149,7 @@ def _language(told: pl.Series, rows: pl.DataFrame, clean: Clean) -> pl.Series:
     if clean.languages:
         silent = codes.is_null().arg_true()
         texts = rows.select(pl.concat_str(r"^(title|text\..*)$", separator=" ", ignore_nulls=True)).to_series()
-        codes = codes.scatter(silent, language_of(texts.gather(silent)))
+        codes = codes.scatter(silent, language_of(texts.gather(silent), clean.languages))
     return codes.alias("language")
 
 

@@ -40,6 +40,8 @@ def read_listings(inputs: Mapping[str, Artifact]) -> pl.DataFrame:
 
 
 def _run(work: Work, split: Split, actions: Mapping[str, str]) -> dict[str, Any]:
+    from rich.markup import escape
+
     from workbench.catalog.certificate import certificate
     from workbench.catalog.kinship import Kinship
     from workbench.catalog.parts import place
@@ -51,7 +53,7 @@ def _run(work: Work, split: Split, actions: Mapping[str, str]) -> dict[str, Any]
     found = certificate(work.inputs, items, kinship, table, split) | told
     (work.folder / "certificate.json").write_text(json.dumps(found, indent=1, ensure_ascii=False))
     for warning in _warnings(found, kinship):
-        work.console.print(f"[yellow]warning:[/] {warning}", markup=True)
+        work.console.print(f"[yellow]warning:[/] {escape(warning)}", markup=True)
     listings = items.select("group").hstack(table)
     parts = listings.filter(pl.col("part").is_not_null()).group_by("group").agg(pl.col("part").unique())
     summary = {
@@ -88,6 +90,12 @@ def _warnings(found: Mapping[str, Any], kinship: Any) -> list[str]:
         warnings.append(
             f"the feed's own split leaks: {found['given']['leaks']} components of kin lie in two of its parts; "
             f"catalog.split.conflict: {found['given']['conflict']}"
+        )
+    if unknown := found["given"].get("unknown"):
+        word, _ = max(unknown.items(), key=lambda pair: pair[1])
+        warnings.append(
+            f"the feed's own split names no part for {sum(unknown.values())} listings, for example {word!r}; they are "
+            "split as if it said nothing. Expected train, valid or test"
         )
     return warnings
 

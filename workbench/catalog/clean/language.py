@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from workbench.catalog.dialects.language import language
@@ -32,6 +34,7 @@ _NAMES = {
     },
 }
 _LEAST = 12  # letters, below which words tell no language
+_CLEARLY = 12.0  # nats: 1 of 100 English titles seems to be in another language by more, German and French ones all do
 
 
 def told_languages(cells: pl.Series) -> pl.Series:
@@ -41,11 +44,20 @@ def told_languages(cells: pl.Series) -> pl.Series:
     return cells.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
 
 
-def language_of(texts: pl.Series) -> pl.Series:
-    """The language that each text seems to be in, as ISO 639-1; null for one too short to tell."""
-    from py3langid.langid import classify  # reads its model: a second
+def language_of(texts: pl.Series, wanted: Sequence[str]) -> pl.Series:
+    """The language that each text seems to be in, as ISO 639-1; null for one too short to tell.
+
+    Names and model numbers look like any language: a text counts as in a wanted one unless another is far likelier.
+    """
+    from py3langid.langid import rank  # reads its model: a second
 
     distinct = texts.drop_nulls().unique()
     distinct = distinct.filter(distinct.str.count_matches(r"\p{L}") >= _LEAST)
-    codes = [classify(text)[0] for text in distinct]
+    codes = [_likeliest(rank(text), wanted) for text in distinct]
     return texts.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
+
+
+def _likeliest(ranked: Sequence[tuple[str, float]], wanted: Sequence[str]) -> str:
+    """Of languages with their log likelihoods, the likeliest first."""
+    first, most = ranked[0]
+    return next((code for code, log in ranked if code in wanted and most - log < _CLEARLY), first)
