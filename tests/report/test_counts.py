@@ -165,6 +165,13 @@ def test_languages_are_guessed_from_longer_texts_where_no_feed_says() -> None:
     }
 
 
+def test_titles_of_names_and_numbers_are_in_the_commonest_language() -> None:
+    titles = ["a mug of solid oak, turned by hand and oiled twice with great care"] * 2
+    titles += ["Samsung Galaxy S21 Ultra case black silicone magnetic cover"]  # by itself Italian
+    frame = pl.DataFrame({"title": titles, "language": pl.Series([None] * 3, dtype=pl.String)})
+    assert _languages(frame)["languages"] == [{"language": "en", "listings": 3}]
+
+
 def test_many_languages_become_others() -> None:
     codes = [
         code

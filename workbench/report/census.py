@@ -39,4 +39,4 @@ def stage(recipe: Recipe) -> Stage:
         shutil.copyfile(work.inputs["ingest"].path("drops.csv"), work.folder / "drops.csv")
         return {"fix first": "; ".join(f"{f['problem']} ({f['listings']:,})" for f in counts.content["fixes"][:5])}
 
-    return Stage("census", 2, section, run, NEEDS)
+    return Stage("census", 3, section, run, NEEDS)

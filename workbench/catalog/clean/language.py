@@ -44,7 +44,7 @@ def told_languages(cells: pl.Series) -> pl.Series:
     return cells.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
 
 
-def language_of(texts: pl.Series, wanted: Sequence[str]) -> pl.Series:
+def language_of(texts: pl.Series, wanted: Sequence[str] = ()) -> pl.Series:
     """The language that each text seems to be in, as ISO 639-1; null for one too short to tell.
 
     Names and model numbers look like any language: a text counts as in a wanted one unless another is far likelier.
