@@ -91,14 +91,14 @@ def _reach(keys: NDArray[np.uint32], crowd: int) -> Reach:
     for band in range(keys.shape[1]):
         fine = _joined(keys, band)
         order = np.argsort(fine, kind="stable")
-        _, size = _runs(fine[order] >> np.uint64(32))
-        start, _ = _runs(fine[order])
+        _, size = runs(fine[order] >> np.uint64(32))
+        start, _ = runs(fine[order])
         first = np.arange(len(order)) - start < crowd
         reach[order, band] = np.where(size <= crowd, BY_ONE, np.where(first, BY_TWO, 0))
     return reach
 
 
-def _runs(ordered: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+def runs(ordered: NDArray[np.uint64]) -> tuple[Ints, Ints]:
     """Where the run of equal values of each begins, and how long it is."""
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else np.zeros(0, int)
     sizes = np.diff(np.append(starts, len(ordered)))

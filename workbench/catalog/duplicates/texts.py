@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from workbench.catalog.duplicates.again import Search, search
-from workbench.catalog.duplicates.bands import Bools, Ints, Keys
+from workbench.catalog.duplicates.bands import Bools, Ints, Keys, runs
 
 # A word: letters, or digits; of scripts that set no spaces, one sign.
 _SIGNS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -58,7 +58,9 @@ class Texts:
         listings = np.maximum(np.bincount(self.words.indices, minlength=len(self.vocabulary)), 1)
         self.nats = np.log(max(self.count, 2) / listings)  # of information in each word
         self.hashes = np.array([_hash(word) for word in self.vocabulary], np.uint64)
-        self.is_number = self.vocabulary.str.contains(r"^\p{N}").to_numpy()
+        self._number = self.vocabulary.str.contains(r"^\p{N}").to_numpy().astype(np.float64)
+        self._nats, self._title_nats = self.words @ self.nats, self.titles @ self.nats
+        self._numbers, self._title_numbers = self.words @ self._number, self.titles @ self._number
         self.telling = 2 * np.log(max(self.count, 2)) - 2  # nats: common words of so much are hardly chance
 
     def likely_pairs(self, earlier: Search | None = None) -> tuple[Ints, Ints, Search]:
@@ -123,26 +125,20 @@ class Texts:
         return Likeness(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def _compare(self, left: Ints, right: Ints) -> Likeness:
-        a, b = self.words[left], self.words[right]
-        both = a * b
-        common, all_a, all_b = both @ self.nats, a @ self.nats, b @ self.nats
-        title_a, title_b = self.titles[left], self.titles[right]
-        titles = (title_a * title_b) @ self.nats, title_a @ self.nats, title_b @ self.nats
-        number = self.is_number.astype(np.float64)
-        numbers = both @ number, a @ number, b @ number
-        title_numbers = (title_a * title_b) @ number, title_a @ number, title_b @ number
-        agree = (numbers[0] == np.minimum(numbers[1], numbers[2])) & (
-            (title_numbers[0] == title_numbers[1]) & (title_numbers[0] == title_numbers[2])
+        both, titles = self.words[left] * self.words[right], self.titles[left] * self.titles[right]
+        common, numbers = both @ self.nats, both @ self._number
+        in_titles = titles @ self._number
+        agree = (numbers == np.minimum(self._numbers[left], self._numbers[right])) & (
+            (in_titles == self._title_numbers[left]) & (in_titles == self._title_numbers[right])
         )
-        sizes = (np.diff(m.indptr) for m in (both, a, b))
-        shared, in_a, in_b = sizes
+        sizes = np.diff(self.words.indptr)
         return Likeness(
-            _jaccard(common, all_a, all_b),
-            _jaccard(*titles),
+            _jaccard(common, self._nats[left], self._nats[right]),
+            _jaccard(titles @ self.nats, self._title_nats[left], self._title_nats[right]),
             common,
             agree,
             (both.astype(np.uint64) @ self.hashes).astype(np.uint64),
-            shared == np.minimum(in_a, in_b),
+            np.diff(both.indptr) == np.minimum(sizes[left], sizes[right]),
         )
 
 
@@ -221,8 +217,13 @@ def _words(texts: pl.Series) -> _Words:
 def _numbered(lists: pl.Series) -> pl.Series:
     """The second "a" of "a b a" becomes "a 1"."""
     flat = pl.DataFrame({"word": lists}).with_row_index("row").explode("word")
-    times = pl.int_range(pl.len()).over("row", "word")
-    told = pl.when(times > 0).then(pl.format("{} {}", "word", times)).otherwise("word")
+    own = flat["word"].unique()
+    key = (flat["row"].cast(pl.UInt64) * len(own) + flat["word"].cast(pl.Enum(own)).to_physical()).to_numpy()
+    order = np.argsort(key, kind="stable")
+    times = np.zeros(len(key), np.int64)
+    times[order] = np.arange(len(key)) - runs(key[order])[0]
+    flat = flat.with_columns(times=pl.Series(times))
+    told = pl.when(pl.col("times") > 0).then(pl.format("{} {}", "word", "times")).otherwise("word")
     return flat.with_columns(told.alias("word")).group_by("row", maintain_order=True).agg("word")["word"]
 
 
