@@ -157,8 +157,23 @@ def test_a_split_that_was_tampered_with_does_not_hold(tmp_path: Path) -> None:
     moved.write_parquet(path)
     verdict = prove(made)
     assert not verdict.holds
-    assert "split: split.parquet is not what the split was made of, or was changed since" in verdict.lines
+    told = "split: split.parquet is not what the split was made of, or was changed since; delete "
+    assert any(line.startswith(told) for line in verdict.lines)
     assert "2 of 300 pairs of product group cross the split" in verdict.lines
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("ingest", "items.parquet"), ("duplicates", "pictures.parquet"), ("split", "certificate.json")],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, stage: str, name: str) -> None:
+    made = make(tmp_path, [{"group": f"group {i // 3}"} for i in range(30)])
+    path = made[stage].folder / name
+    path.chmod(0o644)
+    path.write_bytes(b"\0" * path.stat().st_size)
+    verdict = prove(made)
+    assert not verdict.holds
+    assert verdict.lines[-1].startswith(f"{stage}: {name} is not what the split was made of, or was changed since")
 
 
 def test_what_the_search_missed_is_found_by_comparing_with_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
