@@ -217,6 +217,13 @@ def test_the_first_line_of_excel_names_the_delimiter(tmp_path: Path) -> None:
         assert table.cells.columns == ["id,x", "title,y"] and table.lines.to_list() == [3]
 
 
+def test_a_first_line_of_excel_with_no_delimiter_is_a_line(tmp_path: Path) -> None:
+    """Found by fuzzing: NUL is no delimiter."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xff\xfe" + "sep=\0\r\nid;title\r\n1;a,b\r\n".encode("utf-16-le"))
+    assert read_feed(path).rows == 2
+
+
 def test_further_cells_are_rejoined_where_only_one_text_can_have_them(tmp_path: Path) -> None:
     header = "id,usage,productDisplayName"
     rows = "1,NA,White, Blue and Red Tee\n2,NA,Plain\n3,NA\n4,NA,Cup,,\n"

@@ -11,7 +11,7 @@ from workbench.catalog.feeds.rfc4180 import Record, records, split_lines
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "~": "tilde"}
 _HEAD_ROWS, _HEAD_LINES = 200, 400
-_SEP = re.compile(rb'"?sep=([^\w\s"\x80-\xff]|\t)"?[,;\t|]*(\r\n|\n|\r)')  # Excel's own first line
+_SEP = re.compile(rb'"?sep=([!#-/:-@[-`{-~\t])"?[,;\t|]*(\r\n|\n|\r)')  # Excel's own first line
 
 
 @dataclass(frozen=True)
