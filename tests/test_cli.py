@@ -224,7 +224,7 @@ def verified(tmp_path_factory) -> Path:
     feed = (folder / "shop.csv").read_text()
     (folder / "next.csv").write_text(feed.replace("Torch", "Camping torch").replace("G9,", "G99,"))
     said = call("verify", str(folder / "shop.yaml"))
-    assert "same listing, searched anew: 3 pairs, 0 cross the split\n" in said
+    assert "pairs of same picture cross the split\n" in said
     assert said.endswith("train 21, valid 0, test 0, left out 2: the split holds\n")
     return folder
 
@@ -237,6 +237,14 @@ def test_verify_leaves_its_page_and_tables_with_the_reports(verified):
 def test_verify_and_plan_take_a_bare_feed(verified):
     assert "the split holds" in call("verify", str(verified / "shop.csv"))
     assert call("plan", str(verified / "next.csv")).endswith(" stages to run\n")
+
+
+def test_a_feed_is_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "feed.csv").write_text("id,title\n1,Mug\n2,Pan\n")
+    monkeypatch.chdir(folder)
+    assert "listings 2" in call("ingest", ".")
 
 
 def test_why_from_the_command_line(verified):

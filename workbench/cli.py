@@ -242,6 +242,7 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     """The recipe for a bare feed, guessed from its header and shown."""
     if not feed.exists():
         raise DataError(f"{feed}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
+    feed = feed if feed.name else feed.absolute()  # `.` has no name
     from workbench.catalog.dialects.look import recipe_tree
     from workbench.recipe.load import recipe_from_tree, to_yaml
 
