@@ -91,10 +91,10 @@ def _currency(text: str, number: re.Match[str]) -> str | None:
     before, after = text[: number.start()], text[number.end() :]
     words: list[str] = [*_BESIDE.findall(before)[::-1], *_BESIDE.findall(after)]
     for word in words:
-        if word.upper() in ISO:
-            return word.upper()
-        if code := CURRENCIES.get(word.casefold()):
+        if (code := word.rstrip(".").upper()) in ISO:
             return code
+        if named := CURRENCIES.get(word.casefold()):
+            return named
     return None
 
 
