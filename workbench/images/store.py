@@ -21,7 +21,7 @@ from workbench.artifacts.stage import Work
 from workbench.images.aside import Asides
 from workbench.images.earlier import open_earlier
 from workbench.images.entry import Maker
-from workbench.images.fetched import WAITS, Fetched, say_waiting
+from workbench.images.fetched import WAITS, WEB, Fetched, say_waiting
 from workbench.images.made import FLAT, Made
 from workbench.images.origin import open_pictures
 from workbench.images.picture import pillow_set_up
@@ -63,7 +63,7 @@ def store(work: Work, images: Images, places: Sequence[Path]) -> Mapping[str, An
     for piece in folder.glob("shard-*.parquet"):
         piece.unlink()
     _warn_of_lost_feeds(work, seen, places)
-    _warn_of_large(work, without)
+    _warn_of_large(work, without, images.too_large == "reduce")
     return {**_counts(index), "side": images.side, "encoding": encoding}
 
 
@@ -154,7 +154,7 @@ def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) 
     waits = pl.col("reason").eq_missing(pl.lit(WAITS))
     if said := say_waiting(seen.filter(waits)["name"]):
         work.console.print(f"[yellow]note:[/] {escape(said)}", soft_wrap=True)
-    named = seen.filter(pl.col("name").is_not_null() & ~waits)
+    named = seen.filter(pl.col("name").is_not_null() & ~pl.col("name").str.contains(WEB))
     for feed, place in enumerate(places):
         ours = named.filter(pl.col("feed") == feed)
         if len(ours) and (ours["state"] == "absent").all():
@@ -165,13 +165,14 @@ def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) 
             work.console.print(f"[yellow]warning:[/] {escape(message)}")
 
 
-def _warn_of_large(work: Work, without: pl.DataFrame) -> None:
+def _warn_of_large(work: Work, without: pl.DataFrame, reduced: bool) -> None:
     large = without.filter(pl.col("reason").str.contains("images.max_pixels", literal=True))
     if len(large):
         first = large.select("picture", "reason").head(NAMED).iter_rows()
         some = ", ".join(f"{name} ({reason.partition(', more')[0]})" for name, reason in first)
         more = f" and {len(large) - NAMED} more" if len(large) > NAMED else ""
-        message = f"refused by images.max_pixels: {some}{more}; raise it, or set images.too_large: reduce"
+        remedy = "" if reduced else ", or set images.too_large: reduce"
+        message = f"refused by images.max_pixels: {some}{more}; raise it{remedy}"
         work.console.print(f"[yellow]warning:[/] {escape(message)}")
 
 
