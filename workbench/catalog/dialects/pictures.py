@@ -175,8 +175,3 @@ def fill_template(cells: pl.DataFrame, template: str) -> pl.Series:
             cell = cell.str.strip_chars().str.replace(r"^(\d+)\.0+$", "$1").replace("", None)
             parts.append(cell.str.slice(0, int(how[1:])) if how else cell)
     return cells.with_columns(pl.concat_str(parts).alias("picture"))["picture"]
-
-
-def columns_of(template: str) -> list[str]:
-    """The columns that a template reads."""
-    return [column for _, column, _, _ in Formatter().parse(template) if column is not None]
