@@ -67,7 +67,8 @@ class Shop:
         out.mkdir(exist_ok=True)
         catalog = Catalog(feeds=(Feed(path=self.root / "feed.csv", pictures=self.place),))
         before = artifact(earlier, "images") if earlier else None
-        work = Work(out, {"ingest": self.ingest}, Runtime(threads=threads), self.console, self.root / "log", before)
+        runtime = Runtime(threads=threads, cache=self.root / "cache")
+        work = Work(out, {"ingest": self.ingest}, runtime, self.console, self.root / "log", before)
         return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}).run(work)
 
 

@@ -11,9 +11,11 @@ from PIL import Image
 
 from tests.images.conftest import Shop, encoded, plaid
 from tests.images.test_build import digests
+from workbench.artifacts.key import Digests
 from workbench.images import made as made_module
 from workbench.images.augment import draw_pictures, identity
 from workbench.images.decode_cpu import Decoder
+from workbench.images.origin import open_pictures
 from workbench.images.picture import Square
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Images
@@ -114,6 +116,21 @@ def test_next_week_only_what_changed_is_decoded(shop: Make, monkeypatch: pytest.
     assert sorted(decoded) == sorted([week(107), week(200), week(3)[:300]])
     assert digests(again) == digests(whole) and summary == full
     assert digests(ours.run(small, "third", threads=2, earlier=whole)[0]) == digests(whole)
+
+
+def test_files_that_the_plan_knows_are_not_read_again(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = shop({f"{i:02}.jpg": week(i) for i in range(12)})
+    first, _ = ours.run(Images(side=16), "first")
+    plan = Digests(ours.root / "cache" / "digests.json")
+    plan.of(ours.place)
+    plan.save()
+    (ours.place / "07.jpg").write_bytes(week(107))
+    whole, _ = ours.run(Images(side=16), "whole")
+    folder, read = type(open_pictures(ours.place, "")), list[str]()
+    real = folder.read
+    monkeypatch.setattr(folder, "read", lambda self, name: read.append(name) or real(self, name))
+    again, _ = ours.run(Images(side=16), "again", earlier=first)
+    assert read == ["07.jpg"] and digests(again) == digests(whole)
 
 
 def test_a_damaged_earlier_artifact_lends_nothing(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,11 @@ class Digests:
             return total.hexdigest()
         return self._file(path)
 
+    def remembered(self, path: Path) -> str | None:
+        """The digest of a file that has not changed since it was read; nothing is read. Raises OSError."""
+        known = self._known.get(str(path))
+        return str(known[-1]) if known and known[:-1] == _seen(path) else None
+
     def save(self) -> None:
         """Remember the digests for the next plan."""
         if self._changed:
@@ -79,16 +84,19 @@ class Digests:
             self._changed = False
 
     def _file(self, path: Path) -> str:
-        stat = path.stat()
-        seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-        known = self._known.get(str(path))
-        if known and known[:-1] == seen:
-            return str(known[-1])
+        if known := self.remembered(path):
+            return known
+        seen = _seen(path)  # before it is read: a change meanwhile is noticed next time
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._known[str(path)] = [*seen, digest]
         self._changed = True
         return digest
+
+
+def _seen(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _walk(folder: Path, skip: Callable[[Path], bool] | None) -> list[tuple[str, Path]]:

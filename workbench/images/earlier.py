@@ -27,6 +27,9 @@ class Earlier:
         shards = self._lines["shard"].unique()
         self._maps = {s: np.memmap(artifact.path(shard_name(s)), mode="r") for s in shards if artifact}
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def find(self, sha256: str) -> tuple[Entry, memoryview] | None:
         """The entry and the encoded picture made of the bytes of this digest."""
         place = int(self._keys.searchsorted(_key(sha256)))

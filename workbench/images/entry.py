@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.artifacts.key import Digests
 from workbench.images.aside import Asides, is_small
 from workbench.images.earlier import Earlier
 from workbench.images.fetched import Fetched
@@ -26,6 +27,7 @@ class Maker:
     places: Mapping[int, Pictures]  # by number of feed
     fetched: Fetched
     earlier: Earlier
+    digests: Digests  # of files, as the plan remembers them
     asides: Asides | None = None
 
     def listings(self, lines: Sequence[tuple[int, Sequence[str]]]) -> list[list[Made]]:
@@ -62,6 +64,8 @@ class Maker:
     def _source(self, feed: int, name: str) -> Source | Made:
         """The bytes of a picture that has to be made, or what is known without."""
         try:
+            if known := self._unchanged(feed, name):
+                return known
             data = self.fetched.read(name) if name in self.fetched else self.places[feed].read(name)
         except Absent as absent:
             return Entry("absent", str(absent)), b""
@@ -71,6 +75,13 @@ class Maker:
             return Entry("broken", str(error)), b""
         sha256 = hashlib.sha256(data).hexdigest()
         return self.earlier.find(sha256) or Source(data, sha256)
+
+    def _unchanged(self, feed: int, name: str) -> Made | None:
+        """What an earlier run made of a file that is as it was when the plan last read it. Raises Absent, OSError."""
+        if not self.earlier or name in self.fetched or not (path := self.places[feed].file(name)):
+            return None
+        sha256 = self.digests.remembered(path)
+        return self.earlier.find(sha256) if sha256 else None
 
     def _made(self, found: Source | Made) -> Made:
         return made_of(found, self.images, self.encoding) if isinstance(found, Source) else found

@@ -33,6 +33,9 @@ class Pictures(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
 
+    def file(self, name: str) -> Path | None:
+        """The file that a picture is; None for one within an archive or a container. Raises Absent."""
+
     def missing(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are not there, told without reading; of containers only whether they are there."""
 
@@ -72,6 +75,9 @@ class _Packed:
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
 
+    def file(self, name: str) -> Path | None:
+        return None
+
     def missing(self, names: Iterable[str]) -> set[str]:
         lost = set()
         for name in names:
@@ -98,6 +104,9 @@ class _Folder:
             return self._container(path).read(member)
         check_size(path.stat().st_size)
         return path.read_bytes()
+
+    def file(self, name: str) -> Path | None:
+        return None if "::" in name else self._find(name)
 
     def missing(self, names: Iterable[str]) -> set[str]:
         with self._lock:

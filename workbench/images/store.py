@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
 from workbench.images.aside import Asides
 from workbench.images.earlier import open_earlier
@@ -91,7 +92,7 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
     many = threads > 1 and len(listings) >= MANY and work.earlier is None
     asides = Asides(images, encoding) if many else None
-    maker = Maker(images, encoding, opened, fetched, earlier, asides)
+    maker = Maker(images, encoding, opened, fetched, earlier, Digests(work.runtime.cache / "digests.json"), asides)
 
     def make(some: pl.DataFrame) -> list[tuple[int, int, Made]]:
         lines = list(some.iter_rows())
