@@ -81,8 +81,8 @@ class Split(Section):
     )
     conflict: Literal["drop", "fail", "report"] = Field(
         "drop",
-        description="where kin lie in two given parts. drop: test keeps its listings, then valid, and those of the other "
-        "parts are left out; fail: an error; report: all stay, and the certificate counts the leaks",
+        description="where kin lie in two given parts. drop: test keeps its listings, then valid, and those of the "
+        "other parts are left out; fail: an error; report: all stay, and the certificate counts the leaks",
     )
 
     @model_validator(mode="after")
@@ -107,8 +107,8 @@ class Clean(Section):
         True, description="sentences that begin or end a large share of the catalog's long texts removed"
     )
     placeholders: bool = Field(True, description="cells that say that there is nothing (`N/A`, `-`, `TBD`) are missing")
-    also_missing: tuple[str, ...] = Field((), description="further such cells, of any column but the id; case is ignored")
-    never_missing: tuple[str, ...] = Field((), description="cells that are values here, such as `none`; case is ignored")
+    also_missing: tuple[str, ...] = Field((), description="further such cells, of all columns but the id; in any case")
+    never_missing: tuple[str, ...] = Field((), description="cells that are values here, such as `none`; in any case")
     languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
         (), description="ISO codes; listings in other languages are dropped. Default: all are kept, none is guessed"
     )
@@ -118,9 +118,9 @@ class Catalog(Section):
     """The feeds, how they are cleaned and how listings are split."""
 
     feeds: tuple[Feed, ...] = Field(min_length=1, description="the feed files, read in this order")
-    language: str | None = Field(None, description="ISO code: which of a feed's languages to read, where it has several")
+    language: str | None = Field(None, description="ISO code: which of a feed's languages to read, if it has several")
     clean: Clean = Field(Clean(), description="the rules of cleaning")
-    same_id: Literal["keep first", "fail"] = Field("keep first", description="what to do where two products have one id")
+    same_id: Literal["keep first", "fail"] = Field("keep first", description="what to do if two products have one id")
     split: Split = Field(Split(), description="shares of train, valid and test")
 
 
@@ -176,7 +176,7 @@ class Duplicates(Section):
     """
 
     same_listing: Kinship = Field("keep one", description="the same text and the same picture (or neither has one)")
-    near_listing: Kinship = Field("keep one", description="alike in text and picture (or in text; neither has a picture)")
+    near_listing: Kinship = Field("keep one", description="alike in text and picture (or in text, if neither has one)")
     same_text: Kinship = Field("join", description="the same text alone")
     near_text: Kinship = Field("join", description="texts that differ in word order or a few words, not in a number")
     same_picture: Kinship = Field("join", description="a picture of the same bytes alone")

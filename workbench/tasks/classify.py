@@ -24,4 +24,5 @@ def stage(classify: Classify, digests: Mapping[str, str]) -> Stage:
         return run_classify(work, classify)
 
     section = {"finetune": {"classify": classify.model_dump(mode="json")}}
-    return Stage("classify", 1, section, run, ("ingest", "images", "duplicates", "split", "tokens", "pretrain"), dict(digests))
+    needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
+    return Stage("classify", 1, section, run, needs, dict(digests))

@@ -28,4 +28,5 @@ def stage(match: Match, digests: Mapping[str, str]) -> Stage:
         return run_match(work, match)
 
     section = {"finetune": {"match": match.model_dump(mode="json", exclude={"pairs"})}}
-    return Stage("match", 1, section, run, ("ingest", "images", "duplicates", "split", "tokens", "pretrain"), dict(digests))
+    needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
+    return Stage("match", 1, section, run, needs, dict(digests))
