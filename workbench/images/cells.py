@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 8 * 2**20  # of Parquet that is read at once; a few batches are kept, for threads that run ahead
 
 
-class _Cells:
+class _Cells(ABC):
     """Pictures in cells, named ROW::COLUMN or, in a list, ROW::COLUMN::PLACE; both numbers count from 1."""
 
     def __init__(self) -> None:
@@ -43,11 +44,11 @@ class _Cells:
         check_size(len(data))
         return data
 
-    def _columns(self) -> Iterable[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _columns(self) -> Iterable[str]: ...
 
-    def _cell(self, row: int, column: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _cell(self, row: int, column: str) -> Any: ...
 
 
 class Parquet(_Cells):
