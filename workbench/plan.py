@@ -51,9 +51,8 @@ class Sources:
     def __init__(self, recipe: Recipe, digests: Digests) -> None:
         self._digests = digests
         self._paths = _source_paths(recipe)
-        self._own = {recipe.runtime.cache, recipe.runtime.reports} | {
-            path for key, path in self._paths.items() if not key.endswith(".pictures")
-        }
+        others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
+        self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
 
     def of(self, end: str) -> dict[str, str]:
         """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
@@ -64,16 +63,17 @@ class Sources:
             if path.is_dir() and key.endswith(".pairs"):
                 raise DataError(f"{key}: {path} is a folder; expected a file")
             if key.endswith(".path"):
-                files = set(source_files(path))
+                files = {str(file) for file in source_files(path)}
                 folder = path if path.is_dir() else path.parent
-                return self._digests.of(path if files == {path} else folder, lambda p: p.is_file() and p not in files)
+                whole = path if files == {str(path)} else folder
+                return self._digests.of(whole, lambda name: name not in files and os.path.isfile(name))
             return self._digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
         except OSError as error:
             raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe") from None
 
-    def _no_picture(self, path: Path) -> bool:
+    def _no_picture(self, path: str) -> bool:
         """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
-        return path in self._own or path.suffix in (".yaml", ".yml")
+        return path in self._own or path.endswith((".yaml", ".yml"))
 
 
 def _source_paths(recipe: Recipe) -> dict[str, Path]:

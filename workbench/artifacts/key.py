@@ -57,7 +57,7 @@ class Digests:
         with suppress(OSError, ValueError):  # nothing remembered: the digests are computed again
             self._known = json.loads(memory.read_text())
 
-    def of(self, path: Path, skip: Callable[[Path], bool] | None = None) -> str:
+    def of(self, path: Path, skip: Callable[[str], bool] | None = None) -> str:
         """Digest of a file's bytes, or of a folder's file names and bytes; hidden ones and `skip` are left out.
 
         Raises OSError when the path can't be read.
@@ -67,11 +67,11 @@ class Digests:
             for name, file in _walk(path, skip):
                 total.update(f"{name}\0{self._file(file)}\n".encode("utf-8", "surrogateescape"))
             return total.hexdigest()
-        return self._file(path)
+        return self._file(str(path))
 
-    def remembered(self, path: Path) -> str | None:
+    def remembered(self, path: str) -> str | None:
         """The digest of a file that has not changed since it was read; nothing is read. Raises OSError."""
-        known = self._known.get(str(path))
+        known = self._known.get(path)
         return str(known[-1]) if known and known[:-1] == _seen(path) else None
 
     def save(self) -> None:
@@ -83,27 +83,33 @@ class Digests:
             aside.replace(self._memory)
             self._changed = False
 
-    def _file(self, path: Path) -> str:
+    def _file(self, path: str) -> str:
         if known := self.remembered(path):
             return known
         seen = _seen(path)  # before it is read: a change meanwhile is noticed next time
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._known[str(path)] = [*seen, digest]
+        self._known[path] = [*seen, digest]
         self._changed = True
         return digest
 
 
-def _seen(path: Path) -> list[int]:
-    stat = path.stat()
+def _seen(path: str) -> list[int]:
+    stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _walk(folder: Path, skip: Callable[[Path], bool] | None) -> list[tuple[str, Path]]:
+def _walk(folder: Path, skip: Callable[[str], bool] | None) -> list[tuple[str, str]]:
     """Name below `folder` (with forward slashes) and path of each file, sorted by name."""
-    files: list[tuple[str, Path]] = []
-    for here, folders, names in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".") and not (skip and skip(Path(here, f)))]
-        paths = (Path(here, n) for n in names if not n.startswith("."))
-        files += [(p.relative_to(folder).as_posix(), p) for p in paths if p.is_file() and not (skip and skip(p))]
+    files, waiting = list[tuple[str, str]](), [("", str(folder))]
+    while waiting:
+        below, here = waiting.pop()
+        with suppress(PermissionError), os.scandir(here) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or (skip and skip(entry.path)):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{below}{entry.name}/", entry.path))
+                elif entry.is_file():
+                    files.append((below + entry.name, entry.path))
     return sorted(files)

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+from typing import NewType
+
 import numpy as np
 import polars as pl
 
 from workbench.artifacts.store import Artifact
 from workbench.errors import ArtifactError
-from workbench.images.shard import INDEX, Entry, shard_name
+from workbench.images.shard import ENTRY, INDEX, SCHEMA, shard_name
 
-KEPT = ("state", "reason", "sha256", "width", "height", "phash", "thumb", "colours", "shard", "offset", "length")
+Place = NewType("Place", int)  # of a picture in `Earlier`
 
 
 class Earlier:
-    """The present pictures of an earlier artifact, by the digest of their source, 1.4 KB of memory each. Broken ones
+    """The present pictures of an earlier artifact, by the digest of their source, 1.6 KB of memory each. Broken ones
     are tried again: what reads them may have been installed since."""
 
     def __init__(self, artifact: Artifact | None) -> None:
         """Raises ArtifactError where the artifact's bytes have changed."""
-        self._lines = pl.DataFrame(schema=dict.fromkeys(KEPT, pl.String))
+        self._lines = pl.DataFrame(schema=SCHEMA)
         if artifact is not None:
             artifact.verify()
-            present = pl.scan_parquet(artifact.path(INDEX)).filter(pl.col("state") == "present").select(KEPT)
-            self._lines = present.unique("sha256").sort("sha256").collect()
-        self._keys = np.array([_key(digest) for digest in self._lines["sha256"]], np.uint64)
+            present = pl.scan_parquet(artifact.path(INDEX)).filter(pl.col("state") == "present")
+            self._lines = present.collect()
+        self._places = dict(zip(self._lines["sha256"], map(Place, range(len(self._lines))), strict=True))
+        self._where = self._lines.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
         shards = self._lines["shard"].unique()
         self._maps = {s: np.memmap(artifact.path(shard_name(s)), mode="r") for s in shards if artifact}
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._places)
 
-    def find(self, sha256: str) -> tuple[Entry, memoryview] | None:
-        """The entry and the encoded picture made of the bytes of this digest."""
-        place = int(self._keys.searchsorted(_key(sha256)))
-        if place == len(self._keys):
-            return None
-        *entry, shard, offset, length = self._lines.row(place)
-        if entry[2] != sha256:
-            return None
-        return Entry(*entry), self._maps[shard].data[offset : offset + length]
+    def find(self, sha256: str) -> Place | None:
+        """Where the picture is that was made of the bytes of this digest."""
+        return self._places.get(sha256)
 
+    def where(self, place: Place) -> tuple[int, int, int]:
+        """Shard, offset and length of the encoded picture."""
+        shard, offset, length = self._where[place].tolist()
+        return shard, offset, length
 
-def _key(sha256: str) -> np.uint64:
-    return np.uint64(int(sha256[:16], 16))
+    def encoded(self, shard: int, start: int, end: int) -> memoryview:
+        """One picture after another."""
+        return self._maps[shard].data[start:end]
+
+    def entries(self, places: pl.Series) -> pl.DataFrame:
+        """What the index says of the pictures at these places, but for where they are stored; columns as `ENTRY`."""
+        return self._lines.select(ENTRY)[places]
 
 
 def open_earlier(artifact: Artifact | None) -> Earlier:

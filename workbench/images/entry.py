@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from workbench.artifacts.key import Digests
 from workbench.images.aside import Asides, is_small
-from workbench.images.earlier import Earlier
+from workbench.images.earlier import Earlier, Place
 from workbench.images.fetched import Fetched
 from workbench.images.made import Made, Source, made_of
 from workbench.images.origin import Absent, Pictures
@@ -16,6 +17,8 @@ from workbench.images.shard import Entry
 from workbench.recipe.schema import Images
 
 Named = tuple[int, str]  # number of the feed, name of the picture
+Line = tuple[int, Sequence[str]]  # a listing: number of the feed, names of its pictures in their order
+Found = Made | Place
 
 
 @dataclass(frozen=True)
@@ -30,30 +33,45 @@ class Maker:
     digests: Digests  # of files, as the plan remembers them
     asides: Asides | None = None
 
-    def listings(self, lines: Sequence[tuple[int, Sequence[str]]]) -> list[list[Made]]:
-        """The pictures of several listings, each told by its feed and the names in their order."""
-        ready = self._small_aside(lines) if self.asides else {}
+    def listings(self, lines: Sequence[Line], ready: Mapping[Named, Found]) -> list[list[Found]]:
+        """The pictures of several listings; `ready` are known already."""
+        ready = self._small_aside(lines) if self.asides else ready
         return [self.listing(feed, names, ready) for feed, names in lines]
 
-    def listing(self, feed: int, names: Sequence[str], ready: Mapping[Named, Made]) -> list[Made]:
-        """The pictures of a listing in their order: all, or as far as the first that can be used."""
-        made = []
-        for name in names:
-            made.append(ready.get((feed, name)) or self.picture(feed, name))
-            if self.images.use == "main" and made[-1][0].state == "present":
-                break
-        return made or [(Entry("absent", "no picture is named"), b"")]
+    def unchanged(self, lines: Sequence[Line]) -> dict[Named, Found]:
+        """The pictures that an earlier run made of files that are as they were. One thread asks faster than several,
+        which wait for one another after each question to the disk."""
+        known = dict[Named, Found]()
+        for named in self._wanted(lines) if self.earlier else ():
+            with suppress(Absent, OSError):  # the reason is found out where the picture is made
+                if (place := self._unchanged(*named)) is not None:
+                    known[named] = place
+        return known
 
-    def picture(self, feed: int, name: str) -> Made:
+    def listing(self, feed: int, names: Sequence[str], ready: Mapping[Named, Found]) -> list[Found]:
+        """The pictures of a listing in their order: all, or as far as the first that can be used."""
+        found = list[Found]()
+        for name in names:
+            one = ready[feed, name] if (feed, name) in ready else self.picture(feed, name)
+            found.append(one)
+            if self.images.use == "main" and (not isinstance(one, tuple) or one[0].state == "present"):
+                break
+        return found or [(Entry("absent", "no picture is named"), b"")]
+
+    def picture(self, feed: int, name: str) -> Found:
         """One picture: taken over if an earlier run decoded the same bytes."""
         return self._made(self._source(feed, name))
 
-    def _small_aside(self, lines: Sequence[tuple[int, Sequence[str]]]) -> dict[Named, Made]:
-        """The pictures that are wanted whatever the others are, the small ones of them made aside together."""
-        assert self.asides
+    def _wanted(self, lines: Sequence[Line]) -> Iterable[Named]:
+        """The pictures that are wanted whatever the others are."""
         some = slice(None) if self.images.use == "all" else slice(1)
-        ready, small = dict[Named, Made](), dict[Named, Source]()
-        for named in dict.fromkeys((feed, name) for feed, names in lines for name in names[some]):
+        return dict.fromkeys((feed, name) for feed, names in lines for name in names[some])
+
+    def _small_aside(self, lines: Sequence[Line]) -> dict[Named, Found]:
+        """The pictures that are wanted, the small ones of them made aside together."""
+        assert self.asides
+        ready, small = dict[Named, Found](), dict[Named, Source]()
+        for named in self._wanted(lines):
             found = self._source(*named)
             if isinstance(found, Source) and is_small(found.data):
                 small[named] = found
@@ -61,10 +79,10 @@ class Maker:
                 ready[named] = self._made(found)
         return ready | dict(zip(small, self.asides.made([*small.values()]), strict=True))
 
-    def _source(self, feed: int, name: str) -> Source | Made:
+    def _source(self, feed: int, name: str) -> Source | Found:
         """The bytes of a picture that has to be made, or what is known without."""
         try:
-            if known := self._unchanged(feed, name):
+            if (known := self._unchanged(feed, name)) is not None:
                 return known
             data = self.fetched.read(name) if name in self.fetched else self.places[feed].read(name)
         except Absent as absent:
@@ -74,14 +92,15 @@ class Maker:
         except ValueError as error:
             return Entry("broken", str(error)), b""
         sha256 = hashlib.sha256(data).hexdigest()
-        return self.earlier.find(sha256) or Source(data, sha256)
+        known = self.earlier.find(sha256)
+        return Source(data, sha256) if known is None else known
 
-    def _unchanged(self, feed: int, name: str) -> Made | None:
+    def _unchanged(self, feed: int, name: str) -> Place | None:
         """What an earlier run made of a file that is as it was when the plan last read it. Raises Absent, OSError."""
         if not self.earlier or name in self.fetched or not (path := self.places[feed].file(name)):
             return None
         sha256 = self.digests.remembered(path)
         return self.earlier.find(sha256) if sha256 else None
 
-    def _made(self, found: Source | Made) -> Made:
+    def _made(self, found: Source | Found) -> Found:
         return made_of(found, self.images, self.encoding) if isinstance(found, Source) else found

@@ -13,7 +13,7 @@ from workbench.images.shard import Entry
 from workbench.recipe.schema import Images
 
 FLAT = "a single colour"
-Made = tuple[Entry, bytes | memoryview]  # encoded only if present
+Made = tuple[Entry, bytes]  # encoded only if present
 
 
 class Source(NamedTuple):

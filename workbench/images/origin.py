@@ -33,7 +33,7 @@ class Pictures(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
 
-    def file(self, name: str) -> Path | None:
+    def file(self, name: str) -> str | None:
         """The file that a picture is; None for one within an archive or a container. Raises Absent."""
 
     def missing(self, names: Iterable[str]) -> set[str]:
@@ -75,7 +75,7 @@ class _Packed:
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
 
-    def file(self, name: str) -> Path | None:
+    def file(self, name: str) -> str | None:
         return None
 
     def missing(self, names: Iterable[str]) -> set[str]:
@@ -90,8 +90,8 @@ class _Packed:
 
 class _Folder:
     def __init__(self, path: Path) -> None:
-        self._root = Path(os.path.realpath(path))
-        self._folders = [folder for folder in SUBFOLDERS if (self._root / folder).is_dir()]
+        self._root = os.path.realpath(path)
+        self._folders = [folder for folder in SUBFOLDERS if os.path.isdir(f"{self._root}/{folder}")]
         self._straight = set[str]()  # folders below it to which no link leads
         self._names = Names(lambda: islice(_files(self._root), MOST_LISTED))
         self._lock = Lock()
@@ -99,13 +99,13 @@ class _Folder:
 
     def read(self, name: str) -> bytes:
         outer, mark, member = name.partition("::")
-        path = self._find(outer if mark else name)
+        path = Path(self._find(outer if mark else name))
         if mark:
             return self._container(path).read(member)
         check_size(path.stat().st_size)
         return path.read_bytes()
 
-    def file(self, name: str) -> Path | None:
+    def file(self, name: str) -> str | None:
         return None if "::" in name else self._find(name)
 
     def missing(self, names: Iterable[str]) -> set[str]:
@@ -121,10 +121,10 @@ class _Folder:
             return True
         return False
 
-    def _find(self, name: str) -> Path:
+    def _find(self, name: str) -> str:
         """The file of that name, or the only one like it. Raises Absent."""
         name = name.replace("\\", "/")
-        if os.path.isabs(name) and Path(name).is_relative_to(self._root):
+        if name.startswith(f"{self._root}/"):
             name = os.path.relpath(name, self._root)
         name = inside(name)
         for candidate in candidates(name, self._folders):
@@ -138,16 +138,16 @@ class _Folder:
             self._names.like(name)  # raises Absent, with its reason
         raise Absent("no such file")
 
-    def _file(self, name: str) -> Path | None:
-        path, folder = self._root / name, name.rpartition("/")[0]
+    def _file(self, name: str) -> str | None:
+        path, folder = f"{self._root}/{name}", name.rpartition("/")[0]
         try:
-            mode = path.lstat().st_mode
+            mode = os.lstat(path).st_mode
             if folder not in self._straight or stat.S_ISLNK(mode):
-                path = Path(os.path.realpath(path))
-                mode = path.stat().st_mode
-                if not path.is_relative_to(self._root):
+                path = os.path.realpath(path)
+                mode = os.stat(path).st_mode
+                if not Path(path).is_relative_to(self._root):
                     raise Absent("outside the folder of pictures")  # through a link
-                if path.parent == self._root / folder:
+                if os.path.dirname(path) == f"{self._root}/{folder}".rstrip("/"):
                     self._straight.add(folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -173,12 +173,12 @@ class _Folder:
             return container
 
 
-def _files(root: Path) -> Iterator[str]:
+def _files(root: str) -> Iterator[str]:
     """The names of all files below a folder, relative to it; folders behind links are left out."""
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        with suppress(OSError), os.scandir(root / folder) as entries:
+        with suppress(OSError), os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):

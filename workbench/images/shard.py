@@ -35,7 +35,7 @@ SCHEMA = {
     "thumb": pl.Binary,
     "colours": pl.Binary,
 }
-GROUP = 1 << 16  # lines of a row group
+ENTRY = ("state", "reason", "sha256", "width", "height", "phash", "thumb", "colours")  # of Entry
 
 
 def shard_name(shard: int) -> str:
@@ -54,47 +54,6 @@ class Entry:
     phash: int | None = None
     thumb: bytes | None = None
     colours: bytes | None = None
-
-
-class ShardWriter:
-    """Writes one shard, picture after picture, and the piece of the index that tells it is complete."""
-
-    def __init__(self, folder: Path, shard: int) -> None:
-        self._path = folder / shard_name(shard)
-        self._aside = self._path.with_suffix(".tmp")
-        self._file = self._aside.open("wb")
-        self._shard, self._offset = shard, 0
-        self._lines: list[tuple[object, ...]] = []
-
-    def add(self, row: int, order: int, entry: Entry, encoded: bytes | memoryview) -> None:
-        """`encoded` is empty unless the state is present."""
-        state, reason, *source = vars(entry).values()
-        place = (self._shard, self._offset, len(encoded)) if state == "present" else (None, None, None)
-        self._lines.append((row, order, state, reason, *place, *source))
-        self._file.write(encoded)
-        self._offset += len(encoded)
-
-    def close(self) -> None:
-        self._file.close()
-        self._aside.replace(self._path)
-        piece = piece_of(self._path)
-        aside = piece.with_suffix(".tmp")
-        pl.DataFrame(self._lines, SCHEMA, orient="row").write_parquet(aside)
-        aside.replace(piece)
-
-
-def piece_of(shard: Path) -> Path:
-    return shard.with_suffix(".parquet")
-
-
-def join_index(folder: Path, pieces: list[Path]) -> None:
-    """Make the index of its pieces, in bounded memory: the file is there wholly or not at all."""
-    aside = (folder / INDEX).with_suffix(".tmp")
-    if pieces:
-        pl.scan_parquet(pieces).sink_parquet(aside, row_group_size=GROUP, maintain_order=True)
-    else:
-        pl.DataFrame(schema=SCHEMA).write_parquet(aside)
-    aside.replace(folder / INDEX)
 
 
 class Shards:

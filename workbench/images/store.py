@@ -21,12 +21,13 @@ from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
 from workbench.images.aside import Asides
 from workbench.images.earlier import open_earlier
-from workbench.images.entry import Maker
+from workbench.images.entry import Found, Line, Maker, Named
 from workbench.images.fetched import WAITS, WEB, Fetched, say_waiting
-from workbench.images.made import FLAT, Made
+from workbench.images.made import FLAT
 from workbench.images.origin import open_pictures
 from workbench.images.picture import pillow_set_up
-from workbench.images.shard import FORMAT, INDEX, ShardWriter, join_index, piece_of, shard_name
+from workbench.images.shard import FORMAT, INDEX, shard_name
+from workbench.images.writer import ShardWriter, join_index, piece_of
 from workbench.recipe.schema import Images
 
 In = TypeVar("In")
@@ -94,13 +95,16 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
     asides = Asides(images, encoding) if many else None
     maker = Maker(images, encoding, opened, fetched, earlier, Digests(work.runtime.cache / "digests.json"), asides)
 
-    def make(some: pl.DataFrame) -> list[tuple[int, int, Made]]:
-        lines = list(some.iter_rows())
-        found = maker.listings([(feed, names or ()) for _, feed, _, names in lines])
+    def ask(some: pl.DataFrame) -> tuple[pl.DataFrame, list[Line], dict[Named, Found]]:
+        lines = [(feed, names or ()) for feed, names in some.select("feed", "name").iter_rows()]
+        return some, lines, maker.unchanged(lines)
+
+    def make(asked: tuple[pl.DataFrame, list[Line], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
+        some, lines, ready = asked
         return [
             (row, order, one)
-            for (row, _, orders, _), pictures in zip(lines, found, strict=True)
-            for order, one in zip(orders or (0,), pictures, strict=False)
+            for row, orders, found in zip(some["row"], some["order"], maker.listings(lines, ready), strict=True)
+            for order, one in zip((0,) if orders is None else orders, found, strict=False)
         ]
 
     with _progress(work) as progress, _threads(threads, asides) as pool, pillow_set_up(images.max_pixels):
@@ -109,13 +113,16 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
         paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
         waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
-        parts = (some for shard in waiting for some in shards[shard].iter_slices(TOGETHER))
+        parts = (ask(some) for shard in waiting for some in shards[shard].iter_slices(TOGETHER))
         results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
         for shard in waiting:
-            writer = ShardWriter(work.folder, shard)
+            writer = ShardWriter(work.folder, shard, earlier)
             for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
-                for row, order, (entry, encoded) in some:
-                    writer.add(row, order, entry, encoded)
+                for row, order, one in some:
+                    if isinstance(one, tuple):
+                        writer.add(row, order, *one)
+                    else:
+                        writer.keep(row, order, one)
                 progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
     pieces = [piece_of(path) for path in paths]
