@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint32]  # (N, views, bands)
+Told = NDArray[np.uint32] | NDArray[np.uint64]  # what names a bucket of a band
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Reach = NDArray[np.uint8]  # (N, bands): how a thing is reached in its bucket
 BY_TWO, BY_ONE = 1, 2  # by the keys of a band and the next one; by that of the band
+LOW = 2**20 - 1  # bits of a key
 
 AT_ONCE = 500_000  # pairs in memory at once, of each thread
 
@@ -48,23 +50,22 @@ def candidates(
     says may depend on nothing but the pair.
     """
     count = len(keys)
-    reach = _reach(keys[:, 0], crowd)
-    new, farther = np.ones(count, np.bool_), reach > 0
+    reach = _reach(keys, crowd)
+    before, new = np.zeros_like(reach), np.ones(count, np.bool_)
     if seen is not None:
         here = seen.now >= 0
-        before = np.zeros_like(reach)
-        before[seen.now[here]] = _reach(seen.keys[:, 0], crowd)[here]
+        before[seen.now[here]] = _reach(seen.keys, crowd)[here]
         new[seen.now[here]] = False
-        farther = reach > before
+    farther = reach > before
 
     def search(band: int) -> Ints:
         found = [np.zeros(0, np.int64)]
         for how in (BY_ONE, BY_TWO):
-            inside = reach[:, band] == how
+            told, inside = _told(keys, band, how), reach[:, band] == how
             for asked, there in ((new, inside), (~new, inside & farther[:, band])):
-                bucket = _Buckets(keys[:, 0], band, how, np.flatnonzero(there))
-                for view in range(keys.shape[1]):
-                    for a, b in bucket.look_up(keys[:, view], np.flatnonzero(asked)):
+                buckets = _Buckets(told[0], np.flatnonzero(there), told[:, asked])
+                for view in range(len(told)):
+                    for a, b in buckets.look_up(told[view], np.flatnonzero(asked)):
                         kept = (a != b) & likely(a, b, view)
                         found.append(_distinct(np.minimum(a, b)[kept] * count + np.maximum(a, b)[kept]))
         return _distinct(np.concatenate(found))
@@ -75,30 +76,46 @@ def candidates(
             found = _distinct(np.concatenate([found, some]))
     if seen is None:
         return np.zeros(0, np.bool_), found // count, found % count
-    still = np.zeros(len(seen.left), np.bool_)
-    for asked, there in ((seen.left, seen.right), (seen.right, seen.left)):
-        by_view = _reached(keys, reach, asked, there)
-        for view in range(keys.shape[1]):
-            some = np.flatnonzero(by_view[:, view])
-            still[some] |= likely(asked[some], there[some], view)
+    lost: Bools = np.any(reach < before, axis=1)
+    unsure = np.flatnonzero(lost[seen.left] | lost[seen.right])
+    still = np.ones(len(seen.left), np.bool_)
+    still[unsure] = _are_candidates(seen.left[unsure], seen.right[unsure], keys, reach, likely)
     found = np.setdiff1d(found, seen.left * count + seen.right, assume_unique=True)
     return still, found // count, found % count
 
 
-def _reach(keys: NDArray[np.uint32], crowd: int) -> Reach:
+def _are_candidates(
+    left: Ints, right: Ints, keys: Keys, reach: Reach, likely: Callable[[Ints, Ints, int], Bools]
+) -> Bools:
+    """(P,) whether the pairs are."""
+    are = np.zeros(len(left), np.bool_)
+    for asked, there in ((left, right), (right, left)):
+        by_view = _reached(keys, reach, asked, there)
+        for view in range(keys.shape[1]):
+            some = np.flatnonzero(by_view[:, view])
+            are[some] |= likely(asked[some], there[some], view)
+    return are
+
+
+def _reach(keys: Keys, crowd: int) -> Reach:
     """(N, bands): how each can be reached, 0 for not at all: it comes late in a crowd."""
-    reach = np.zeros(keys.shape, np.uint8)
-    for band in range(keys.shape[1]):
-        fine = _joined(keys, band)
-        order = np.argsort(fine, kind="stable")
-        _, size = runs(fine[order] >> np.uint64(32))
-        start, _ = runs(fine[order])
-        first = np.arange(len(order)) - start < crowd
-        reach[order, band] = np.where(size <= crowd, BY_ONE, np.where(first, BY_TWO, 0))
+    reach = np.zeros((len(keys), keys.shape[2]), np.uint8)
+    for band in range(keys.shape[2]):
+        order, _, size = _ordered(keys[:, 0, band])
+        reach[order[size <= crowd], band] = BY_ONE
+        crowded = np.sort(order[size > crowd])
+        order, start, _ = _ordered(_told(keys[crowded, :1], band, BY_TWO)[0])
+        reach[crowded[order[np.arange(len(order)) - start < crowd]], band] = BY_TWO
     return reach
 
 
-def runs(ordered: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+def _ordered(told: Told) -> tuple[Ints, Ints, Ints]:
+    """Things by key, the first before those after; where the run of equal keys of each begins, and its length."""
+    order = np.argsort(told, kind="stable")
+    return order, *runs(told[order])
+
+
+def runs(ordered: Told) -> tuple[Ints, Ints]:
     """Where the run of equal values of each begins, and how long it is."""
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else np.zeros(0, int)
     sizes = np.diff(np.append(starts, len(ordered)))
@@ -106,23 +123,19 @@ def runs(ordered: NDArray[np.uint64]) -> tuple[Ints, Ints]:
 
 
 class _Buckets:
-    """Those `there` in the buckets of one band."""
+    """Those `there` in the buckets of one band that may be asked for."""
 
-    def __init__(self, keys: NDArray[np.uint32], band: int, how: int, there: Ints) -> None:
-        self._band, self._how = band, how
-        told = self._told(keys[there])
-        order = np.argsort(told, kind="stable")
-        self._keys, self._there = told[order], there[order]
+    def __init__(self, told: Told, there: Ints, asked: Told) -> None:
+        there = there[_may_be_of(asked)(told[there])]
+        order = np.argsort(told[there], kind="stable")
+        self._there = there[order]
+        self._told = told[self._there]
+        self._may_be_here = _may_be_of(self._told)
 
-    def _told(self, keys: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        return _joined(keys, self._band) if self._how == BY_TWO else keys[:, self._band].astype(np.uint64)
-
-    def look_up(self, keys: NDArray[np.uint32], asked: Ints) -> Iterator[tuple[Ints, Ints]]:
+    def look_up(self, told: Told, asked: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Those asked for, and what is in their buckets, some at a time."""
-        if not len(asked) or not len(self._there):
-            return
-        told = self._told(keys[asked])
-        low, high = (np.searchsorted(self._keys, told, side) for side in ("left", "right"))
+        asked = asked[self._may_be_here(told[asked])]
+        low, high = (np.searchsorted(self._told, told[asked], side) for side in ("left", "right"))
         counts = high - low
         ends = np.cumsum(counts)
         start = 0
@@ -148,11 +161,19 @@ def _reached(keys: Keys, reach: Reach, asked: Ints, found: Ints) -> Bools:
     return reached
 
 
-def _joined(keys: NDArray[np.uint32], band: int) -> NDArray[np.uint64]:
-    """(N,): the keys of a band and the next one."""
-    following = keys[:, (band + 1) % keys.shape[1]]
-    joined: NDArray[np.uint64] = keys[:, band].astype(np.uint64) << np.uint64(32) | following
-    return joined
+def _told(keys: Keys, band: int, how: int) -> Told:
+    """(views, N): the keys of a band, or of it and the next one."""
+    told = np.ascontiguousarray(keys[:, :, band].T)
+    if how == BY_ONE:
+        return told
+    return told.astype(np.uint64) << np.uint64(32) | keys[:, :, (band + 1) % keys.shape[2]].T
+
+
+def _may_be_of(known: Told) -> Callable[[Told], Bools]:
+    """Tells which may be among the known: never wrongly that one isn't, and far sooner than a search."""
+    low = np.zeros(LOW + 1, np.bool_)
+    low[known & LOW] = True
+    return lambda told: low[told & LOW]
 
 
 def _distinct(numbers: Ints) -> Ints:

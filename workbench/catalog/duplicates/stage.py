@@ -28,4 +28,4 @@ def stage(duplicates: Duplicates) -> Stage:
 
         return find(work, duplicates)
 
-    return Stage("duplicates", 3, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))
+    return Stage("duplicates", 4, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))

@@ -72,8 +72,15 @@ class Texts:
         rows = np.flatnonzero(np.diff(self.words.indptr) > 0)
         things, first, same = np.unique(self._sums(elements.sums)[rows], return_index=True, return_inverse=True)
         first = rows[first]
+        marks = self._number_marks()[first]
+
+        def likely(asked: Ints, found: Ints, _: int) -> Bools:
+            a, b = marks[asked], marks[found]
+            worth: Bools = (asked < found) & ((a & b == a) | (a & b == b))
+            return worth
+
         keys, known, left, right = search(
-            things, lambda some: self._keys(first[some], elements), lambda _: _ascending, CROWD, earlier
+            things, lambda some: self._keys(first[some], elements), lambda _: likely, CROWD, earlier
         )
         pairs = pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
         pairs = (pairs if known is None else pl.concat([known.cast(pl.UInt32), pairs])).sort("left", "right")
@@ -95,6 +102,14 @@ class Texts:
         sums = np.concatenate([[np.uint64(0)], np.cumsum(of_words[self.words.indices], dtype=np.uint64)])
         ends: NDArray[np.uint64] = sums[self.words.indptr]
         return np.diff(ends)
+
+    def _number_marks(self) -> NDArray[np.uint64]:
+        """(N,) a bit of 64 for each number of a text: where each of two has a bit of its own, their numbers differ."""
+        bits = np.where(self._number > 0, np.uint64(1) << (self.hashes & np.uint64(63)), np.uint64(0))
+        marks = np.zeros(self.count, np.uint64)
+        some = np.diff(self.words.indptr) > 0
+        marks[some] = np.bitwise_or.reduceat(bits[self.words.indices], self.words.indptr[:-1][some])
+        return marks
 
     def _keys(self, rows: Ints, elements: _Elements) -> Keys:
         """(rows, 1, BANDS): MinHash over the elements of the words."""
@@ -158,10 +173,6 @@ def in_family(left: Ints, right: Ints, like: Likeness, among: Bools) -> Bools:
     large = sizes.filter(pl.col("size") >= FAMILY)["rest"].to_numpy()
     inside: Bools = np.isin(like.rest, large) & (like.words < 1)
     return inside
-
-
-def _ascending(asked: Ints, found: Ints, _: int) -> Bools:
-    return asked < found
 
 
 @dataclass(frozen=True)
