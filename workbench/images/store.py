@@ -32,7 +32,7 @@ from workbench.recipe.schema import Images
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-Listing = tuple[int, int, list[int], list[str]]  # row, feed, order and name of each picture
+Listing = tuple[int, int, list[int] | None, list[str] | None]  # row, feed, order and name of each picture
 
 AUTO_PNG = 96  # pixels: up to this side a lossless picture is small enough
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
@@ -95,16 +95,16 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
     asides = Asides(images, encoding) if many else None
     maker = Maker(images, encoding, opened, fetched, earlier, Digests(work.runtime.cache / "digests.json"), asides)
 
-    def ask(some: pl.DataFrame) -> tuple[pl.DataFrame, list[Line], dict[Named, Found]]:
-        lines = [(feed, names or ()) for feed, names in some.select("feed", "name").iter_rows()]
+    def ask(some: list[Listing]) -> tuple[list[Listing], list[Line], dict[Named, Found]]:
+        lines: list[Line] = [(feed, names or ()) for _, feed, _, names in some]
         return some, lines, maker.unchanged(lines)
 
-    def make(asked: tuple[pl.DataFrame, list[Line], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
+    def make(asked: tuple[list[Listing], list[Line], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
         some, lines, ready = asked
         return [
             (row, order, one)
-            for row, orders, found in zip(some["row"], some["order"], maker.listings(lines, ready), strict=True)
-            for order, one in zip((0,) if orders is None else orders, found, strict=False)
+            for (row, _, orders, _), found in zip(some, maker.listings(lines, ready), strict=True)
+            for order, one in zip(orders or (0,), found, strict=False)
         ]
 
     with _progress(work) as progress, _threads(threads, asides) as pool, pillow_set_up(images.max_pixels):
@@ -113,7 +113,7 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
         paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
         waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
-        parts = (ask(some) for shard in waiting for some in shards[shard].iter_slices(TOGETHER))
+        parts = (ask(some) for shard in waiting for some in _in_parts(shards[shard]))
         results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
         for shard in waiting:
             writer = ShardWriter(work.folder, shard, earlier)
@@ -127,6 +127,11 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
             writer.close()
     pieces = [piece_of(path) for path in paths]
     join_index(work.folder, pieces)
+
+
+def _in_parts(shard: pl.DataFrame) -> Iterator[list[Listing]]:
+    listings = shard.rows()
+    return (listings[start : start + TOGETHER] for start in range(0, len(listings), TOGETHER))
 
 
 @contextmanager
