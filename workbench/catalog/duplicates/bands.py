@@ -101,9 +101,13 @@ def _reach(keys: Keys, crowd: int) -> Reach:
     """(N, bands): how each can be reached, 0 for not at all: it comes late in a crowd."""
     reach = np.zeros((len(keys), keys.shape[2]), np.uint8)
     for band in range(keys.shape[2]):
-        order, _, size = _ordered(keys[:, 0, band])
-        reach[order[size <= crowd], band] = BY_ONE
-        crowded = np.sort(order[size > crowd])
+        told = keys[:, 0, band]
+        low = told & LOW
+        crowded = np.flatnonzero(np.bincount(low)[low] > crowd)
+        order, _, size = _ordered(told[crowded])
+        crowded = np.sort(crowded[order[size > crowd]])
+        reach[:, band] = BY_ONE
+        reach[crowded, band] = 0
         order, start, _ = _ordered(_told(keys[crowded, :1], band, BY_TWO)[0])
         reach[crowded[order[np.arange(len(order)) - start < crowd]], band] = BY_TWO
     return reach

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,12 @@ class Alike:
 
 
 def alike(items: pl.DataFrame, index: Path, duplicates: Duplicates, earlier: Artifact | None = None) -> Alike:
-    """Pictures first, since placeholders make no kin, then pairs; `earlier` was verified."""
-    facts, texts = described(items)
-    looks = Looks(index, earlier)
+    """Candidates by pictures and by words; then placeholders, since these make no kin; `earlier` was verified."""
+    with ThreadPoolExecutor(1) as beside:
+        seeing = beside.submit(Looks, index, earlier)
+        facts, texts = described(items)
+        left, right, words = texts.likely_pairs(read_search(earlier.folder, "text", 1, BANDS) if earlier else None)
+        looks = seeing.result()
     blank = pl.DataFrame(schema={"look": pl.UInt32, "listings": pl.UInt32, "groups": pl.UInt32})
     if duplicates.placeholders:
         labels = items.select(name for name in items.columns if name.startswith("label."))
@@ -47,7 +51,6 @@ def alike(items: pl.DataFrame, index: Path, duplicates: Duplicates, earlier: Art
     shown = looks.without(blank)
     has_picture = np.isin(np.arange(len(items)), shown["row"].to_numpy())
     length = facts["text"].str.len_chars().fill_null(0).to_numpy().astype(np.int64)
-    left, right, words = texts.likely_pairs(read_search(earlier.folder, "text", 1, BANDS) if earlier else None)
     pairs = kin(facts, texts, (left, right), shown, looks.near)
     return Alike(pairs, looks.states(blank), looks, words, (has_picture.astype(np.int64) << 40) | length)
 

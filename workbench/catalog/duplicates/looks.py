@@ -93,9 +93,15 @@ class Looks:
 def distinct(index: Path) -> tuple[pl.Series, Thumbs, Colours]:
     """SHA-256 of each distinct picture, ascending, its thumbnail and its colours."""
     present = pl.scan_parquet(index).filter(pl.col("state") == "present").select("sha256", "thumb", "colours")
-    first = present.unique("sha256", keep="first").sort("sha256").collect()
-    thumbs, colours = (np.frombuffer(b"".join(first[name]), np.uint8) for name in ("thumb", "colours"))
-    return first["sha256"], thumbs.reshape(-1, SIDE, SIDE), colours.reshape(-1, 8, 8, 3)
+    first = present.filter(pl.col("sha256").is_first_distinct()).sort("sha256").collect()
+    thumbs, colours = (_bytes(first[name], *shape) for name, shape in (("thumb", (SIDE, SIDE)), ("colours", (8, 8, 3))))
+    return first["sha256"], thumbs, colours
+
+
+def _bytes(cells: pl.Series, *shape: int) -> NDArray[np.uint8]:
+    """(N, *shape)"""
+    each = pl.Array(pl.UInt8, int(np.prod(shape)))
+    return cells.bin.reinterpret(dtype=each).to_numpy().reshape(-1, *shape)
 
 
 def _joined(count: int, pairs: pl.DataFrame) -> Ints:
