@@ -257,8 +257,19 @@ def test_a_word_that_is_there_twice_counts_twice() -> None:
     texts = pl.Series(["salt and pepper and oil", "oak mug", None, "salt and pepper oil"])
     words = _words(texts)
     assert words.sizes.tolist() == [5, 2, 0, 4]
+    assert sorted(words.vocabulary) == ["and", "and 1", "mug", "oak", "oil", "pepper", "salt"]
     matrix = words.matrix(words.vocabulary.sort())
     assert (matrix @ matrix.T).toarray().tolist() == [[5, 0, 0, 4], [0, 2, 0, 0], [0, 0, 0, 0], [4, 0, 0, 4]]
+
+
+def test_no_candidates_are_texts_whose_numbers_differ_and_only_these() -> None:
+    draw = np.random.default_rng(0)
+    lines = pl.Series([None, *(f"oak mug {' '.join(draw.choice(list('01234567'), i % 4))}" for i in range(80))])
+    texts = Texts(pl.Series([""] * 81), lines)
+    left, right = np.triu_indices(81, 1)
+    marks, like = texts._number_marks(), texts.compare(left, right)
+    within = (marks[left] & marks[right] == marks[left]) | (marks[left] & marks[right] == marks[right])
+    assert within[like.numbers].all() and within[~like.numbers].mean() < 0.1
 
 
 def test_signs_of_scripts_without_spaces_are_words() -> None:

@@ -119,7 +119,7 @@ def _ordered(told: Told) -> tuple[Ints, Ints, Ints]:
     return order, *runs(told[order])
 
 
-def runs(ordered: Told) -> tuple[Ints, Ints]:
+def runs(ordered: Told | Ints) -> tuple[Ints, Ints]:
     """Where the run of equal values of each begins, and how long it is."""
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else np.zeros(0, int)
     sizes = np.diff(np.append(starts, len(ordered)))

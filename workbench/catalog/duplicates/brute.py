@@ -20,7 +20,8 @@ from workbench.catalog.duplicates.texts import SIMILAR, Texts
 
 WINDOWS = (0, 2)  # as it is, and cut by a twentieth of each side
 FIT, MOST = 0.9, 8  # least correlation of pictures that are looked at closer, and how many for each
-TEXTS_AT_ONCE, PICTURES_AT_ONCE = 16, 8192
+NEARLY = 0.999  # sums of 32 bits are so exact at least; what is alike is told from those of 64
+TEXTS_AT_ONCE, PICTURES_AT_ONCE = 32, 4096
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,18 @@ def confirmed(
 
 
 def _alike_in_words(rows: Ints, texts: Texts) -> pl.DataFrame:
-    """Pairs left < right with a similarity of at least SIMILAR."""
-    total = texts.words @ texts.nats
-    turned = texts.words.T.tocsr()
+    """Pairs left < right with a similarity of about SIMILAR, or more."""
+    total = (texts.words @ texts.nats).astype(np.float32)
+    least = NEARLY * SIMILAR / (1 + SIMILAR) * np.where(total > 0, total, np.inf)  # in common, of each of two
     found = [np.zeros((2, 0), np.int64)]
     for start in range(0, len(rows), TEXTS_AT_ONCE):
         some = rows[start : start + TEXTS_AT_ONCE]
         weighted = texts.words[some]
-        weighted.data = texts.nats[weighted.indices]
-        common = (weighted @ turned).tocoo()
-        a, b = some[common.coords[0]], common.coords[1].astype(np.int64)
-        alike = (common.data >= SIMILAR * (total[a] + total[b] - common.data)) & (a != b)
-        found.append(np.stack([np.minimum(a, b)[alike], np.maximum(a, b)[alike]]))
+        weighted.data = texts.nats[weighted.indices].astype(np.float32)
+        common = texts.words @ weighted.T.toarray()
+        b, place = np.divmod(np.flatnonzero(common - least[:, None] >= least[some]), len(some))
+        a = some[place]
+        found.append(np.stack([np.minimum(a, b), np.maximum(a, b)])[:, a != b])
     left, right = np.concatenate(found, axis=1)
     return pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
 
@@ -85,7 +86,7 @@ def _near_pictures(ours: Ints, thumbs: Thumbs, colours: Colours) -> pl.DataFrame
     found = [np.zeros((3, 0))]
     for start in range(0, len(thumbs) if len(ours) else 0, PICTURES_AT_ONCE):
         fit = asked @ _coarse(thumbs[start : start + PICTURES_AT_ONCE], 0).T
-        a, b = np.nonzero(fit >= FIT)
+        a, b = np.divmod(np.flatnonzero(fit >= FIT), fit.shape[1])
         found.append(np.stack([np.tile(ours, len(WINDOWS))[a], b + start, fit[a, b]]))
     best = pl.DataFrame(dict(zip(("a", "b", "fit"), np.concatenate(found, axis=1), strict=True)))
     best = best.filter(pl.col("a") != pl.col("b")).sort("fit", "a", "b", descending=[True, False, False])
@@ -97,9 +98,7 @@ def _near_pictures(ours: Ints, thumbs: Thumbs, colours: Colours) -> pl.DataFrame
 
 def _coarse(thumbs: Thumbs, window: int) -> NDArray[np.float32]:
     """(N, 64): each 8x8, cut, of mean 0 and length 1."""
-    coarse = small(thumbs, window).astype(np.float32).reshape(-1, 8, 2, 8, 2).sum(axis=(2, 4)).reshape(-1, 64)
-    unit: NDArray[np.float32] = coarse / np.maximum(np.linalg.norm(coarse, axis=1, keepdims=True), 1e-6)
-    return unit
+    return small(thumbs, window, 8).astype(np.float32)
 
 
 def scored(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints) -> pl.DataFrame:

@@ -123,12 +123,12 @@ def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8
     return fit
 
 
-def small(thumbs: Thumbs, window: int) -> NDArray[np.float16]:
-    """(N, 256): each 16x16, cut, of mean 0 and length 1."""
+def small(thumbs: Thumbs, window: int, side: int = SIDE // 2) -> NDArray[np.float16]:
+    """(N, side * side): each made smaller, cut, of mean 0 and length 1."""
     left, top, right, bottom = WINDOWS[window]
-    halves = np.kron(np.eye(SIDE // 2), [0.5, 0.5])
-    down, across = halves @ _stretched(top, bottom), halves @ _stretched(left, right)
-    small = np.zeros((len(thumbs), (SIDE // 2) ** 2), np.float16)
+    fewer = np.kron(np.eye(side), np.full(SIDE // side, side / SIDE))
+    down, across = fewer @ _stretched(top, bottom), fewer @ _stretched(left, right)
+    small = np.zeros((len(thumbs), side * side), np.float16)
     for start in range(0, len(thumbs), AT_ONCE):
         some = (down @ thumbs[start : start + AT_ONCE].astype(np.float64) @ across.T).reshape(-1, small.shape[1])
         some -= some.mean(axis=1, keepdims=True)

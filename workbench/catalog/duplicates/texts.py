@@ -8,6 +8,7 @@ blue"). Few common words say nothing: of N listings with words drawn at random, 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -52,7 +53,8 @@ class Texts:
     def __init__(self, titles: pl.Series, texts: pl.Series) -> None:
         """Titles, and titles and texts as one; null where there is none."""
         self.count = len(texts)
-        words, title_words = _words(texts), _words(titles)
+        with ThreadPoolExecutor(2) as pool:
+            words, title_words = pool.map(_words, (texts, titles))
         self.vocabulary = pl.concat([words.vocabulary, title_words.vocabulary]).unique().sort()
         self.words, self.titles = (part.matrix(self.vocabulary) for part in (words, title_words))
         listings = np.maximum(np.bincount(self.words.indices, minlength=len(self.vocabulary)), 1)
@@ -212,30 +214,26 @@ def _words(texts: pl.Series) -> _Words:
     for start in range(0, len(texts), READ_AT_ONCE):
         some = texts.slice(start, READ_AT_ONCE).fill_null("").str.to_lowercase()
         lists = some.str.extract_all(WORD).list.head(MOST_WORDS)
-        again = lists.list.n_unique() < lists.list.len()
-        if again.any():
-            rows = pl.DataFrame({"row": range(len(lists)), "words": lists})
-            numbered = rows.filter(again).with_columns(_numbered(lists.filter(again)).alias("words"))
-            lists = pl.concat([rows.filter(~again), numbered]).sort("row")["words"]
         flat = lists.explode(empty_as_null=False, keep_nulls=False)
         own = flat.unique().sort()
-        columns.append((own, flat.cast(pl.Enum(own)).to_physical().to_numpy()))
         sizes.append(lists.list.len().to_numpy().astype(np.int64))
+        columns.append(_numbered(own, flat.cast(pl.Enum(own)).to_physical().cast(pl.Int64).to_numpy(), sizes[-1]))
     every = pl.concat([pl.Series([], dtype=pl.String), *(own for own, _ in columns)]).unique()
     return _Words(every, columns, np.concatenate(sizes))
 
 
-def _numbered(lists: pl.Series) -> pl.Series:
-    """The second "a" of "a b a" becomes "a 1"."""
-    flat = pl.DataFrame({"word": lists}).with_row_index("row").explode("word")
-    own = flat["word"].unique()
-    key = (flat["row"].cast(pl.UInt64) * len(own) + flat["word"].cast(pl.Enum(own)).to_physical()).to_numpy()
+def _numbered(own: pl.Series, words: Ints, sizes: Ints) -> tuple[pl.Series, NDArray[np.uint32]]:
+    """The second "a" of "a b a" becomes "a 1", a word of its own."""
+    key = np.repeat(np.arange(len(sizes)) * len(own), sizes) + words
     order = np.argsort(key, kind="stable")
     times = np.zeros(len(key), np.int64)
     times[order] = np.arange(len(key)) - runs(key[order])[0]
-    flat = flat.with_columns(times=pl.Series(times))
-    told = pl.when(pl.col("times") > 0).then(pl.format("{} {}", "word", "times")).otherwise("word")
-    return flat.with_columns(told.alias("word")).group_by("row", maintain_order=True).agg("word")["word"]
+    again = np.flatnonzero(times)
+    others, place = np.unique(words[again] * MOST_WORDS + times[again], return_inverse=True)
+    numbered = words.astype(np.uint32)
+    numbered[again] = len(own) + place
+    told = pl.select(pl.format("{} {}", own.gather(others // MOST_WORDS), pl.Series(others % MOST_WORDS))).to_series()
+    return pl.concat([own, told.rename(own.name)]), numbered
 
 
 def _jaccard(common: Doubles, a: Doubles, b: Doubles) -> Doubles:
