@@ -87,8 +87,7 @@ class Changed:
     @classmethod
     def of(cls, index: pl.Series, differs: pl.Series, before: pl.Series, after: pl.Series) -> Changed:
         """`index` is that of these cells in their column, `differs` that of the changed ones among them."""
-        heads = (series.gather(differs.head(_EXAMPLES)) for series in (index, before, after))
-        return cls(index.gather(differs), list(zip(*heads, strict=True)))
+        return cls(index[differs], [(index[at], before[at], after[at]) for at in differs.head(_EXAMPLES)])
 
     def then(self, later: Changed) -> Changed:
         """With the cells that the same rule changed in a later turn; what a cell was is what it was in the first."""
@@ -99,7 +98,7 @@ class Changed:
 
     def spread(self, cells: pl.Series, distinct: pl.Series) -> Changed:
         """What changed in all cells, this being what did in the distinct ones, which are in the order of the cells."""
-        index = cells.is_in(distinct.gather(self.index).implode()).arg_true()
+        index = cells.is_in(distinct[self.index].implode()).arg_true()
         known = {distinct[at]: (before, after) for at, before, after in self.first}
         return Changed(index, [(at, *known[cells[at]]) for at in index.head(_EXAMPLES)])
 
@@ -130,7 +129,7 @@ def apply(rules: Sequence[Rule], cells: pl.Series, found: Found) -> pl.Series:
         after = _once(rules, bare, where, found)
         cleaned = _with(cleaned, where, after)
         again = _suspect(after, (after != before).arg_true())
-        where, before = where.gather(again), after.gather(again)
+        where, before = where[again], after[again]
         if where.is_empty():
             break
     return cleaned
@@ -138,10 +137,10 @@ def apply(rules: Sequence[Rule], cells: pl.Series, found: Found) -> pl.Series:
 
 def _suspect(cells: pl.Series, changed: pl.Series) -> pl.Series:
     """Of the changed cells those that look as if there were more to clean."""
-    now = cells.gather(changed)
+    now = cells[changed]
     mangled = not_ascii(now).arg_true()
-    mangled = mangled.filter(now.gather(mangled).str.contains(_MOJIBAKE))
-    return changed.gather(pl.concat([now.str.contains(_MARKUP).arg_true(), mangled]).unique().sort())
+    mangled = mangled.filter(now[mangled].str.contains(_MOJIBAKE))
+    return changed[pl.concat([now.str.contains(_MARKUP).arg_true(), mangled]).unique().sort()]
 
 
 def _once(rules: Sequence[Rule], cells: pl.Series, where: pl.Series, found: Found) -> pl.Series:
@@ -155,7 +154,7 @@ def _once(rules: Sequence[Rule], cells: pl.Series, where: pl.Series, found: Foun
         differs = (before != after).arg_true()
         if differs.is_empty():
             continue
-        changed = Changed.of(where.gather(touched), differs, before, after)
+        changed = Changed.of(where[touched], differs, before, after)
         found[rule.name] = found[rule.name].then(changed) if rule.name in found else changed
         cells = _with(cells, touched, after)
     return cells
@@ -188,7 +187,7 @@ def _touched(rule: Rule, cells: pl.Series) -> pl.Series:
 
 
 def _at(cells: pl.Series, where: pl.Series) -> pl.Series:
-    return cells if len(where) == len(cells) else cells.gather(where)
+    return cells if len(where) == len(cells) else cells[where]
 
 
 def _with(cells: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from os.path import isfile
 from pathlib import Path, PurePosixPath
 
@@ -25,7 +26,8 @@ def place(root: Path, names: Iterable[str], folders: Sequence[str] = (), publish
     It is the first place below `root` (a folder or a .zip) that holds one of the names, some of the feed's first. Where
     none does it is the first of `folders` if the pictures lie as `published`: a missing one is then looked for there.
     """
-    local = [name for name in names if not _ELSEWHERE.search(name) and ".." not in PurePosixPath(name).parts][:50]
+    below = (name for name in names if not _ELSEWHERE.search(name) and ".." not in PurePosixPath(name).parts)
+    local = list(islice(below, 50))
     if not local:
         return ""
     found = (at for at in _places(root, ("", *(folders or _USUAL))) if _holds(root, at, local))

@@ -89,12 +89,12 @@ def parse(block: Block, names: Sequence[str], delimiter: str, quotes: bool) -> p
 
 def _line_ends(data: bytes, codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Places:
     """The place of each line's last byte."""
-    ends = codes == _LF
+    ends = np.flatnonzero(codes == _LF)
     if b"\r" in data:
-        alone = codes == _CR
-        alone[:-1] &= ~ends[1:]
-        ends = ends | alone
-    return np.flatnonzero(ends)
+        returns = np.flatnonzero(codes == _CR)
+        alone = returns[codes[np.minimum(returns + 1, len(codes) - 1)] != _LF]
+        ends = np.sort(np.concatenate([ends, alone])) if len(alone) else ends
+    return ends
 
 
 def _quotes(data: bytes, codes: np.ndarray[Any, np.dtype[np.uint8]], delimiter: str) -> tuple[Places, int]:

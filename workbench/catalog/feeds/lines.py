@@ -89,7 +89,7 @@ def _is_utf8(block: bytes) -> bool:
 
     ends = pa.py_buffer(struct.pack("<2q", 0, len(block)))
     try:
-        pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(block)]).cast(pa.large_string())
+        pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(block)]).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True
