@@ -134,13 +134,16 @@ class _Buckets:
         order = np.argsort(told[there], kind="stable")
         self._there = there[order]
         self._told = told[self._there]
+        _, self._size = runs(self._told)
         self._may_be_here = _may_be_of(self._told)
 
     def look_up(self, told: Told, asked: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Those asked for, and what is in their buckets, some at a time."""
         asked = asked[self._may_be_here(told[asked])]
-        low, high = (np.searchsorted(self._told, told[asked], side) for side in ("left", "right"))
-        counts = high - low
+        low = np.searchsorted(self._told, told[asked]).clip(max=len(self._told) - 1)
+        here = self._told[low] == told[asked]
+        asked, low = asked[here], low[here]
+        counts = self._size[low]
         ends = np.cumsum(counts)
         start = 0
         while start < len(asked):
