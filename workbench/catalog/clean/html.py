@@ -1,12 +1,13 @@
 """HTML to text: what a reader would see, its blocks, list items and table cells kept apart.
 
 Tags are those that HTML knows, and others that end something or have a quoted attribute: `<3`, `a < b` and `<USB-C>`
-are text. Plain tags, nearly all there are, are replaced
-by one search for many words; in the cells that hold others after that, attributes, comments, scripts and what Word
-leaves behind are taken away by regular expressions.
+are text. Plain tags, nearly all there are, are replaced by a search for many words; in the cells that hold others after
+that, attributes, comments, scripts and what Word leaves behind are taken away by regular expressions.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -30,6 +31,11 @@ _TAGS = {
     **{f"</{name}>": END for name in LISTS.split()},
     **{f"<{name}>": CELL for name in CELLS.split()},
 }
+# Nearly all that there are: up to 100 words are searched for at once faster than more are.
+_USUAL_NAMES = (
+    "a b br div em font h1 h2 h3 h4 h5 h6 hr i img li ol p small span strong sub sup table tbody td th tr u ul"
+)
+_USUAL = {tag: sign for tag, sign in _TAGS.items() if tag.strip("</>") in _USUAL_NAMES.split()}
 _MARKS = {
     **{f"{stop}{mark}": f"{stop} " for stop in ".!?:;,…" for mark in (END, ITEM, CELL)},
     **{END: ". ", ITEM: "; ", CELL: ", "},
@@ -57,16 +63,16 @@ MAY_BE_TAG = r"<[a-zA-Z/!?]"
 
 def to_text(cells: pl.Series) -> pl.Series:
     """The cells without tags: blocks end a line, items and rows follow "; ", table cells ", ", and lists end in "."."""
-    cells = _replaced(cells)
+    cells = _replaced(cells, _USUAL)
     rest = cells.str.contains(MAY_BE_TAG).arg_true()
     if len(rest):
-        bare = cells.gather(rest).str.replace_all(_GONE, "").str.replace_all(_WITH_MORE, "<$1$2>").str.replace(_CUT, "")
-        cells = cells.scatter(rest, _replaced(bare).str.replace_all(_UNKNOWN, ""))
+        bare = _replaced(cells[rest], _TAGS).str.replace_all(_GONE, "").str.replace_all(_WITH_MORE, "<$1$2>")
+        cells = cells.scatter(rest, _replaced(bare.str.replace(_CUT, ""), _TAGS).str.replace_all(_UNKNOWN, ""))
     return _separated(cells) if cells.str.contains(f"[{END}{ITEM}{CELL}]").any() else cells
 
 
-def _replaced(cells: pl.Series) -> pl.Series:
-    return cells.str.replace_many(list(_TAGS), list(_TAGS.values()), ascii_case_insensitive=True)
+def _replaced(cells: pl.Series, tags: Mapping[str, str]) -> pl.Series:
+    return cells.str.replace_many(list(tags), list(tags.values()), ascii_case_insensitive=True)
 
 
 def _separated(cells: pl.Series) -> pl.Series:

@@ -20,8 +20,6 @@ from workbench.recipe.schema import Clean
 _EXAMPLES = 5
 _PASSES = 8  # deeper is no text: what still reads as tags or entities then loses its `<` and `&`
 
-# Letters that UTF-8's first bytes look like when read as Windows-1252, then what its other bytes look like.
-_MOJIBAKE = "[\u00c2-\u00f4][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\u0080-\u009f]"
 # Groups of at most ten characters are found by vector instructions, ten times as fast as one class of all of them.
 # Category Cc but for tab, line ends, vertical tab, form feed and next line, which are white space.
 _CONTROLS = (
@@ -37,16 +35,28 @@ _SPACES = (
     r"[\t\n\x0b\x0c\r]",
     "([\u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000])|([\u2000-\u2005])|([\u2006-\u200a])",
 )
-# All but the Latin letters that are composed already.
-_COMPOSABLE = "[\u0300-\U0010ffff]"
-_NOT_PLAIN = r"[^ !-%'-;=-~]|  |^ | $"  # plain: printable ASCII without `&` and `<`, single spaces within
-_MARKUP = f"{html.MAY_BE_TAG}|{entities.MAY_BE_ENTITY}"
+
+
+def _has(*patterns: str) -> pl.Expr:
+    """Whether a cell has one of these."""
+    return reduce(or_, map(pl.first().str.contains, patterns))
+
+
+# Masks of cells. They are made once: a chunk is asked hundreds of times.
+_NOT_PLAIN = _has(r"[^ !-%'-;=-~]|  |^ | $")  # plain: printable ASCII without `&` and `<`, single spaces within
+_NOT_ASCII = pl.first().str.len_bytes() != pl.first().str.len_chars()
+_MARKUP = _has(f"{html.MAY_BE_TAG}|{entities.MAY_BE_ENTITY}")
+# Letters that UTF-8's first bytes look like when read as Windows-1252, then what its other bytes look like.
+_MOJIBAKE = _has("[\u00c2-\u00f4][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\u0080-\u009f]")
+_HAS_CONTROL = _has(*_CONTROLS)
+_COMPOSABLE = _has("[\u0300-\U0010ffff]")  # all but the Latin letters that are composed already
+_UNEVEN = _has(*_SPACES) | (pl.first().str.strip_chars().str.len_bytes() != pl.first().str.len_bytes())
 
 
 @dataclass(frozen=True)
 class Rule:
     name: str  # its switch in `catalog.clean`
-    may_change: tuple[Callable[[pl.Series], pl.Series], ...]  # cells -> mask, cheapest first; others stay as they are
+    may_change: tuple[pl.Expr, ...]  # masks of the cells, cheapest first; others stay as they are
     change: Callable[[pl.Series], pl.Series]
 
 
@@ -106,41 +116,53 @@ class Changed:
 Found = dict[str, Changed]  # by rule
 
 
+def _mended(cells: pl.Series) -> pl.Series:
+    """UTF-8 that was read as another encoding: ftfy mends what can't be meant, and leaves CAFÉ® alone."""
+    from ftfy import TextFixerConfig, fix_encoding
+
+    certain = TextFixerConfig(replace_lossy_sequences=False, unescape_html=False)
+    distinct = cells.unique()
+    return cells.replace(distinct, [fix_encoding(text, certain) for text in distinct])
+
+
+# HTML goes before entities, so that `&lt;3` isn't a tag of anything.
+_RULES = (
+    Rule("mojibake", (_NOT_ASCII, _MOJIBAKE), _mended),
+    Rule("control", (_HAS_CONTROL,), lambda c: c.str.replace_all(_CONTROL, "")),
+    Rule("html", (_has(html.MAY_BE_TAG),), html.to_text),
+    Rule("entities", (_has(entities.MAY_BE_ENTITY),), entities.decoded),
+    Rule("invisible", (_has(_INVISIBLE),), lambda c: c.str.replace_all(_INVISIBLE, "")),
+    Rule("nfc", (_NOT_ASCII, _COMPOSABLE), lambda c: c.str.normalize("NFC")),
+    Rule("white_space", (_UNEVEN,), lambda c: c.str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()),
+)
+
+
 def text_rules(clean: Clean) -> list[Rule]:
-    """The rules that the recipe leaves on. HTML goes before entities, so that `&lt;3` isn't a tag of anything."""
-    rules = (
-        Rule("mojibake", (not_ascii, _has(_MOJIBAKE)), _mended),
-        Rule("control", (_has_one_of(_CONTROLS),), without_control),
-        Rule("html", (_has(html.MAY_BE_TAG),), html.to_text),
-        Rule("entities", (_has(entities.MAY_BE_ENTITY),), entities.decoded),
-        Rule("invisible", (_has(_INVISIBLE),), lambda c: c.str.replace_all(_INVISIBLE, "")),
-        Rule("nfc", (not_ascii, _has(_COMPOSABLE)), lambda c: c.str.normalize("NFC")),
-        Rule("white_space", (_has_white_space,), _collapsed),
-    )
-    return [rule for rule in rules if getattr(clean, rule.name)]
+    """The rules that the recipe leaves on."""
+    return [rule for rule in _RULES if getattr(clean, rule.name)]
 
 
 def apply(rules: Sequence[Rule], cells: pl.Series, found: Found) -> pl.Series:
     """The cells after the rules; what each changed is added to `found`."""
-    where = cells.str.contains(_NOT_PLAIN).arg_true()  # the cells that this turn is about
+    where = _where(_NOT_PLAIN, cells)  # the cells that this turn is about
     before, cleaned = _at(cells, where), cells
     for turn in range(_PASSES + 2):
+        if where.is_empty():
+            break
         bare = before.str.replace_all("[<&]", " ") if turn == _PASSES else before
         after = _once(rules, bare, where, found)
         cleaned = _with(cleaned, where, after)
         again = _suspect(after, (after != before).arg_true())
         where, before = where[again], after[again]
-        if where.is_empty():
-            break
     return cleaned
 
 
 def _suspect(cells: pl.Series, changed: pl.Series) -> pl.Series:
     """Of the changed cells those that look as if there were more to clean."""
     now = cells[changed]
-    mangled = not_ascii(now).arg_true()
-    mangled = mangled.filter(now[mangled].str.contains(_MOJIBAKE))
-    return changed[pl.concat([now.str.contains(_MARKUP).arg_true(), mangled]).unique().sort()]
+    mangled = _where(_NOT_ASCII, now)
+    mangled = mangled[_where(_MOJIBAKE, now[mangled])]
+    return changed[pl.concat([_where(_MARKUP, now), mangled]).unique().sort()]
 
 
 def _once(rules: Sequence[Rule], cells: pl.Series, where: pl.Series, found: Found) -> pl.Series:
@@ -180,10 +202,15 @@ def _near_change(before: str | None, after: str | None) -> tuple[str | None, str
 def _touched(rule: Rule, cells: pl.Series) -> pl.Series:
     """The index of each cell that the rule may change."""
     first, *others = rule.may_change
-    touched = first(cells).arg_true()
+    touched = _where(first, cells)
     for mask in others:
-        touched = touched.filter(mask(_at(cells, touched)))
+        touched = touched[_where(mask, _at(cells, touched))]
     return touched
+
+
+def _where(mask: pl.Expr, cells: pl.Series) -> pl.Series:
+    """The index of the cells for which it holds."""
+    return cells.to_frame().select_seq(mask.arg_true()).to_series()
 
 
 def _at(cells: pl.Series, where: pl.Series) -> pl.Series:
@@ -195,36 +222,6 @@ def _with(cells: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
     return values.alias(cells.name) if len(where) == len(cells) else cells.clone().scatter(where, values)
 
 
-def _has(pattern: str) -> Callable[[pl.Series], pl.Series]:
-    return lambda cells: cells.str.contains(pattern)
-
-
-def not_ascii(cells: pl.Series) -> pl.Series:
-    return cells.str.len_bytes() != cells.str.len_chars()
-
-
 def without_control(cells: pl.Series) -> pl.Series:
-    return cells.str.replace_all(_CONTROL, "") if _has_one_of(_CONTROLS)(cells).any() else cells
-
-
-def _has_one_of(patterns: Sequence[str]) -> Callable[[pl.Series], pl.Series]:
-    return lambda cells: reduce(or_, map(cells.str.contains, patterns))
-
-
-def _has_white_space(cells: pl.Series) -> pl.Series:
-    """Whether there is other white space than single spaces between words."""
-    ends = cells.str.strip_chars().str.len_bytes() != cells.str.len_bytes()
-    return _has_one_of(_SPACES)(cells) | ends
-
-
-def _mended(cells: pl.Series) -> pl.Series:
-    """UTF-8 that was read as another encoding: ftfy mends what can't be meant, and leaves CAFÉ® alone."""
-    from ftfy import TextFixerConfig, fix_encoding
-
-    certain = TextFixerConfig(replace_lossy_sequences=False, unescape_html=False)
-    distinct = cells.unique()
-    return cells.replace(distinct, [fix_encoding(text, certain) for text in distinct])
-
-
-def _collapsed(cells: pl.Series) -> pl.Series:
-    return cells.str.replace_all(r"\s{2,}|[^\S ]", " ").str.strip_chars()
+    where = _where(_HAS_CONTROL, cells)
+    return _with(cells, where, _at(cells, where).str.replace_all(_CONTROL, ""))
