@@ -16,7 +16,7 @@ from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.codes import valid_codes
 from workbench.catalog.duplicates import looks
-from workbench.catalog.duplicates.brute import brute, confirmed
+from workbench.catalog.duplicates.brute import _alike_in_words, brute, confirmed
 from workbench.catalog.duplicates.clusters import cluster, components
 from workbench.catalog.duplicates.find import described
 from workbench.catalog.duplicates.looks import near_pictures
@@ -251,6 +251,12 @@ def test_word_similarity_against_sets() -> None:
     nats = {word: np.log(7 / n) for word, n in {"red": 3, "mug": 3, "oak": 2}.items()}
     assert like.words[:3].tolist() == pytest.approx([1, (nats["red"] + nats["mug"]) / sum(nats.values()), 0])
     assert like.numbers.tolist() == [True, True, True, False] and like.contained.tolist()[:2] == [True, True]
+
+
+def test_the_slow_twin_finds_nothing_alike_in_texts_without_words() -> None:
+    for cells in ([None, "...", None], ["mug", "mug", "mug"]):  # a word that is in all texts says nothing
+        titles = pl.Series(cells, dtype=pl.String)
+        assert _alike_in_words(np.arange(3), Texts(titles, titles)).is_empty()
 
 
 def test_a_word_that_is_there_twice_counts_twice() -> None:

@@ -4,8 +4,9 @@ Each thing has one key a band; things whose keys of a band are equal share a buc
 candidates. A crowded bucket is split by the next band; where it stays crowded its members are paired with its first
 ones only, which keeps them connected: so the number of candidates grows with the number of things, not its square.
 
-Whether two things are candidates is so a matter of their keys and of how far each can be reached in its buckets. What
-an earlier search found is asked again by that rule alone; searched for is only what is new, or reached farther now.
+Whether two things are candidates is so a matter of their keys and of how far each can be reached in its buckets. So
+what an earlier search found holds unless an end is reached less far now: that is asked again. Searched for is only what
+is new, or reached farther.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Reach = NDArray[np.uint8]  # (N, bands): how a thing is reached in its bucket
 BY_TWO, BY_ONE = 1, 2  # by the keys of a band and the next one; by that of the band
-LOW = 2**20 - 1  # bits of a key
+LOW = 2**18 - 1  # bits of a key: few things share them by chance
 
 AT_ONCE = 500_000  # pairs in memory at once, of each thread
 
@@ -103,7 +104,7 @@ def _reach(keys: Keys, crowd: int) -> Reach:
     for band in range(keys.shape[2]):
         told = keys[:, 0, band]
         low = told & LOW
-        crowded = np.flatnonzero(np.bincount(low)[low] > crowd)
+        crowded = np.flatnonzero(np.bincount(low)[low] > crowd)  # by the low bits: more than there are
         order, _, size = _ordered(told[crowded])
         crowded = np.sort(crowded[order[size > crowd]])
         reach[:, band] = BY_ONE

@@ -1,9 +1,10 @@
 """Near-duplicate texts: the same listing's words in another order, or with some of them replaced.
 
 Candidates come from MinHash (Broder, 1997) in bands, over the words of title and texts; a rare word counts up to four
-times as much as one that is everywhere. Candidates are then compared word by word. What differs in a number is another
-product, and so are the members of a family, in which one text comes with many words in one place ("case red", "case
-blue"). Few common words say nothing: of N listings with words drawn at random, two have words of 2 ln N nats in common.
+times as much as one that is everywhere. Those with different numbers are left out, by 64 bits a text; the others are
+compared word by word. What differs in a number is another product, and so are the members of a family, in which one
+text comes with many words in one place ("case red", "case blue"). Few common words say nothing: of N listings with
+words drawn at random, two have words of 2 ln N nats in common.
 """
 
 from __future__ import annotations
