@@ -159,8 +159,10 @@ def _languages(listings: pl.DataFrame) -> Json:
         texts = [name for name in listings.columns if name == "title" or name.startswith("text.")]
         words = sample.select(pl.concat_str(texts, separator=" ", ignore_nulls=True).alias("language")).to_series()
         words = words.filter(words.str.count_matches(r"\p{L}") >= LETTERS)
-        commonest = language_of(words).drop_nulls().mode().sort().head(1)  # that of titles which only name and number
-        told, looked_at = language_of(words, commonest.to_list()), len(words)
+        told, looked_at = language_of(words), len(words)
+        commonest = told.drop_nulls().mode().sort().head(1).to_list()  # that of titles which only name and number
+        other = (~told.is_in(commonest)).arg_true()
+        told = told.scatter(other, language_of(words.gather(other), commonest))
     counted = list(_counted(told.drop_nulls()))
     shown, rest = counted[:MOST_LANGUAGES], sum(n for _, n in counted[MOST_LANGUAGES:])
     lines = shown + ([("others", rest)] if rest else [])
