@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 GROUP = 16_384  # rows of a row group: few enough for memory where descriptions are long
 
@@ -49,6 +52,8 @@ class RowGroups:
             self._aside.replace(self._path)
 
     def _write(self, rows: pl.DataFrame) -> None:
+        import pyarrow.parquet as pq
+
         table = _arrow(rows).combine_chunks()
         if self._writer is None:
             recur = [values.name for values in rows if 2 * values.n_unique() <= len(values)]
