@@ -49,7 +49,7 @@ class Sources:
     """The files a recipe names, by recipe key, and the digests of their content, made only when asked for."""
 
     def __init__(self, recipe: Recipe, digests: Digests) -> None:
-        self._digests = digests
+        self.digests = digests
         self._paths = _source_paths(recipe)
         others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
         self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
@@ -66,8 +66,8 @@ class Sources:
                 files = {str(file) for file in source_files(path)}
                 folder = path if path.is_dir() else path.parent
                 whole = path if files == {str(path)} else folder
-                return self._digests.of(whole, lambda name: name not in files and os.path.isfile(name))
-            return self._digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
+                return self.digests.of(whole, lambda name: name not in files and os.path.isfile(name))
+            return self.digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
         except OSError as error:
             raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe") from None
 
@@ -109,7 +109,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         web = recipe.fetch
         stages["fetch"] = lambda: fetch.stage(web, recipe.images)
     stages |= {
-        "images": lambda: images.stage(recipe.images, recipe.catalog, sources.of(".pictures"), bool(recipe.fetch)),
+        "images": lambda: images.stage(
+            recipe.images, recipe.catalog, sources.of(".pictures"), bool(recipe.fetch), sources.digests
+        ),
         "duplicates": lambda: duplicates.stage(recipe.duplicates),
         "split": lambda: split.stage(recipe.catalog.split, recipe.duplicates),
         "tokens": lambda: tokens.stage(recipe.tokens, sources.of("tokens.tokenizer")),

@@ -76,3 +76,17 @@ def test_digest_of_a_folder_depends_on_names_and_bytes_only(tmp_path):
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         digest(tmp_path / "no", tmp_path / "memory")
+
+
+def test_files_met_in_a_folder_are_known_by_their_path_but_not_through_links(tmp_path):
+    place = tmp_path / "place"
+    (place / "deep").mkdir(parents=True)
+    (place / "deep" / "a.png").write_bytes(b"a")
+    (place / "b.png").symlink_to(place / "deep" / "a.png")
+    (place / "c").symlink_to(place / "deep")
+    digests = Digests(tmp_path / "memory")
+    digests.of(place)
+    sha256 = hashlib.sha256(b"a").hexdigest()
+    met = {name: digests.met(f"{place}/{name}") for name in ("deep/a.png", "b.png", "c/a.png", "d.png")}
+    assert met == {"deep/a.png": sha256, "b.png": None, "c/a.png": None, "d.png": None}
+    assert digests.remembered(str(place / "b.png")) == sha256

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.images import build
@@ -61,7 +62,12 @@ class Shop:
         self.ingest = artifact(ingest, "ingest")
 
     def run(
-        self, images: Images, folder: str = "out", threads: int = 1, earlier: Path | None = None
+        self,
+        images: Images,
+        folder: str = "out",
+        threads: int = 1,
+        earlier: Path | None = None,
+        digests: Digests | None = None,
     ) -> tuple[Path, Mapping[str, Any]]:
         out = self.root / folder
         out.mkdir(exist_ok=True)
@@ -69,7 +75,7 @@ class Shop:
         before = artifact(earlier, "images") if earlier else None
         runtime = Runtime(threads=threads, cache=self.root / "cache")
         work = Work(out, {"ingest": self.ingest}, runtime, self.console, self.root / "log", before)
-        return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}).run(work)
+        return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}, digests=digests).run(work)
 
 
 @pytest.fixture

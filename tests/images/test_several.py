@@ -121,15 +121,15 @@ def test_next_week_only_what_changed_is_decoded(shop: Make, monkeypatch: pytest.
 def test_files_that_the_plan_knows_are_not_read_again(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = shop({f"{i:02}.jpg": week(i) for i in range(12)})
     first, _ = ours.run(Images(side=16), "first")
-    plan = Digests(ours.root / "cache" / "digests.json")
-    plan.of(ours.place)
-    plan.save()
+    ours.name(["00.jpg", "01.JPG", *(f"{i:02}.jpg" for i in range(2, 12))])
     (ours.place / "07.jpg").write_bytes(week(107))
+    plan = Digests(ours.root / "memory")
+    plan.of(ours.place)
     whole, _ = ours.run(Images(side=16), "whole")
     folder, read = type(open_pictures(ours.place, "")), list[str]()
     real = folder.read
     monkeypatch.setattr(folder, "read", lambda self, name: read.append(name) or real(self, name))
-    again, _ = ours.run(Images(side=16), "again", earlier=first)
+    again, _ = ours.run(Images(side=16), "again", earlier=first, digests=plan)
     assert read == ["07.jpg"] and digests(again) == digests(whole)
 
 

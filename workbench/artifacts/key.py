@@ -53,6 +53,7 @@ class Digests:
     def __init__(self, memory: Path) -> None:
         self._memory = memory
         self._known: dict[str, list[Any]] = {}
+        self._met: dict[str, str] = {}
         self._changed = False
         with suppress(OSError, ValueError):  # nothing remembered: the digests are computed again
             self._known = json.loads(memory.read_text())
@@ -64,10 +65,17 @@ class Digests:
         """
         if path.is_dir():
             total = hashlib.sha256()
-            for name, file in _walk(path, skip):
-                total.update(f"{name}\0{self._file(file)}\n".encode("utf-8", "surrogateescape"))
+            for name, file, is_link in _walk(path, skip):
+                digest = self._file(file)
+                total.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
+                if not is_link:
+                    self._met[file] = digest
             return total.hexdigest()
         return self._file(str(path))
+
+    def met(self, path: str) -> str | None:
+        """The digest of a file that `of` found in a folder at this path, through no link; the disk isn't asked."""
+        return self._met.get(path)
 
     def remembered(self, path: str) -> str | None:
         """The digest of a file that has not changed since it was read; nothing is read. Raises OSError."""
@@ -99,9 +107,9 @@ def _seen(path: str) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _walk(folder: Path, skip: Callable[[str], bool] | None) -> list[tuple[str, str]]:
-    """Name below `folder` (with forward slashes) and path of each file, sorted by name."""
-    files, waiting = list[tuple[str, str]](), [("", str(folder))]
+def _walk(folder: Path, skip: Callable[[str], bool] | None) -> list[tuple[str, str, bool]]:
+    """Name below `folder` (with forward slashes) and path of each file, whether it is a link; sorted by name."""
+    files, waiting = list[tuple[str, str, bool]](), [("", str(folder))]
     while waiting:
         below, here = waiting.pop()
         with suppress(PermissionError), os.scandir(here) as entries:
@@ -111,5 +119,5 @@ def _walk(folder: Path, skip: Callable[[str], bool] | None) -> list[tuple[str, s
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((f"{below}{entry.name}/", entry.path))
                 elif entry.is_file():
-                    files.append((below + entry.name, entry.path))
+                    files.append((below + entry.name, entry.path, entry.is_symlink()))
     return sorted(files)

@@ -52,11 +52,11 @@ class Artifact:
             raise ArtifactError(f"{path}: missing or of another size than recorded; delete {self.folder} and run again")
         return path
 
-    def verify(self) -> None:
-        """Read every file and compare checksums; ArtifactError names the first that differs."""
-        digests = _digests([self.path(name) for name in self.files])
-        for (name, record), digest in zip(self.files.items(), digests, strict=True):
-            if digest != record["sha256"]:
+    def verify(self, *names: str) -> None:
+        """Read these files (every one by default), compare checksums; ArtifactError names the first that differs."""
+        names = names or tuple(self.files)
+        for name, digest in zip(names, _digests([self.path(name) for name in names]), strict=True):
+            if digest != self.files[name]["sha256"]:
                 raise ArtifactError(f"{self.folder / name}: its bytes changed; delete {self.folder} and run again")
 
 
@@ -130,9 +130,9 @@ class Store:
         manifest = {"stage": stage, "key": key, "ingredients": ingredients, "summary": summary, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
         for path in (*(partial / n for n in names), partial / MANIFEST, partial):
-            _fsync(path)
+            fsync(path)
         partial.rename(folder)
-        _fsync(self.root)
+        fsync(self.root)
         return Artifact.open(folder)
 
     def _folder(self, stage: str, key: str) -> Path:
@@ -150,7 +150,8 @@ def _digests(paths: Sequence[Path]) -> list[str]:
         return list(pool.map(digest, paths))
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Return when the file, or the folder's list of names, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

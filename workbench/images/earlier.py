@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import NewType
 
 import numpy as np
 import polars as pl
 
 from workbench.artifacts.store import Artifact
-from workbench.errors import ArtifactError
 from workbench.images.shard import ENTRY, INDEX, SCHEMA, shard_name
 
 Place = NewType("Place", int)  # of a picture in `Earlier`
@@ -18,17 +18,18 @@ class Earlier:
     """The present pictures of an earlier artifact, by the digest of their source, 1.6 KB of memory each. Broken ones
     are tried again: what reads them may have been installed since."""
 
-    def __init__(self, artifact: Artifact | None) -> None:
-        """Raises ArtifactError where the artifact's bytes have changed."""
+    def __init__(self, artifact: Artifact | None, pool: Executor) -> None:
+        """Shards are verified in the pool while others are used. Raises ArtifactError where the index has changed."""
         self._lines = pl.DataFrame(schema=SCHEMA)
         if artifact is not None:
-            artifact.verify()
+            artifact.verify(INDEX)
             present = pl.scan_parquet(artifact.path(INDEX)).filter(pl.col("state") == "present")
             self._lines = present.collect()
         self._places = dict(zip(self._lines["sha256"], map(Place, range(len(self._lines))), strict=True))
         self._where = self._lines.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
-        shards = self._lines["shard"].unique()
+        shards = self._lines["shard"].unique().sort() if artifact else ()
         self._maps = {s: np.memmap(artifact.path(shard_name(s)), mode="r") for s in shards if artifact}
+        self._verified = {s: pool.submit(artifact.verify, shard_name(s)) for s in shards if artifact}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -43,17 +44,10 @@ class Earlier:
         return shard, offset, length
 
     def encoded(self, shard: int, start: int, end: int) -> memoryview:
-        """One picture after another."""
+        """One picture after another. Raises ArtifactError where the shard has changed."""
+        self._verified[shard].result()
         return self._maps[shard].data[start:end]
 
     def entries(self, places: pl.Series) -> pl.DataFrame:
         """What the index says of the pictures at these places, but for where they are stored; columns as `ENTRY`."""
         return self._lines.select(ENTRY)[places]
-
-
-def open_earlier(artifact: Artifact | None) -> Earlier:
-    """As `Earlier`, of nothing where the artifact is damaged: the pictures are then made again."""
-    try:
-        return Earlier(artifact)
-    except ArtifactError:
-        return Earlier(None)

@@ -30,7 +30,7 @@ class Maker:
     places: Mapping[int, Pictures]  # by number of feed
     fetched: Fetched
     earlier: Earlier
-    digests: Digests  # of files, as the plan remembers them
+    digests: Digests | None  # of files, as the plan knows them
     asides: Asides | None = None
 
     def listings(self, lines: Sequence[Line], ready: Mapping[Named, Found]) -> list[list[Found]]:
@@ -97,9 +97,12 @@ class Maker:
 
     def _unchanged(self, feed: int, name: str) -> Place | None:
         """What an earlier run made of a file that is as it was when the plan last read it. Raises Absent, OSError."""
-        if not self.earlier or name in self.fetched or not (path := self.places[feed].file(name)):
+        if not self.earlier or not self.digests or name in self.fetched:
             return None
-        sha256 = self.digests.remembered(path)
+        place = self.places[feed]
+        sha256 = self.digests.met(place.usual(name) or "")
+        if not sha256 and (path := place.file(name)):
+            sha256 = self.digests.remembered(path)
         return self.earlier.find(sha256) if sha256 else None
 
     def _made(self, found: Source | Found) -> Found:

@@ -33,6 +33,9 @@ class Pictures(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
 
+    def usual(self, name: str) -> str | None:
+        """The path of a file of exactly that name, not asked whether it is there. Raises Absent for names of none."""
+
     def file(self, name: str) -> str | None:
         """The file that a picture is; None for one within an archive or a container. Raises Absent."""
 
@@ -75,8 +78,10 @@ class _Packed:
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
 
-    def file(self, name: str) -> str | None:
+    def usual(self, name: str) -> str | None:
         return None
+
+    file = usual
 
     def missing(self, names: Iterable[str]) -> set[str]:
         lost = set()
@@ -90,6 +95,7 @@ class _Packed:
 
 class _Folder:
     def __init__(self, path: Path) -> None:
+        self._path = str(path)
         self._root = os.path.realpath(path)
         self._folders = [folder for folder in SUBFOLDERS if os.path.isdir(f"{self._root}/{folder}")]
         self._straight = set[str]()  # folders below it to which no link leads
@@ -104,6 +110,9 @@ class _Folder:
             return self._container(path).read(member)
         check_size(path.stat().st_size)
         return path.read_bytes()
+
+    def usual(self, name: str) -> str | None:
+        return f"{self._path}/{inside(name)}"
 
     def file(self, name: str) -> str | None:
         return None if "::" in name else self._find(name)

@@ -19,8 +19,10 @@ from rich.text import Text
 
 from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
+from workbench.artifacts.store import Artifact, fsync
+from workbench.errors import ArtifactError
 from workbench.images.aside import Asides
-from workbench.images.earlier import open_earlier
+from workbench.images.earlier import Earlier
 from workbench.images.entry import Found, Line, Maker, Named
 from workbench.images.fetched import WAITS, WEB, Fetched, say_waiting
 from workbench.images.made import FLAT
@@ -42,7 +44,7 @@ MANY = 2000  # listings whose small pictures are worth the start of processes, h
 NAMED = 5  # pictures named in a warning
 
 
-def store(work: Work, images: Images, places: Sequence[Path]) -> Mapping[str, Any]:
+def store(work: Work, images: Images, places: Sequence[Path], digests: Digests | None = None) -> Mapping[str, Any]:
     """Fill `work.folder` with shards; returns the summary. `places` holds each feed's pictures, by number of feed."""
     ingest, folder = work.inputs["ingest"], work.folder
     items = pl.read_parquet(ingest.path("items.parquet"), columns=["row", "id", "feed"])
@@ -56,7 +58,10 @@ def store(work: Work, images: Images, places: Sequence[Path]) -> Mapping[str, An
             on="row",
             how="left",
         ).sort("row")
-        _write_shards(work, images, encoding, listings, places)
+        try:
+            _write_shards(work, work.earlier, images, encoding, listings, places, digests)
+        except ArtifactError:  # what was made earlier is damaged: all pictures are made again
+            _write_shards(work, None, images, encoding, listings, places, digests)
     (folder / FORMAT).write_text(json.dumps({"side": images.side, "encoding": encoding}))
     index = pl.read_parquet(folder / INDEX, columns=["row", "order", "state", "reason", "length"])
     seen = index.join(items, on="row").join(pictures, on=["row", "order"], how="left").sort("row", "order")
@@ -85,35 +90,45 @@ def _counts(index: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFrame, places: Sequence[Path]) -> None:
-    """Write the shards that a killed run has not completed, then the index of all."""
-    fetched, earlier = Fetched(work), open_earlier(work.earlier)
+def _write_shards(
+    work: Work,
+    artifact: Artifact | None,
+    images: Images,
+    encoding: str,
+    listings: pl.DataFrame,
+    places: Sequence[Path],
+    digests: Digests | None,
+) -> None:
+    """Write the shards that a killed run has not completed, then the index of all; `artifact` is an earlier one."""
+    fetched = Fetched(work)
     named = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
     opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in named}
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
-    many = threads > 1 and len(listings) >= MANY and work.earlier is None
+    many = threads > 1 and len(listings) >= MANY and artifact is None
     asides = Asides(images, encoding) if many else None
-    maker = Maker(images, encoding, opened, fetched, earlier, Digests(work.runtime.cache / "digests.json"), asides)
 
-    def ask(some: list[Listing]) -> tuple[list[Listing], list[Line], dict[Named, Found]]:
-        lines: list[Line] = [(feed, names or ()) for _, feed, _, names in some]
-        return some, lines, maker.unchanged(lines)
+    def asked(shard: pl.DataFrame) -> Iterator[tuple[list[Listing], dict[Named, Found]]]:
+        listings: list[Listing] = shard.rows()
+        ready = maker.unchanged(_lines_of(listings))
+        return ((listings[start : start + TOGETHER], ready) for start in range(0, len(listings), TOGETHER))
 
-    def make(asked: tuple[list[Listing], list[Line], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
-        some, lines, ready = asked
+    def make(some: tuple[list[Listing], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
+        listings, ready = some
         return [
             (row, order, one)
-            for (row, _, orders, _), found in zip(some, maker.listings(lines, ready), strict=True)
+            for (row, _, orders, _), found in zip(listings, maker.listings(_lines_of(listings), ready), strict=True)
             for order, one in zip(orders or (0,), found, strict=False)
         ]
 
     with _progress(work) as progress, _threads(threads, asides) as pool, pillow_set_up(images.max_pixels):
+        earlier = Earlier(artifact, pool)
+        maker = Maker(images, encoding, opened, fetched, earlier, digests, asides)
         bar = progress.add_task("pictures", total=len(listings))
         shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
         paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
         waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
-        parts = (ask(some) for shard in waiting for some in _in_parts(shards[shard]))
+        parts = (some for shard in waiting for some in asked(shards[shard]))
         results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
         for shard in waiting:
             writer = ShardWriter(work.folder, shard, earlier)
@@ -125,13 +140,13 @@ def _write_shards(work: Work, images: Images, encoding: str, listings: pl.DataFr
                         writer.keep(row, order, one)
                 progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
+            pool.submit(fsync, paths[shard])  # while others are made, not after them all
     pieces = [piece_of(path) for path in paths]
     join_index(work.folder, pieces)
 
 
-def _in_parts(shard: pl.DataFrame) -> Iterator[list[Listing]]:
-    listings = shard.rows()
-    return (listings[start : start + TOGETHER] for start in range(0, len(listings), TOGETHER))
+def _lines_of(listings: Sequence[Listing]) -> list[Line]:
+    return [(feed, names or ()) for _, feed, _, names in listings]
 
 
 @contextmanager
