@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +81,10 @@ def _looked_at(
 
     rules = Duplicates.model_validate(artifacts["split"].ingredients["section"]["duplicates"])
     joins = [kind for kind, action in rules if action in ("join", "keep one")]
-    facts, texts = described(items)
-    digests, thumbs, colours = distinct(artifacts["images"].folder / "index.parquet")
+    with ThreadPoolExecutor(1) as beside:
+        seen = beside.submit(distinct, artifacts["images"].folder / "index.parquet")
+        facts, texts = described(items)
+        digests, thumbs, colours = seen.result()
     shown = _shown(artifacts, digests)
     data = facts, texts, shown, thumbs, colours
     enough = pl.Series(texts.words @ texts.nats >= texts.telling)

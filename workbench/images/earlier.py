@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
-from typing import NewType
+from typing import BinaryIO, NewType
 
-import numpy as np
 import polars as pl
 
 from workbench.artifacts.store import Artifact
@@ -18,8 +18,8 @@ class Earlier:
     """The present pictures of an earlier artifact, by the digest of their source, 1.6 KB of memory each. Broken ones
     are tried again: what reads them may have been installed since."""
 
-    def __init__(self, artifact: Artifact | None, pool: Executor) -> None:
-        """Shards are verified in the pool while others are used. Raises ArtifactError where the index has changed."""
+    def __init__(self, artifact: Artifact | None, verifier: Executor) -> None:
+        """Shards are verified beside the use of those before them. Raises ArtifactError where the index has changed."""
         self._lines = pl.DataFrame(schema=SCHEMA)
         if artifact is not None:
             artifact.verify(INDEX)
@@ -28,8 +28,8 @@ class Earlier:
         self._places = dict(zip(self._lines["sha256"], map(Place, range(len(self._lines))), strict=True))
         self._where = self._lines.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
         shards = self._lines["shard"].unique().sort() if artifact else ()
-        self._maps = {s: np.memmap(artifact.path(shard_name(s)), mode="r") for s in shards if artifact}
-        self._verified = {s: pool.submit(artifact.verify, shard_name(s)) for s in shards if artifact}
+        self._files = {s: artifact.path(shard_name(s)).open("rb") for s in shards if artifact}
+        self._verified = {s: verifier.submit(artifact.verify, shard_name(s)) for s in shards if artifact}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -43,10 +43,12 @@ class Earlier:
         shard, offset, length = self._where[place].tolist()
         return shard, offset, length
 
-    def encoded(self, shard: int, start: int, end: int) -> memoryview:
-        """One picture after another. Raises ArtifactError where the shard has changed."""
+    def copy(self, shard: int, start: int, end: int, out: BinaryIO) -> None:
+        """Append encoded pictures that lie side by side. Raises ArtifactError where the shard has changed."""
         self._verified[shard].result()
-        return self._maps[shard].data[start:end]
+        out.flush()
+        while start < end:
+            start += os.sendfile(out.fileno(), self._files[shard].fileno(), start, end - start)
 
     def entries(self, places: pl.Series) -> pl.DataFrame:
         """What the index says of the pictures at these places, but for where they are stored; columns as `ENTRY`."""

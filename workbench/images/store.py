@@ -120,8 +120,14 @@ def _write_shards(
             for order, one in zip(orders or (0,), found, strict=False)
         ]
 
-    with _progress(work) as progress, _threads(threads, asides) as pool, pillow_set_up(images.max_pixels):
-        earlier = Earlier(artifact, pool)
+    with (
+        _progress(work) as progress,
+        _threads(threads, asides) as pool,
+        ThreadPoolExecutor(1) as verifier,
+        ThreadPoolExecutor(1) as syncer,
+        pillow_set_up(images.max_pixels),
+    ):
+        earlier = Earlier(artifact, verifier)
         maker = Maker(images, encoding, opened, fetched, earlier, digests, asides)
         bar = progress.add_task("pictures", total=len(listings))
         shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
@@ -140,7 +146,7 @@ def _write_shards(
                         writer.keep(row, order, one)
                 progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
-            pool.submit(fsync, paths[shard])  # while others are made, not after them all
+            syncer.submit(fsync, paths[shard])  # while others are made, not after them all
     pieces = [piece_of(path) for path in paths]
     join_index(work.folder, pieces)
 

@@ -43,7 +43,7 @@ class ShardWriter:
     def _write_run(self) -> None:
         """What lies side by side in the earlier artifact is written at once."""
         if self._run[1] < self._run[2]:
-            self._file.write(self._earlier.encoded(*self._run))
+            self._earlier.copy(*self._run, self._file)
             self._run = 0, 0, 0
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class ShardWriter:
         self._aside.replace(self._path)
         piece = piece_of(self._path)
         aside = piece.with_suffix(".tmp")
-        self._index().write_parquet(aside)
+        self._index().write_parquet(aside, compression="uncompressed")  # until it is joined
         aside.replace(piece)
 
     def _index(self) -> pl.DataFrame:
