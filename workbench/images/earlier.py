@@ -28,7 +28,7 @@ class Earlier:
         self._places = dict(zip(self._lines["sha256"], map(Place, range(len(self._lines))), strict=True))
         self._where = self._lines.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
         shards = self._lines["shard"].unique().sort() if artifact else ()
-        self._files = {s: artifact.path(shard_name(s)).open("rb") for s in shards if artifact}
+        self._paths = {s: artifact.path(shard_name(s)) for s in shards if artifact}
         self._verified = {s: verifier.submit(artifact.verify, shard_name(s)) for s in shards if artifact}
 
     def __len__(self) -> int:
@@ -47,8 +47,9 @@ class Earlier:
         """Append encoded pictures that lie side by side. Raises ArtifactError where the shard has changed."""
         self._verified[shard].result()
         out.flush()
-        while start < end:
-            start += os.sendfile(out.fileno(), self._files[shard].fileno(), start, end - start)
+        with self._paths[shard].open("rb") as source:
+            while start < end:
+                start += os.sendfile(out.fileno(), source.fileno(), start, end - start)
 
     def entries(self, places: pl.Series) -> pl.DataFrame:
         """What the index says of the pictures at these places, but for where they are stored; columns as `ENTRY`."""

@@ -34,7 +34,7 @@ class Pictures(Protocol):
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
 
     def usual(self, name: str) -> str | None:
-        """The path of a file of exactly that name, not asked whether it is there. Raises Absent for names of none."""
+        """The path of a file of exactly that name; the disk isn't asked whether there is one."""
 
     def file(self, name: str) -> str | None:
         """The file that a picture is; None for one within an archive or a container. Raises Absent."""
@@ -112,7 +112,7 @@ class _Folder:
         return path.read_bytes()
 
     def usual(self, name: str) -> str | None:
-        return f"{self._path}/{inside(name)}"
+        return f"{self._path}/{name}"
 
     def file(self, name: str) -> str | None:
         return None if "::" in name else self._find(name)

@@ -30,7 +30,8 @@ class Search:
     def write(self, folder: Path, kind: str) -> None:
         """`kind`_keys.parquet (thing, keys) and `kind`_pairs.parquet."""
         keys = pl.Series("keys", self.keys.reshape(len(self.things), self.keys[:1].size or 1)[: len(self.things)])
-        pl.DataFrame({"thing": self.things}).with_columns(keys).write_parquet(folder / f"{kind}_keys.parquet")
+        table = pl.DataFrame({"thing": self.things}).with_columns(keys)
+        table.write_parquet(folder / f"{kind}_keys.parquet", compression="uncompressed")  # of chance there is no less
         self.pairs.rechunk().write_parquet(folder / f"{kind}_pairs.parquet")
 
 
