@@ -285,6 +285,11 @@ def datasketch_lsh(catalog: Catalog, some: list[int]) -> None:
     quality("datasketch, threshold 0.5", truth, found)
 
 
+def _peak() -> float:
+    """GiB of memory that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main(count: int, paths: list[Path]) -> None:
     begun = time.perf_counter()
     catalog = Catalog(count, STREAM.permutation(paths).tolist())
@@ -293,13 +298,12 @@ def main(count: int, paths: list[Path]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.parquet"
         index.write_parquet(path)
-        wall, cpu = time.perf_counter(), time.process_time()
+        before, wall, cpu = _peak(), time.perf_counter(), time.process_time()
         found = alike(items, path, Duplicates())
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"duplicates: {wall:.1f} s ({cpu:.1f} s of processor), peak {peak:.2f} GiB, "
-        f"{found.looks.search.pairs['score'].count()} pairs of pictures compared"
+        f"duplicates: {wall:.1f} s ({cpu:.1f} s of processor), peak {_peak():.2f} GiB, {before:.2f} of them to "
+        f"make the catalog, {found.looks.search.pairs['score'].count()} pairs of pictures compared"
     )
     judge(catalog, found)
     some = sorted(
