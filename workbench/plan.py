@@ -213,8 +213,8 @@ def _make(
         artifact = store.find(name, step.key)  # another process may have made it since the plan
         if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
-            work = Work(folder, inputs, runtime, console, log, _earlier(step, store))
-            artifact = store.commit(name, step.ingredients, step.stage.run(work), work.digests)
+            summary = step.stage.run(Work(folder, inputs, runtime, console, log, _earlier(step, store)))
+            artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
         else:

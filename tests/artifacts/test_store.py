@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from workbench.artifacts import store as module
 from workbench.artifacts.key import key_of
-from workbench.artifacts.store import Artifact, Store, settle
+from workbench.artifacts.store import Artifact, Store
 from workbench.errors import ArtifactError
 
 INGREDIENTS = {"stage": "tokens", "version": 1, "section": {}, "inputs": {}, "sources": {}}
@@ -50,7 +49,7 @@ KEY = key_of(INGREDIENTS)
 step = sys.argv[2]
 def die(*_, **__): os._exit(9)
 if step == "manifest": module._digests = die
-if step == "fsync": module._fsync = die
+if step == "fsync": module.fsync = die
 if step == "rename": Path.rename = die
 store = Store(Path(sys.argv[1]))
 with store.making("tokens", KEY) as folder:
@@ -137,17 +136,3 @@ def test_a_folder_that_holds_another_key_is_refused(tmp_path):
     (artifact.folder / "manifest.json").write_text(json.dumps(manifest | {"key": "f" * 64}))
     with pytest.raises(ArtifactError, match="holds the key ffffffffffffffff"):
         Store(tmp_path).find("tokens", KEY)
-
-
-def test_a_settled_file_is_not_read_again(tmp_path, monkeypatch):
-    store = Store(tmp_path)
-    with store.making("tokens", KEY) as folder:
-        (folder / "ids").write_text("1 2 3")
-        (folder / "more").write_text("4")
-        digests = {"ids": settle(folder / "ids")}
-        monkeypatch.setattr(module, "_digests", lambda paths: [path.name for path in paths])
-        artifact = store.commit("tokens", INGREDIENTS, {}, digests)
-    assert {name: file["sha256"] for name, file in artifact.files.items()} == {
-        "ids": hashlib.sha256(b"1 2 3").hexdigest(),
-        "more": "more",
-    }

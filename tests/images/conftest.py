@@ -1,6 +1,5 @@
 """A small catalog around the Images stage: items as the ingest artifact gives them, pictures made on the spot."""
 
-import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -76,10 +75,7 @@ class Shop:
         before = artifact(earlier, "images") if earlier else None
         runtime = Runtime(threads=threads, cache=self.root / "cache")
         work = Work(out, {"ingest": self.ingest}, runtime, self.console, self.root / "log", before)
-        summary = build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}, digests=digests).run(work)
-        told = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in work.digests}
-        assert told == work.digests
-        return out, summary
+        return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}, digests=digests).run(work)
 
 
 @pytest.fixture

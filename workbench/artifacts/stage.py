@@ -25,8 +25,6 @@ class Work:
     log: Path  # a file for what differs from run to run (times); no part of the artifact
     earlier: Artifact | None = None  # the newest artifact of the same stage, version and section: what it holds of
     # unchanged listings may be taken over, the bytes written being the same as if it weren't there
-    digests: dict[str, str] = field(default_factory=dict)  # of files that are complete, by name, where the stage has
-    # them (`settle`): those of others are made when all is
 
 
 @dataclass(frozen=True)

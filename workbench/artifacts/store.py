@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from workbench.artifacts.key import key_of
@@ -117,17 +116,8 @@ class Store:
             partial.mkdir(exist_ok=True)
             yield partial
 
-    def commit(
-        self,
-        stage: str,
-        ingredients: Mapping[str, Any],
-        summary: Mapping[str, Any],
-        digests: Mapping[str, str] = MappingProxyType({}),
-    ) -> Artifact:
-        """Turn the partial folder into the artifact: manifest last, everything on disk, then one rename.
-
-        `digests` of files are those that are known already.
-        """
+    def commit(self, stage: str, ingredients: Mapping[str, Any], summary: Mapping[str, Any]) -> Artifact:
+        """Turn the partial folder into the artifact: manifest last, everything on disk, then one rename."""
         key = key_of(ingredients)
         folder = self._folder(stage, key)
         partial = folder.with_suffix(".partial")
@@ -135,15 +125,14 @@ class Store:
             torn.unlink()
         paths = [p for p in partial.rglob("*") if p.is_file() and p != partial / MANIFEST]
         names = sorted(p.relative_to(partial).as_posix() for p in paths)
-        unknown = [n for n in names if n not in digests]
-        known = {**digests, **dict(zip(unknown, _digests([partial / n for n in unknown]), strict=True))}
-        files = {n: {"bytes": (partial / n).stat().st_size, "sha256": known[n]} for n in names}
+        digests = zip(names, _digests([partial / n for n in names]), strict=True)
+        files = {n: {"bytes": (partial / n).stat().st_size, "sha256": digest} for n, digest in digests}
         manifest = {"stage": stage, "key": key, "ingredients": ingredients, "summary": summary, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
         for path in (*(partial / n for n in names), partial / MANIFEST, partial):
-            _fsync(path)
+            fsync(path)
         partial.rename(folder)
-        _fsync(self.root)
+        fsync(self.root)
         return Artifact.open(folder)
 
     def _folder(self, stage: str, key: str) -> Path:
@@ -161,13 +150,8 @@ def _digests(paths: Sequence[Path]) -> list[str]:
         return list(pool.map(digest, paths))
 
 
-def settle(path: Path) -> str:
-    """See to it that a complete file is on the disk; returns its SHA-256."""
-    _fsync(path)
-    return _digests([path])[0]
-
-
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Return when the file, or the folder's list of names, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
-from workbench.artifacts.store import Artifact, settle
+from workbench.artifacts.store import Artifact, fsync
 from workbench.errors import ArtifactError
 from workbench.images.aside import Asides
 from workbench.images.earlier import Earlier
@@ -124,7 +124,7 @@ def _write_shards(
         _progress(work) as progress,
         _threads(threads, asides) as pool,
         ThreadPoolExecutor(1) as verifier,
-        ThreadPoolExecutor(1) as settler,
+        ThreadPoolExecutor(1) as syncer,
         pillow_set_up(images.max_pixels),
     ):
         earlier = Earlier(artifact, verifier)
@@ -136,7 +136,6 @@ def _write_shards(
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
         parts = (some for shard in waiting for some in asked(shards[shard]))
         results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
-        settled = dict[str, Future[str]]()
         for shard in waiting:
             writer = ShardWriter(work.folder, shard, earlier)
             for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
@@ -147,9 +146,9 @@ def _write_shards(
                         writer.keep(row, order, one)
                 progress.advance(bar, len({row for row, _, _ in some}))
             writer.close()
-            settled[paths[shard].name] = settler.submit(settle, paths[shard])  # while others are made
-    work.digests.update((name, digest.result()) for name, digest in settled.items())
-    join_index(work.folder, [piece_of(path) for path in paths])
+            syncer.submit(fsync, paths[shard])  # while others are made, not after them all
+    pieces = [piece_of(path) for path in paths]
+    join_index(work.folder, pieces)
 
 
 def _lines_of(listings: Sequence[Listing]) -> list[Line]:
