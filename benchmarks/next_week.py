@@ -1,10 +1,10 @@
 """Next week's feed, as a user runs it: `mlim verify` on a changed catalog, beside the same catalog in a fresh cache.
 
-usage: python benchmarks/next_week.py [COUNT] [--folder FOLDER]
+usage: python benchmarks/next_week.py [COUNT] [--side PIXELS] [--folder FOLDER]
 
-Makes COUNT (100,000) listings with pictures; verifies them; changes 1% (titles, pictures, some come, some go); verifies
-again, and once more with an empty cache. Prints seconds of each stage, of the whole command and of the processor, the
-share, and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary one).
+Makes COUNT (100,000) listings with pictures of SIDE (300) pixels; verifies them; changes 1% (titles, pictures, some come,
+some go); verifies again, and once more with an empty cache. Prints seconds of each stage, of the whole command and of
+the processor, the share, and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary one).
 """
 
 import argparse
@@ -23,7 +23,6 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-SIDE = 300
 WORDS = (
     *("oak", "pine", "steel", "glass", "cotton", "linen", "wool", "silk", "blue", "red", "green", "white", "black"),
     *("amber", "teal", "mug", "bowl", "lamp", "chair", "table", "shelf", "vase", "tray", "towel", "pillow", "carpet"),
@@ -31,15 +30,15 @@ WORDS = (
 )
 
 
-def main(count: int, folder: Path) -> None:
+def main(count: int, side: int, folder: Path) -> None:
     draw = np.random.default_rng(0)
     feed = [_listing(i, draw) for i in range(count)]
     for line in feed:
-        _picture(folder / line["picture"], draw)
+        _picture(folder / line["picture"], side, draw)
     changed = set(draw.choice(count, count // 100, replace=False).tolist())
     _write(feed, folder)
     first = _verify(folder, "cache")
-    _change(feed, changed, folder, draw)
+    _change(feed, changed, folder, side, draw)
     _write(feed, folder)
     again, anew = _verify(folder, "cache"), _verify(folder, "fresh")
     for stage in anew["stages"]:
@@ -67,25 +66,25 @@ def _listing(i: int, draw: np.random.Generator) -> dict[str, str]:
     }
 
 
-def _picture(path: Path, draw: np.random.Generator) -> None:
+def _picture(path: Path, side: int, draw: np.random.Generator) -> None:
     colours = Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8))
     out = io.BytesIO()
-    colours.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(out, "JPEG", quality=85)
+    colours.resize((side, side), Image.Resampling.BICUBIC).save(out, "JPEG", quality=85)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(out.getvalue())
 
 
-def _change(feed: list[dict[str, str]], changed: set[int], folder: Path, draw: np.random.Generator) -> None:
+def _change(feed: list[dict[str, str]], changed: set[int], folder: Path, side: int, draw: np.random.Generator) -> None:
     """A quarter each: another title, another picture, gone, and another product in its place at the end."""
     for kind, i in enumerate(sorted(changed)):
         if kind % 4 == 0:
             feed[i]["title"] += " new"
         elif kind % 4 == 1:
-            _picture(folder / feed[i]["picture"], draw)
+            _picture(folder / feed[i]["picture"], side, draw)
         else:
             feed[i] = _listing(len(feed) + i, draw) if kind % 4 == 3 else {}
             if feed[i]:
-                _picture(folder / feed[i]["picture"], draw)
+                _picture(folder / feed[i]["picture"], side, draw)
     feed[:] = [line for line in feed if line]
 
 
@@ -128,7 +127,8 @@ def _verify(folder: Path, cache: str) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", nargs="?", type=int, default=100_000)
+    parser.add_argument("--side", type=int, default=300)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as root:
-        main(asked.count, Path(root))
+        main(asked.count, asked.side, Path(root))
