@@ -2,9 +2,10 @@
 
 usage: python benchmarks/next_week.py [COUNT] [--side PIXELS] [--folder FOLDER]
 
-Makes COUNT (100,000) listings with pictures of SIDE (300) pixels; verifies them; changes 1% (titles, pictures, some come,
-some go); verifies again, and once more with an empty cache. Prints seconds of each stage, of the whole command and of
-the processor, the share, and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary one).
+Makes COUNT (100,000) listings with pictures of SIDE (300) pixels; verifies them; changes 1% (titles, pictures, some
+come, some go); verifies again, and once more with an empty cache. Prints seconds of each stage, of the whole command
+and of the processor, the share, and whether all artifacts' bytes are equal. Needs some 4 GB in FOLDER (a temporary
+one).
 """
 
 import argparse
