@@ -209,7 +209,7 @@ def check_twins(path: Path) -> None:
 def check_rows(data: bytes, read_as: str, rows: int) -> None:
     """Rows kept and dropped are all rows, where these are the lines that aren't blank."""
     if read_as == "comma-separated, UTF-8" and b'"' not in data and not told_delimiter(data)[1]:
-        lines = [line for line in split_lines(data.decode()) if line.strip(" \t\r\n\ufeff")]
+        lines = [line for line in split_lines(data.decode("utf-8-sig")) if line.strip(" \t\r\n")]
         assert rows == len(lines) - 1, "rows are not the lines"
     if read_as == "JSON lines, UTF-8":
         lines = [line for line in split_lines(data.decode()) if line.removeprefix("\ufeff").strip(" \t\r\n\v\f")]
