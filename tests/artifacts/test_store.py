@@ -48,7 +48,7 @@ INGREDIENTS = json.loads(sys.argv[3])
 KEY = key_of(INGREDIENTS)
 step = sys.argv[2]
 def die(*_, **__): os._exit(9)
-if step == "manifest": module._digests = die
+if step == "manifest": module.digests_of = die
 if step == "fsync": module.fsync = die
 if step == "rename": Path.rename = die
 store = Store(Path(sys.argv[1]))

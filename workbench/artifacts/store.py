@@ -55,7 +55,7 @@ class Artifact:
     def verify(self, *names: str) -> None:
         """Read these files (every one by default), compare checksums; ArtifactError names the first that differs."""
         names = names or tuple(self.files)
-        for name, digest in zip(names, _digests([self.path(name) for name in names]), strict=True):
+        for name, digest in zip(names, digests_of([self.path(name) for name in names]), strict=True):
             if digest != self.files[name]["sha256"]:
                 raise ArtifactError(f"{self.folder / name}: its bytes changed; delete {self.folder} and run again")
 
@@ -125,8 +125,8 @@ class Store:
             torn.unlink()
         paths = [p for p in partial.rglob("*") if p.is_file() and p != partial / MANIFEST]
         names = sorted(p.relative_to(partial).as_posix() for p in paths)
-        digests = zip(names, _digests([partial / n for n in names]), strict=True)
-        files = {n: {"bytes": (partial / n).stat().st_size, "sha256": digest} for n, digest in digests}
+        found = zip(names, digests_of([partial / n for n in names]), strict=True)
+        files = {n: {"bytes": (partial / n).stat().st_size, "sha256": digest} for n, digest in found}
         manifest = {"stage": stage, "key": key, "ingredients": ingredients, "summary": summary, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
         for path in (*(partial / n for n in names), partial / MANIFEST, partial):
@@ -139,7 +139,7 @@ class Store:
         return self.root / f"{stage}-{key[:16]}"
 
 
-def _digests(paths: Sequence[Path]) -> list[str]:
+def digests_of(paths: Sequence[Path]) -> list[str]:
     """SHA-256 of each file, several read side by side: an artifact may hold many gigabytes."""
 
     def digest(path: Path) -> str:

@@ -8,7 +8,6 @@ what is so by a narrow margin is told.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from workbench.artifacts.store import Artifact
+from workbench.artifacts.store import Artifact, digests_of
 from workbench.catalog.ingest import read_items
 from workbench.catalog.parts import PARTS
 from workbench.recipe.schema import Duplicates
@@ -140,7 +139,7 @@ def _changed(artifacts: Mapping[str, Artifact]) -> list[str]:
         for name, record in artifacts[stage].files.items()
         if Path(name).suffix in TABLES
     }
-    found = {(stage, name): _digest(artifacts[stage].folder / name) for stage, name in known}
+    found = dict(zip(known, digests_of([artifacts[stage].folder / name for stage, name in known]), strict=True))
     if found["split", "certificate.json"] == known["split", "certificate.json"]:
         inputs = json.loads((artifacts["split"].folder / "certificate.json").read_text())["inputs"]
         known |= {tuple(name.split("/", 1)): digest for name, digest in inputs.items()}
@@ -150,11 +149,6 @@ def _changed(artifacts: Mapping[str, Artifact]) -> list[str]:
         for (stage, name), digest in sorted(known.items())
         if found[stage, name] != digest
     ]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _by_key(part: pl.Series, values: pl.Series) -> tuple[int, int]:

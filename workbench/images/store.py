@@ -123,8 +123,8 @@ def _write_shards(
     with (
         _progress(work) as progress,
         _threads(threads, asides) as pool,
-        ThreadPoolExecutor(1) as verifier,
-        ThreadPoolExecutor(1) as syncer,
+        _threads(1) as verifier,
+        _threads(1) as syncer,
         pillow_set_up(images.max_pixels),
     ):
         earlier = Earlier(artifact, verifier)
@@ -156,7 +156,7 @@ def _lines_of(listings: Sequence[Listing]) -> list[Line]:
 
 
 @contextmanager
-def _threads(count: int, asides: Asides | None) -> Iterator[ThreadPoolExecutor]:
+def _threads(count: int, asides: Asides | None = None) -> Iterator[ThreadPoolExecutor]:
     """What waits to be made is left unmade where the run ends early, as by Ctrl-C."""
     pool = ThreadPoolExecutor(count)
     try:
