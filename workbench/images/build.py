@@ -9,7 +9,7 @@ from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Catalog, Images
 
-VERSION = 4
+VERSION = 5
 
 
 def stage(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from imagecodecs import jpeg8_encode
+from isal.isal_zlib import crc32
+from PIL import Image
 
 from workbench.images.picture import Broken, square
 from workbench.images.shard import Entry
@@ -25,11 +27,18 @@ def made_of(source: Source, images: Images, encoding: str) -> Made:
     try:
         found = square(source.data, images)
     except Broken as broken:
-        return Entry("broken", str(broken), source.sha256), b""
+        return Entry("broken", str(broken), sha256=source.sha256), b""
+    stored = _encoded(found.image, images.quality, encoding)
     note = FLAT if found.flat else None
-    entry = Entry("present", note, source.sha256, found.width, found.height, *found.look)
+    of_source = (source.sha256, found.width, found.height)
+    return Entry("present", note, crc32(stored), found.image.width, *of_source, *found.look), stored
+
+
+def _encoded(square: Image.Image, quality: int, encoding: str) -> bytes:
+    if encoding == "raw":
+        return square.tobytes()
     if encoding == "jpeg":  # the bytes that Pillow writes, while other threads go on
-        return entry, bytes(jpeg8_encode(np.asarray(found.image), level=images.quality, subsampling="444"))
+        return bytes(jpeg8_encode(np.asarray(square), level=quality, subsampling="444"))
     out = io.BytesIO()
-    found.image.save(out, "PNG")
-    return entry, out.getvalue()
+    square.save(out, "PNG")
+    return out.getvalue()

@@ -1,9 +1,11 @@
 """The shard format: encoded square pictures, found by row.
 
     shard-00000.bin …   pictures one after another, those of `shard_pictures` listings a file
-    index.parquet       a line for each picture: row, order (0: the main one), state, reason, shard, offset, length;
-                        of the source sha256, width and height (pixels); phash, thumb and colours (phash.py)
-    shards.json         side (pixels, the most) and encoding of every picture
+    index.parquet       a line for each picture: row, order (0: the main one), state, reason; where its bytes are
+                        (shard, offset, length), their crc32 and the side of the square they hold (pixels); of the
+                        source sha256, width and height (pixels); phash, thumb and colours (phash.py)
+    shards.json         side (pixels, the most) and encoding of every picture: jpeg, png, or raw, which is the rows of
+                        the square from its top, each pixel as red, green, blue
 
 A picture's state is "present", "absent" (no picture is named, or there is none of that name) or "broken". Every row has
 a line: one that names no picture an absent one. A present picture has a reason where it is of a single colour.
@@ -12,11 +14,19 @@ a line: one that names no picture an absent one. A present picture has a reason 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from isal.isal_zlib import crc32
+from numpy.typing import NDArray
+
+from workbench.errors import ArtifactError
 
 INDEX = "index.parquet"
 FORMAT = "shards.json"
@@ -28,6 +38,8 @@ SCHEMA = {
     "shard": pl.UInt32,
     "offset": pl.UInt64,
     "length": pl.UInt32,
+    "crc32": pl.UInt32,
+    "side": pl.UInt16,
     "sha256": pl.String,
     "width": pl.UInt32,
     "height": pl.UInt32,
@@ -35,7 +47,10 @@ SCHEMA = {
     "thumb": pl.Binary,
     "colours": pl.Binary,
 }
-ENTRY = ("state", "reason", "sha256", "width", "height", "phash", "thumb", "colours")  # of Entry
+ENTRY = ("state", "reason", "crc32", "side", "sha256", "width", "height", "phash", "thumb", "colours")  # of Entry
+STATE = pl.Enum(["present", "absent", "broken", "placeholder"])
+PLACE = [("shard", np.uint32), ("offset", np.uint64), ("length", np.uint32), ("crc32", np.uint32), ("side", np.uint16)]
+MAPPED = 1 << 14  # shards at once, of the 65,530 mappings that Linux allows a process
 
 
 def shard_name(shard: int) -> str:
@@ -48,6 +63,8 @@ class Entry:
 
     state: str
     reason: str | None = None
+    crc32: int | None = None  # of the encoded square
+    side: int | None = None  # pixels, of the square
     sha256: str | None = None
     width: int | None = None
     height: int | None = None
@@ -56,30 +73,55 @@ class Entry:
     colours: bytes | None = None
 
 
-class Shards:
-    """A memory-mapped reader, by row and number of the picture; safe to use from several threads."""
+class Files(Protocol):
+    """Where the shards of an artifact are read from; asked by several threads."""
 
-    def __init__(self, folder: Path, states: Path | None = None) -> None:
+    def shard(self, number: int) -> memoryview:
+        """The bytes of a whole shard file. Raises ArtifactError where it can't be had."""
+
+    def want(self, numbers: Sequence[int]) -> None:
+        """These shards are asked for soon, in this order."""
+
+
+class Local:
+    """Shards of a folder, mapped into memory: no file stays open."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.shard = lru_cache(MAPPED)(self._mapped)
+
+    def _mapped(self, number: int) -> memoryview:
+        path = self._folder / shard_name(number)
+        try:
+            with pa.memory_map(str(path)) as file:
+                return memoryview(file.read_buffer())  # which keeps the mapping when the file is closed
+        except OSError as error:
+            raise ArtifactError(f"{path}: can't be read ({error}); delete {self._folder} and run again") from None
+
+    def want(self, numbers: Sequence[int]) -> None:
+        pass
+
+
+class Shards:
+    """A reader by row and number of the picture, of 75 bytes of memory a listing; safe to use from several threads."""
+
+    def __init__(self, folder: Path, states: Path | None = None, files: Files | None = None) -> None:
         """`states`: a table (row, order, state) of what was found out later, as that a picture is a placeholder; one
-        of another state than "present" counts as none."""
+        of another state than "present" counts as none. `files` by default are those of the folder."""
         form = json.loads((folder / FORMAT).read_text())
         self.side: int = form["side"]
         self.encoding: str = form["encoding"]
-        index = pl.read_parquet(folder / INDEX, columns=["row", "order", "state", "shard", "offset", "length"])
-        index = index.sort("row", "order")
-        if states is not None:
-            later = pl.read_parquet(states, columns=["row", "order", "state"])
-            index = index.join(later, on=["row", "order"], how="left", maintain_order="left")
-            index = index.with_columns(pl.coalesce("state_right", "state").alias("state"))
-        present = index.filter(pl.col("state") == "present")
-        rows = index["row"].max()
-        self.counts = np.bincount(present["row"].to_numpy(), minlength=0 if rows is None else int(rows) + 1)  # type: ignore[arg-type]
+        self._folder, self._files = folder, files or Local(folder)
+        lines = _lines(folder / INDEX, states)
+        row, present = lines["row"].to_numpy(), (lines["state"] == "present").to_numpy()
+        main = lines["state"].filter(pl.Series(np.diff(row.astype(np.int64), prepend=-1) > 0))
+        self.counts = np.bincount(row[present], minlength=len(main)).astype(np.int32)  # (N,) usable pictures
         self.usable = self.counts > 0  # (N,) bool
-        main = index.unique("row", keep="first", maintain_order=True)["state"].to_numpy()
-        self.states = np.where(self.usable, "present", main)  # (N,) str: of the main picture, where none is usable
+        self.states = main.set(pl.Series(self.usable), "present")  # (N,) Enum: of the main picture where none is usable
         self._first = np.cumsum(self.counts) - self.counts  # of each row, among the present pictures
-        self._place = present.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
-        self._maps = {s: np.memmap(folder / shard_name(s), mode="r") for s in present["shard"].unique().sort()}
+        self._places = np.empty(np.count_nonzero(present), PLACE)
+        for name, _ in PLACE:
+            self._places[name] = lines[name].filter(pl.Series(present))
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -88,9 +130,44 @@ class Shards:
         """How many usable pictures a row has."""
         return int(self.counts[row])
 
+    def sides(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None = None) -> NDArray[np.uint16]:
+        """Pixels (B,): the side of the square of each row's picture `picks` (the first), 0 where there is none."""
+        sides = np.zeros(len(rows), np.uint16)
+        usable = self.usable[rows]
+        sides[usable] = self._placed(rows[usable], None if picks is None else picks[usable])["side"]
+        return sides
+
+    def want(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None = None) -> None:
+        """Say that these pictures are asked for soon, in this order, so that their shards are at hand by then."""
+        usable = self.usable[rows]
+        shards = self._placed(rows[usable], None if picks is None else picks[usable])["shard"]
+        self._files.want(list(dict.fromkeys(shards.tolist())))
+
     def bytes(self, row: int, k: int = 0) -> memoryview:
-        """The k-th encoded picture of a usable row, by default the first; KeyError where there is none."""
+        """The k-th encoded picture of a usable row, by default the first; KeyError where there is none.
+
+        Raises ArtifactError where the bytes are not those that were written.
+        """
         if not 0 <= k < self.counts[row]:
             raise KeyError(f"row {row} has {self.counts[row]} usable pictures; number {k} was asked for")
-        shard, offset, length = self._place[self._first[row] + k].tolist()
-        return self._maps[shard].data[offset : offset + length]
+        shard, offset, length, checksum, _ = self._places[self._first[row] + k].item()
+        data = self._files.shard(shard)[offset : offset + length]
+        if len(data) != length or crc32(data) != checksum:  # a microsecond
+            raise ArtifactError(
+                f"{self._folder / shard_name(shard)}: picture {k} of row {row} is not as it was written (its checksum "
+                f"differs); delete {self._folder} and run again"
+            )
+        return data
+
+    def _placed(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None) -> NDArray[np.void]:
+        return self._places[self._first[rows] + (0 if picks is None else picks)]  # type: ignore[no-any-return]
+
+
+def _lines(index: Path, states: Path | None) -> pl.DataFrame:
+    """The index in its order, by row and order of the pictures, with their final states."""
+    columns = pl.scan_parquet(index).select("row", "order", "state", *(name for name, _ in PLACE))
+    if states is not None:
+        later = pl.scan_parquet(states).filter(pl.col("state") != "present").select("row", "order", later="state")
+        columns = columns.join(later, on=["row", "order"], how="left", maintain_order="left")
+        columns = columns.with_columns(pl.coalesce("later", "state").alias("state"))
+    return columns.with_columns(pl.col("state").cast(STATE)).collect(engine="streaming")
