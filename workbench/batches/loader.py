@@ -1,11 +1,10 @@
-"""Rows -> batches: an order that can be resumed, then join by row, decode, mask, collate. Nothing is written."""
+"""Rows -> batches: join by row, decode, mask, collate. Nothing is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -14,47 +13,14 @@ from numpy.typing import NDArray
 
 from workbench.batch import Batch
 from workbench.batches.masking import draw_masks, draw_modality_dropout
-from workbench.draws import ORDER, stream
+from workbench.batches.order import Rows
 from workbench.images.augment import colour, draw, draw_pictures, identity
 from workbench.images.decode_cpu import Decoder
 from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
 from workbench.text.tokens import TokenTable
 
-Rows = NDArray[np.int64]
 T = TypeVar("T")
 _UNMASKED = NoMasking(policy="none")
-
-
-@dataclass(frozen=True)
-class Order:
-    """The order of training: every epoch visits each of `count` things once, in an order of its own.
-
-    A position is a step alone: step -> (epoch, which things). The last batch of an epoch may be smaller.
-    """
-
-    count: int
-    batch_size: int
-    epochs: int
-    seed: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-self.count // self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-    def at(self, step: int) -> tuple[int, Rows]:
-        """Epoch, counted from 1, and the indices of a step, counted from 0."""
-        epoch, batch = step // self.steps_per_epoch + 1, step % self.steps_per_epoch
-        order = _order_of(self.seed, epoch, self.count)
-        return epoch, order[batch * self.batch_size : (batch + 1) * self.batch_size]
-
-
-@lru_cache(maxsize=1)  # of the epoch at hand: a catalog of millions is shuffled once an epoch, not at every step
-def _order_of(seed: int, epoch: int, count: int) -> Rows:
-    return stream(seed, ORDER, epoch).permutation(count)
 
 
 @dataclass(frozen=True)

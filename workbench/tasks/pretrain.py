@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
@@ -30,7 +30,8 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     import torch
 
     from workbench.batch import Batch
-    from workbench.batches.loader import Order, ahead
+    from workbench.batches.loader import ahead
+    from workbench.batches.order import Order
     from workbench.errors import DataError
     from workbench.tasks.catalog import choose_device, open_catalog
     from workbench.tasks.network import WEIGHTS, build, save_network
@@ -57,12 +58,13 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     optim = pretrain.optim
     order = Order(len(train), optim.batch_size, pretrain.epochs, pretrain.seed)
     micro = optim.micro_batch or optim.batch_size
+    depth = catalog.listings.steps_ahead(optim.batch_size)
 
-    def micro_batches(step: int) -> list[Batch]:
+    def micro_batches(step: int) -> Callable[[], list[Batch]]:
         epoch, chosen = order.at(step)
         rows = train[chosen]
-        return [
-            catalog.listings.batch(
+        begun = [
+            catalog.listings.start(
                 rows[start : start + micro],
                 epoch=epoch,
                 seed=pretrain.seed,
@@ -72,6 +74,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
             )
             for start in range(0, len(rows), micro)
         ]
+        return lambda: [finish() for finish in begun]
 
     @torch.no_grad()
     def validate(step: int) -> dict[str, float] | None:
@@ -101,7 +104,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
             fit(
                 objective,
-                lambda start: ahead(micro_batches, range(start, order.steps)),
+                lambda start: ahead(micro_batches, range(start, order.steps), depth),
                 plan,
                 work.folder,
                 device,

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
-from workbench.batches.loader import Listings, Order, ahead
+from workbench.batches.loader import Listings, ahead
+from workbench.batches.order import Order
 from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
 from workbench.model.mlim import Mlim
