@@ -184,11 +184,14 @@ def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: De
 def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
     with _errors(debug):
-        from workbench.plan import plan_recipe
+        from workbench.plan import disk_of, plan_recipe
 
-        steps = plan_recipe(_recipe(path, sets), EVERYTHING)
+        recipe = _recipe(path, sets)
+        steps = plan_recipe(recipe, EVERYTHING)
         rows = [(s.stage.name, s.key[:8], "cached" if s.artifact else "to run", s.reason) for s in steps]
         _table(("stage", "key", "", "why"), rows)
+        if line := disk_of(recipe, steps):
+            print(line)
         misses = sum(s.artifact is None for s in steps)
         print(f"{misses} of {len(steps)} stages to run" if misses else NOTHING)
 

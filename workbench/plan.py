@@ -181,6 +181,16 @@ def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
     return list(steps.values())
 
 
+def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
+    """A line on the disk that the pictures will take; "" if they are stored already."""
+    from workbench.images.disk import disk, pictures_named
+
+    made = {step.stage.name: step.artifact for step in steps}
+    if made["images"]:
+        return ""
+    return disk(recipe.images, pictures_named(made["ingest"], recipe.images) if made["ingest"] else 1000)
+
+
 def run_plan(steps: Sequence[Step], runtime: Runtime, console: Console, resume: bool = True) -> dict[str, Made]:
     """Make what is not cached, in order, and tell of each; `resume=False` throws unfinished work away first.
 

@@ -13,7 +13,9 @@ a line: one that names no picture an absent one. A present picture has a reason 
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +27,7 @@ import polars as pl
 import pyarrow as pa
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
+from PIL import Image
 
 from workbench.errors import ArtifactError
 
@@ -94,7 +97,7 @@ class Local:
         path = self._folder / shard_name(number)
         try:
             with pa.memory_map(str(path)) as file:
-                return memoryview(file.read_buffer())  # which keeps the mapping when the file is closed
+                return memoryview(file.read_buffer()).cast("B")  # which keeps the mapping when the file is closed
         except OSError as error:
             raise ArtifactError(f"{path}: can't be read ({error}); delete {self._folder} and run again") from None
 
@@ -158,6 +161,16 @@ class Shards:
                 f"differs); delete {self._folder} and run again"
             )
         return data
+
+    def image(self, row: int, k: int = 0) -> Image.Image:
+        """That picture decoded: RGB."""
+        data = self.bytes(row, k)
+        if self.encoding == "raw":
+            side = math.isqrt(len(data) // 3)
+            return Image.frombytes("RGB", (side, side), data)
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        return image
 
     def _placed(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None) -> NDArray[np.void]:
         return self._places[self._first[rows] + (0 if picks is None else picks)]  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, fsync
 from workbench.errors import ArtifactError
 from workbench.images.aside import Asides
+from workbench.images.disk import PIXEL, disk, encoding_of, pictures_named
 from workbench.images.earlier import Earlier
 from workbench.images.entry import Found, Line, Maker, Named
 from workbench.images.fetched import WAITS, WEB, Fetched, say_waiting
@@ -36,7 +37,6 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 Listing = tuple[int, int, list[int] | None, list[str] | None]  # row, feed, order and name of each picture
 
-AUTO_PNG = 96  # pixels: up to this side a lossless picture is small enough
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
 TOGETHER = 32  # listings that a thread takes at once
 HELD = 1 << 28  # bytes of pictures, about, that wait for a slow one before them
@@ -51,7 +51,8 @@ def store(work: Work, images: Images, places: Sequence[Path], digests: Digests |
     pictures = pl.read_parquet(ingest.path("pictures.parquet"), columns=["row", "order", "name"])
     for left in folder.glob("*.tmp"):
         left.unlink()
-    encoding = images.encoding if images.encoding != "auto" else "png" if images.side <= AUTO_PNG else "jpeg"
+    encoding = encoding_of(images)
+    work.console.print(disk(images, pictures_named(ingest, images)), markup=False)
     if not (folder / INDEX).exists():  # else a run was killed after its last shard
         listings = items.join(
             pictures.sort("row", "order").group_by("row", maintain_order=True).agg("order", "name"),
@@ -101,8 +102,8 @@ def _write_shards(
 ) -> None:
     """Write the shards that a killed run has not completed, then the index of all; `artifact` is an earlier one."""
     fetched = Fetched(work)
-    named = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
-    opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in named}
+    feeds = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
+    opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in feeds}
     threads = work.runtime.threads or len(os.sched_getaffinity(0))
     many = threads > 1 and len(listings) >= MANY and artifact is None
     asides = Asides(images, encoding) if many else None
@@ -135,7 +136,8 @@ def _write_shards(
         waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
         parts = (some for shard in waiting for some in asked(shards[shard]))
-        results = _in_order(pool, make, parts, max(4 * threads, HELD // (TOGETHER * images.side**2)))
+        size = TOGETHER * images.side**2 * PIXEL[encoding][1]
+        results = _in_order(pool, make, parts, max(2 * threads, int(HELD // size)))
         for shard in waiting:
             writer = ShardWriter(work.folder, shard, earlier)
             for some in islice(results, -(-len(shards[shard]) // TOGETHER)):

@@ -27,8 +27,7 @@ class Shelf:
         line, name = self._listings.row(row, named=True), None
         if self._shards.usable[row]:
             name = f"listing-{row}"
-            with Image.open(io.BytesIO(self._shards.bytes(row))) as image:
-                self.pictures[name] = png(image, THUMBNAIL)
+            self.pictures[name] = png(self._shards.image(row), THUMBNAIL)
         return {"id": line["id"], "title": title_of(line), "picture": name}
 
 
