@@ -1,6 +1,6 @@
 """Small networks, batches and catalogs made on the spot, for tests of what reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,14 +92,20 @@ class Pictures:
     def counts(self) -> np.ndarray:
         return 3 * self.usable
 
-    def decode(self, rows: np.ndarray, augmentation: Any, picks: Any = None) -> np.ndarray:
+    @property
+    def side(self) -> int:
+        return self.pixels_NCHW.shape[-1]
+
+    def start(
+        self, rows: np.ndarray, augmentation: Any, picks: Any = None, side: int | None = None
+    ) -> Callable[[], np.ndarray]:
         self.asked.append(augmentation)
         self.picked.append(picks)
-        return self.pixels_NCHW[rows].copy()
+        return lambda: self.pixels_NCHW[rows][:, :, :side, :side].copy()
 
 
-def listings(ids: Sequence[Sequence[int]], usable: Sequence[bool], side: int = 4, patches: int = 4) -> Listings:
+def listings(ids: Sequence[Sequence[int]], usable: Sequence[bool], side: int = 4, patch: int = 2) -> Listings:
     """Texts, and pictures in one colour each (row + 1), where there are pictures."""
     rows = np.arange(1, len(ids) + 1, dtype=np.uint8) * np.array(usable, np.uint8)
     pixels = np.broadcast_to(rows[:, None, None, None], (len(ids), 3, side, side))
-    return Listings(Texts(ids), Pictures(pixels, np.array(usable)), patches)  # type: ignore[arg-type]
+    return Listings(Texts(ids), Pictures(pixels, np.array(usable)), patch)  # type: ignore[arg-type]

@@ -2,18 +2,19 @@
 
 import threading
 import time
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import astuple, fields, replace
+from weakref import ref
 
 import numpy as np
 import pytest
 import torch
 
-from tests.tiny import CLS, MARKER, PAD, SEP, UNK, Pictures, Texts, listings
+from tests.tiny import CLS, MARKER, PAD, SEP, UNK, listings
 from workbench.batch import Batch
-from workbench.batches.loader import Listings, ahead
-from workbench.images.augment import draw_pictures
+from workbench.batches.loader import ahead
+from workbench.images.augment import draw, draw_pictures
 from workbench.recipe.schema import Augment, Mam, ModalityDropout, Uniform
-
 
 IDS = [[MARKER, 7, 8], [MARKER, UNK], [], [MARKER, 9, 10, 11]]
 USABLE = [True, False, True, True]
@@ -84,42 +85,54 @@ def test_modality_dropout_never_takes_the_only_modality(text: float, image: floa
     assert not batch.pixels_BCHW[lost_image].any()
 
 
-def test_the_picture_is_augmented_only_when_asked_and_its_colours_with_it() -> None:
-    pictures = Pictures(np.full((2, 3, 4, 4), 100, np.uint8), np.ones(2, bool))
-    made = Listings(Texts([[7], [8]]), pictures, 4)  # type: ignore[arg-type]
-    bright = Augment(brightness=1, contrast=0, saturation=0)
-    plain, changed = made.batch(np.arange(2)), made.batch(np.arange(2), augment=bright, epoch=1, seed=0)
-    identity, drawn = pictures.asked
-    assert identity.crop.tolist() == [[0, 0, 1, 1]] * 2 and (plain.pixels_BCHW == 100).all()
-    assert changed.pixels_BCHW[:, 0, 0, 0].tolist() == np.rint(100 * drawn.brightness).tolist()
+def test_the_picture_is_augmented_only_when_asked() -> None:
+    made = listings([[7], [8]], [True, True])
+    made.batch(np.arange(2))
+    made.batch(np.arange(2), augment=Augment(), epoch=1, seed=3)
+    plain, changed = made.pictures.asked  # type: ignore[attr-defined]
+    assert plain.crop.tolist() == [[0, 0, 1, 1]] * 2 and plain.keeps_colours.all()
+    for asked, drawn in zip(astuple(changed), astuple(draw(Augment(), 3, 1, np.arange(2))), strict=True):
+        assert (asked == drawn).all()
+
+
+def test_pictures_of_another_side_have_fewer_patches() -> None:
+    batch = listings(IDS, USABLE).batch(np.arange(4), side=2, masking=Uniform(policy="uniform", image=1))
+    assert batch.pixels_BCHW.shape == (4, 3, 2, 2) and batch.image_masked_BP.shape == (4, 1)
+
+
+def test_batches_ahead_are_bounded_in_bytes() -> None:
+    made = replace(listings(IDS, USABLE), prefetch=1000)  # a picture is 3 x 4 x 4 = 48 bytes
+    assert [made.steps_ahead(n) for n in (1, 2, 20, 21, 1000)] == [20, 10, 1, 1, 1]
+    assert made.steps_ahead(2, side=2) == 41
 
 
 def test_ahead_keeps_the_order_and_works_ahead() -> None:
-    made: list[int] = []
+    begun: list[int] = []
 
-    def make(step: int) -> int:
+    def start(step: int) -> Callable[[], int]:
         time.sleep(0.002 * (step % 3))
-        made.append(step)
-        return step * step
+        begun.append(step)
+        return lambda: step * step
 
-    stream = ahead(make, range(3, 20), depth=2)
+    stream = ahead(start, range(3, 20), depth=2)
     assert next(stream) == 9
     deadline = time.monotonic() + 5
-    while len(made) < 3 and time.monotonic() < deadline:  # the next two are made while the first is used
+    while len(begun) < 3 and time.monotonic() < deadline:  # the next two are begun while the first is used
         time.sleep(0.005)
-    assert made == [3, 4, 5]
+    assert begun == [3, 4, 5]
     assert list(stream) == [step * step for step in range(4, 20)]
-    assert made == list(range(3, 20))
-    assert list(ahead(make, range(0))) == [] and list(ahead(make, range(1))) == [0]
+    assert begun == list(range(3, 20))
+    assert list(ahead(start, range(0))) == [] and list(ahead(start, range(1))) == [0]
 
 
-def test_ahead_passes_an_exception_on_at_its_step() -> None:
-    def make(step: int) -> int:
+@pytest.mark.parametrize("late", [False, True], ids=["in start", "when called"])
+def test_ahead_passes_an_exception_on_at_its_step(late: bool) -> None:
+    def fail(step: int) -> int:
         if step == 4:
             raise OSError("disk")
         return step
 
-    stream = ahead(make, range(9))
+    stream = ahead(lambda step: (lambda: fail(step)) if late else (lambda made: lambda: made)(fail(step)), range(9))
     assert [next(stream) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(OSError, match="disk"):
         next(stream)
@@ -127,7 +140,15 @@ def test_ahead_passes_an_exception_on_at_its_step() -> None:
 
 def test_ahead_ends_its_thread_when_the_training_stops_early() -> None:
     before = threading.active_count()
-    stream = ahead(lambda step: step, range(1000))
+    stream = ahead(lambda step: lambda: step, range(1000))
     assert next(stream) == 0
     stream.close()
     assert threading.active_count() == before
+
+
+def test_ahead_holds_no_batch_that_was_used() -> None:
+    """Memory is for `depth` batches and the one in use; an iterator that kept the last would need one more."""
+    stream = ahead(lambda step: lambda: np.zeros(step), range(5), depth=1)
+    seen = ref(next(stream))
+    next(stream)
+    assert seen() is None

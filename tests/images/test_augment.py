@@ -1,18 +1,12 @@
-"""Augmentations are pure, and what they ask for is what the decoder does."""
+"""Augmentations are pure functions, and their colours are the three steps that users know."""
 
-import io
 from dataclasses import astuple
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.images.conftest import Shop, encoded, plaid
-from workbench.images.augment import Augmentation, colour, draw, identity
-from workbench.images.decode_cpu import Decoder
-from workbench.images.shard import Shards
-from workbench.recipe.schema import Augment, Images
+from workbench.images.augment import GREY, Augmentation, boxes, colour_maps, draw, identity
+from workbench.recipe.schema import Augment
 
 
 def test_a_row_alone_equals_the_row_in_a_batch() -> None:
@@ -46,52 +40,8 @@ def test_what_is_drawn_has_the_strengths_of_the_recipe() -> None:
     ] == pytest.approx(0, abs=0.04)
 
 
-@pytest.fixture
-def shards(tmp_path: Path) -> Shards:
-    place = tmp_path / "pictures"
-    place.mkdir()
-    for i in range(9):
-        (place / f"{i}.png").write_bytes(encoded(plaid(16, 16, i)))
-    return Shards(Shop(tmp_path, place, [*(f"{i}.png" for i in range(9)), None]).run(Images(side=16))[0])
-
-
 def moved(n: int, **changes: object) -> Augmentation:
     return Augmentation(**{**vars(identity(n)), **changes})
-
-
-def test_whole_pictures_are_not_resampled_and_missing_ones_are_black(shards: Shards) -> None:
-    got = Decoder(shards, 16, threads=2).decode(np.array([3, 9, 0]), identity(3))
-    assert got.shape == (3, 3, 16, 16) and got.dtype == np.uint8
-    assert (got[0] == np.asarray(plaid(16, 16, 3)).transpose(2, 0, 1)).all()
-    assert not got[1].any()
-
-
-def test_flip_and_crop_by_hand(shards: Shards) -> None:
-    source = np.asarray(plaid()).transpose(2, 0, 1)
-    decoder = Decoder(shards, 16, threads=1)
-    flipped = decoder.decode(np.array([0]), moved(1, flip=np.array([True])))[0]
-    assert (flipped == source[:, :, ::-1]).all()
-    box = np.array([[0.5, 0.25, 0.75, 0.5]], np.float32)  # 4 x 4 of the 16 x 16 pixels
-    cropped = Decoder(shards, 4, threads=1).decode(np.array([0]), moved(1, crop=box))[0]
-    assert (cropped == source[:, 4:8, 8:12]).all()
-
-
-def test_shrinking_is_antialiased_and_threads_do_not_matter(shards: Shards) -> None:
-    rows = np.arange(10)
-    a = draw(Augment(), 0, 1, rows)
-    one, two = (Decoder(shards, 8, threads=t).decode(rows, a) for t in (1, 2))
-    assert (one == two).all()
-    mean = Decoder(shards, 1, threads=1).decode(np.array([0]), identity(1))[0, :, 0, 0].astype(float)
-    assert np.abs(mean - np.asarray(plaid()).mean(axis=(0, 1))).max() < 12
-
-
-def test_a_decoded_picture_is_the_same_from_memory(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm = Decoder(shards, 16)
-    first, second = (warm.decode(np.arange(10), identity(10)) for _ in range(2))
-    monkeypatch.setattr("workbench.images.decode_cpu.MEMORY", 0)
-    assert (first == second).all() and (Decoder(shards, 16).decode(np.arange(10), identity(10)) == first).all()
-    with Image.open(io.BytesIO(shards.bytes(4))) as image:
-        assert (np.asarray(image).transpose(2, 0, 1) == first[4]).all()
 
 
 def stepwise(x_CHW: np.ndarray, b: float, c: float, s: float) -> np.ndarray:
@@ -102,15 +52,28 @@ def stepwise(x_CHW: np.ndarray, b: float, c: float, s: float) -> np.ndarray:
     return s * x + (1 - s) * (x * weights).sum(0)
 
 
+def coloured(x_CHW: np.ndarray, augmentation: Augmentation, i: int) -> np.ndarray:
+    maps, pulls = colour_maps(augmentation)
+    grey = float(GREY @ x_CHW.mean(axis=(1, 2)))
+    return np.einsum("oc,chw->ohw", maps[i, :, :3], x_CHW) + maps[i, :, 3:, None] + pulls[i] * grey
+
+
 def test_colours_equal_the_three_steps() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 5)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 5)).astype(float)
     b, c, s = (np.array(f, np.float32) for f in ([1, 0.8, 1.3, 0.7], [1, 1.2, 0.5, 1.5], [1, 0, 1.6, 0.9]))
-    got = colour(pixels, moved(4, brightness=b, contrast=c, saturation=s))
-    want = [np.clip(np.rint(stepwise(p.astype(float), *f)), 0, 255) for p, *f in zip(pixels, b, c, s, strict=True)]
-    assert (got[0] == pixels[0]).all() and np.abs(got - np.stack(want)).max() <= 1
-    assert (got[1] == got[1, :1]).all()  # saturation 0: grey
+    a = moved(4, brightness=b, contrast=c, saturation=s)
+    assert a.keeps_colours.tolist() == [True, False, False, False]
+    for i in range(4):
+        assert np.abs(coloured(pixels[i], a, i) - stepwise(pixels[i], b[i], c[i], s[i])).max() < 1e-4
+    assert np.ptp(coloured(pixels[1], a, 1), axis=0).max() < 1e-4  # saturation 0: grey
 
 
 def test_black_stays_black() -> None:
     half = np.full(1, 0.5, np.float32)
-    assert not colour(np.zeros((1, 3, 4, 4), np.uint8), moved(1, brightness=half, contrast=half)).any()
+    assert not coloured(np.zeros((3, 4, 4)), moved(1, brightness=half, contrast=half), 0).any()
+
+
+def test_boxes_are_whole_pixels_of_each_square_and_never_empty() -> None:
+    crop = np.array([[0.5, 0.25, 0.75, 0.5], [0.1, 0, 1, 0.26], [0.999, 0.999, 1, 1], [0, 0, 0.001, 0.001]], np.float32)
+    got = boxes(crop, np.array([16, 10, 4, 4], np.uint16))
+    assert got.tolist() == [[8, 4, 12, 8], [1, 0, 10, 3], [3, 3, 4, 4], [0, 0, 1, 1]]

@@ -16,7 +16,7 @@ from tests.images.conftest import Shop, encoded, plaid
 from workbench.images import build
 from workbench.images import store as store_module
 from workbench.images.augment import identity
-from workbench.images.decode_cpu import Decoder
+from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.entry import Maker
 from workbench.images.made import Made
 from workbench.images.shard import Shards
@@ -159,5 +159,5 @@ def test_golden_pixels(shop: Make) -> None:
         "clear.png": encoded(Image.new("RGBA", (20, 20), (10, 200, 30, 100))),
     }
     shards = Shards(shop(pictures).run(Images(side=16, background="#ffeedd"))[0])
-    pixels = Decoder(shards, 16, threads=1).decode(np.arange(4), identity(4))
+    pixels = CpuDecoder(shards, 16, threads=1).start(np.arange(4), identity(4))()
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == GOLDEN[build.VERSION]

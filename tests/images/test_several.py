@@ -14,7 +14,7 @@ from tests.images.test_build import digests
 from workbench.artifacts.key import Digests
 from workbench.images import made as made_module
 from workbench.images.augment import draw_pictures, identity
-from workbench.images.decode_cpu import Decoder
+from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.origin import open_pictures
 from workbench.images.picture import Square
 from workbench.images.shard import Shards
@@ -64,10 +64,10 @@ def test_all_pictures_by_number(shop: Make) -> None:
     assert shards.counts.tolist() == [2, 2, 0, 0, 1] and summary["pictures"] == 5
     with pytest.raises(KeyError):
         shards.bytes(4, 1)
-    decoder = Decoder(shards, 16, threads=1)
-    seen = decoder.decode(np.array([0, 0, 1]), identity(3), np.array([0, 1, 1]))[:, :, 0, 0]
+    decoder = CpuDecoder(shards, 16, threads=1)
+    seen = decoder.start(np.array([0, 0, 1]), identity(3), np.array([0, 1, 1]))()[:, :, 0, 0]
     assert seen.tolist() == [[255, 0, 0], [0, 255, 0], [255, 0, 0]]
-    assert decoder.decode(np.array([1]), identity(1))[0, :, 0, 0].tolist() == [0, 0, 255]
+    assert decoder.start(np.array([1]), identity(1))()[0, :, 0, 0].tolist() == [0, 0, 255]
 
 
 def test_a_placeholder_counts_as_none(shop: Make, tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from workbench.batch import Batch
 from workbench.batches.masking import draw_masks, draw_modality_dropout
 from workbench.batches.order import Rows
-from workbench.images.augment import colour, draw, draw_pictures, identity
-from workbench.images.decode_cpu import Decoder
+from workbench.images.augment import draw, draw_pictures, identity
+from workbench.images.decoder import Decoder
 from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
 from workbench.text.tokens import TokenTable
 
@@ -29,9 +32,20 @@ class Listings:
 
     tokens: TokenTable
     pictures: Decoder
-    patches: int
+    patch: int  # pixels: side of the square behind one image token
+    prefetch: int = 0  # bytes of batches that may be made ahead
+    pinned: bool = False  # in memory from which a GPU copies while it computes
 
-    def batch(
+    def batch(self, rows_B: Rows, **how: Any) -> Batch:
+        """The listings of these rows, now; see `start`."""
+        return self.start(rows_B, **how)()
+
+    def batches(self, rows_N: Rows, size: int, **how: Any) -> Iterator[Batch]:
+        """These rows in their order, `size` at a time, made ahead; for evaluation."""
+        begin = lambda first: self.start(rows_N[first : first + size], **how)  # noqa: E731
+        return ahead(begin, range(0, len(rows_N), size), self.steps_ahead(size))
+
+    def start(
         self,
         rows_B: Rows,
         *,
@@ -41,49 +55,69 @@ class Listings:
         augment: Augment | None = None,
         dropout: ModalityDropout | None = None,
         any_picture: bool = False,
-    ) -> Batch:
-        """The listings of these rows, masked and augmented as (seed, epoch, row) says; nothing of it by default.
+        side: int | None = None,
+    ) -> Callable[[], Batch]:
+        """Begin the batch of these rows, masked and augmented as (seed, epoch, row) says; nothing of it by default.
 
-        `any_picture` draws one of a listing's usable pictures likewise, for training; else it is the first.
+        It is there when called; its pictures are decoded meanwhile. `any_picture` draws one of a listing's usable
+        pictures likewise, for training; else it is the first. `side` is that of the pictures, if not the decoder's.
         """
+        side = side or self.pictures.side
+        counts_B = self.pictures.counts[rows_B]
+        augmentation = draw(augment, seed, epoch, rows_B) if augment else identity(len(rows_B))
+        picks = draw_pictures(seed, epoch, rows_B, counts_B) if any_picture else None
+        pixels = self.pictures.start(rows_B, augmentation, picks, side)
+
         keep_text_B, keep_image_B = np.ones((2, len(rows_B)), bool)
         if dropout is not None:
             keep_text_B, keep_image_B = draw_modality_dropout(dropout, seed, epoch, rows_B)
-        has_image_B = self.pictures.usable[rows_B]
         # Never both: a listing without a picture keeps its text, one without a text keeps its picture.
-        has_text_B = self.tokens.lengths[rows_B] > 0
+        has_image_B, has_text_B = counts_B > 0, self.tokens.lengths[rows_B] > 0
         keep_text_B = has_text_B & (keep_text_B | ~has_image_B)
         keep_image_B = has_image_B & (keep_image_B | ~has_text_B)
         tokens_BL, real_BL, maskable_BL = self._texts(rows_B, keep_text_B)
-        masks = draw_masks(masking, seed, epoch, rows_B, maskable_BL, self.patches, keep_image_B)
-        augmentation = draw(augment, seed, epoch, rows_B) if augment else identity(len(rows_B))
-        picks = draw_pictures(seed, epoch, rows_B, self.pictures.counts[rows_B]) if any_picture else None
-        pixels_BCHW = self.pictures.decode(rows_B, augmentation, picks)
-        if augment:
-            pixels_BCHW = colour(pixels_BCHW, augmentation)
-        pixels_BCHW[~keep_image_B] = 0
-        arrays = (rows_B, tokens_BL, real_BL, masks.text_BL, pixels_BCHW, masks.image_BP, keep_image_B, keep_text_B)
-        return Batch(*map(torch.from_numpy, arrays))
+        patches = (side // self.patch) ** 2
+        masks = draw_masks(masking, seed, epoch, rows_B, maskable_BL, patches, keep_image_B)
+
+        def finish() -> Batch:
+            pixels_BCHW = from_dlpack(pixels())
+            if (lost_B := has_image_B & ~keep_image_B).any():
+                pixels_BCHW[torch.from_numpy(lost_B).to(pixels_BCHW.device)] = 0
+            others = (rows_B, tokens_BL, real_BL, masks.text_BL, masks.image_BP, keep_image_B, keep_text_B)
+            rows, tokens, real, text, image, has_image, has_text = map(self._tensor, others)
+            return Batch(rows, tokens, real, text, pixels_BCHW, image, has_image, has_text)
+
+        return finish
+
+    def steps_ahead(self, listings: int, side: int | None = None) -> int:
+        """How many steps of so many listings may be made ahead: as many as fit in `prefetch`, but at least one."""
+        return max(1, self.prefetch // (listings * 3 * (side or self.pictures.side) ** 2))
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory() if self.pinned else tensor
 
     def _texts(self, rows_B: Rows, keep_B: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_], NDArray[np.bool_]]:
         """[CLS] text [SEP], padded to the longest: ids, where real, and where ordinary tokens are; each (B, L)."""
         words = self.tokens.tokenizer
-        texts = [self.tokens.ids(int(row)) if keep else () for row, keep in zip(rows_B, keep_B, strict=True)]
-        tokens_BL = np.full((len(texts), max(map(len, texts)) + 2), words.pad, np.int64)
-        real_BL = np.zeros(tokens_BL.shape, bool)
-        for i, text in enumerate(texts):
-            tokens_BL[i, : len(text) + 2] = [words.cls, *text, words.sep]
-            real_BL[i, : len(text) + 2] = True
+        lengths_B = np.where(keep_B, self.tokens.lengths[rows_B], 0)
+        tokens_BL = np.full((len(rows_B), lengths_B.max(initial=0) + 2), words.pad, np.int64)
+        tokens_BL[:, 0] = words.cls
+        tokens_BL[np.arange(len(rows_B)), lengths_B + 1] = words.sep
+        for i in np.flatnonzero(lengths_B):
+            tokens_BL[i, 1 : lengths_B[i] + 1] = self.tokens.ids(int(rows_B[i]))
+        real_BL = np.arange(tokens_BL.shape[1]) < lengths_B[:, None] + 2
         return tokens_BL, real_BL, real_BL & ~np.isin(tokens_BL, list(words.special_ids))
 
 
-def ahead(make: Callable[[int], T], steps: Sequence[int], depth: int = 2) -> Iterator[T]:
-    """`make(step)` for each step in order, computed up to `depth` steps ahead in a thread."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(make, step) for step in steps[:depth]]
-        for step in steps[depth:]:
-            ready = waiting.pop(0).result()
-            waiting.append(pool.submit(make, step))
+def ahead(start: Callable[[int], Callable[[], T]], steps: Sequence[int], depth: int = 2) -> Iterator[T]:
+    """What each step's `start(step)` gives when called, in order; up to `depth` further steps are begun in a thread."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        begun = deque(pool.submit(start, step) for step in steps[: depth + 1])
+        for step in steps[depth + 1 :]:
+            ready = begun.popleft().result()()
             yield ready
-        for future in waiting:
-            yield future.result()
+            del ready  # its memory is free before another batch is begun
+            begun.append(pool.submit(start, step))
+        while begun:
+            yield begun.popleft().result()()

@@ -1,14 +1,15 @@
 """Augmentation parameters as plain data: a pure function of (seed, epoch, row), applied by whichever decoder runs;
-which of its pictures a listing shows, likewise; and the colours among them, which are applied to a decoded batch."""
+which of its pictures a listing shows, likewise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.draws import AUGMENT, PICTURE, stream
+from workbench.draws import AUGMENT, PICTURE, stream, uniforms
 from workbench.recipe.schema import Augment
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of R, G, B in a pixel's grey (ITU-R BT.601)
@@ -24,6 +25,12 @@ class Augmentation:
     contrast: NDArray[np.float32]
     saturation: NDArray[np.float32]
 
+    @cached_property
+    def keeps_colours(self) -> NDArray[np.bool_]:
+        """(B,) whether all three factors are 1."""
+        kept: NDArray[np.bool_] = (self.brightness == 1) & (self.contrast == 1) & (self.saturation == 1)
+        return kept
+
 
 def identity(n: int) -> Augmentation:
     """Nothing is changed: for evaluation."""
@@ -37,7 +44,7 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
     The crop's area is uniform in `crop_area`, its width:height log-uniform in [1 / crop_ratio, crop_ratio]; a side
     longer than the picture is clipped to it; its place is uniform.
     """
-    u = np.array([stream(seed, AUGMENT, epoch, int(row)).random(8) for row in rows]).reshape(-1, 8)
+    u = uniforms(seed, AUGMENT, epoch, rows, 8)
     low, high = augment.crop_area
     area = low + (high - low) * u[:, 0]
     ratio = augment.crop_ratio ** (2 * u[:, 1] - 1)
@@ -57,19 +64,23 @@ def draw_pictures(seed: int, epoch: int, rows: NDArray[np.integer], counts: NDAr
     return picks
 
 
-def colour(pixels_BCHW: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
-    """Brightness b, then contrast c (towards the picture's mean grey m), then saturation s (towards each pixel's grey).
+def boxes(crop: NDArray[np.float32], sides: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(B, 4) x0, y0, x1, y1 in whole pixels of stored squares of these sides (B,); at least one pixel each way."""
+    side = sides[:, None].astype(np.int64)
+    corners = np.rint(crop.astype(np.float64) * side).astype(np.int64)
+    first = np.clip(corners[:, :2], 0, side - 1)
+    return np.hstack([first, np.clip(corners[:, 2:], first + 1, side)])
 
-    The three are one affine map of each pixel x, `b c (s x + (1 - s) grey(x)) + (1 - c) b m`, rounded and clipped
-    once: where a step alone would leave 0..255, this keeps what clipping after every step loses.
+
+def colour_maps(augmentation: Augmentation) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(B, 3, 4) and (B,): each picture's change of colours as one affine map of its pixels, but for the constant.
+
+    Brightness b, then contrast c (towards the picture's mean grey m), then saturation s (towards each pixel's grey) are
+    `b c (s x + (1 - s) grey(x)) + (1 - c) b m`, rounded and clipped once: where a step alone would leave 0..255, this
+    keeps what clipping after every step loses. The map's last column is 0 here and has to be the second array, which is
+    (1 - c) b, times m, which is known once the picture is cropped and resized.
     """
-    b, c, s = (
-        f[:, None, None, None] for f in (augmentation.brightness, augmentation.contrast, augmentation.saturation)
-    )
-    if all((factor == 1).all() for factor in (b, c, s)):
-        return pixels_BCHW
-    x = pixels_BCHW.astype(np.float32)
-    grey = np.einsum("c,bchw->bhw", GREY, x)[:, None]
-    out = (b * c * s) * x
-    out += (b * c * (1 - s)) * grey + (1 - c) * b * grey.mean(axis=(2, 3), keepdims=True)
-    return np.clip(np.rint(out, out=out), 0, 255, out=out).astype(np.uint8)
+    b, c, s = (f[:, None, None] for f in (augmentation.brightness, augmentation.contrast, augmentation.saturation))
+    linear = b * c * (s * np.eye(3, dtype=np.float32) + (1 - s) * GREY)
+    maps = np.concatenate([linear, np.zeros_like(linear[:, :, :1])], axis=2)
+    return maps, ((1 - c) * b)[:, 0, 0]

@@ -1,68 +1,150 @@
-"""Bytes + augmentation parameters -> pixels, on the CPU: the reference that other decoders are held against."""
+"""Bytes + augmentation parameters -> pixels, on the CPU: the reference that other decoders are held against.
+
+Threads of one process share the work; every library called here lets go of the GIL. Each thread decodes, resizes and
+colours in memory of its own that it uses again for every picture: fresh memory of this size costs as much as decoding,
+since the kernel maps and clears it page by page.
+"""
 
 from __future__ import annotations
 
-import io
 import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from weakref import finalize
 
+import cv2
 import numpy as np
+from imagecodecs import jpeg8_decode, png_decode
 from numpy.typing import NDArray
-from PIL import Image
 
-from workbench.images.augment import Augmentation
+from workbench.images.augment import GREY, Augmentation, boxes, colour_maps
 from workbench.images.shard import Shards
 
-MEMORY = 512 * 2**20  # bytes of decoded pictures kept, so that a small catalog is decoded once and not each epoch
+Array = NDArray[np.uint8]
+CODECS: dict[str, Callable[..., Array]] = {"jpeg": jpeg8_decode, "png": png_decode}
 
 
-class Decoder:
-    """Decodes rows of a shard artifact to a given side, in threads (0: all cores)."""
+class CpuDecoder:
+    """Decodes rows of a shard artifact to a given side, in threads (0: all cores); see decoder.py."""
 
-    def __init__(self, shards: Shards, side: int, threads: int = 0) -> None:
-        self.usable = shards.usable  # (N,) bool
-        self.counts = shards.counts  # (N,) usable pictures
+    def __init__(
+        self,
+        shards: Shards,
+        side: int,
+        threads: int = 0,
+        decoded: int = 0,
+        memory: Callable[[tuple[int, ...]], Array] | None = None,
+    ) -> None:
+        """`decoded`: bytes of decoded pictures that are kept; `memory` gives that of a batch, uninitialised (pinned,
+        where there is a GPU)."""
+        cv2.setNumThreads(1)  # its own threads and ours would wait for each other
+        self.usable, self.counts, self.side = shards.usable, shards.counts, side
         self._shards = shards
-        self._side = side
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._pool = ThreadPoolExecutor(self._threads)
-        self._decoded: dict[tuple[int, int], Image.Image] = {}
-        self._room = MEMORY // (4 * shards.side**2)  # pictures; Pillow holds 4 bytes a pixel
+        self.name = f"cpu, {self._threads} thread{'s' if self._threads > 1 else ''}"
+        self._pool = ThreadPoolExecutor(self._threads, "decode")
+        self._memory = memory or Buffers()
+        self._own = threading.local()  # scratch of a thread, by what it is for
+        self._kept: dict[tuple[int, int], Array] = {}
+        self._room = decoded  # bytes
 
-    def decode(
-        self, rows: NDArray[np.integer], augmentation: Augmentation, picks: NDArray[np.integer] | None = None
-    ) -> NDArray[np.uint8]:
-        """Crop, resize (bicubic, antialiased) and flip: (B, 3, side, side), zeros where there is no usable picture.
+    def start(
+        self,
+        rows: NDArray[np.integer],
+        augmentation: Augmentation,
+        picks: NDArray[np.integer] | None = None,
+        side: int | None = None,
+    ) -> Callable[[], Array]:
+        """(B, 3, side, side) when called; see `Decoder.start`."""
+        side = side or self.side
+        pixels_BCHW = self._memory((len(rows), 3, side, side))
+        usable = self.usable[rows]
+        pixels_BCHW[~usable] = 0
+        picked = np.zeros(len(rows), np.int64) if picks is None else picks
+        stored = self._shards.sides(rows, picked)
+        crops = boxes(augmentation.crop, stored).tolist()
+        maps, pulls = colour_maps(augmentation)
+        flips, keeps = augmentation.flip.tolist(), augmentation.keeps_colours.tolist()
+        todo = iter(np.flatnonzero(usable).tolist())  # that the threads share: each takes the next
 
-        `picks` (B,) says which of a row's usable pictures; without it the first. Colours are left to `augment.colour`,
-        which takes the whole batch.
-        """
-        pixels_BCHW = np.zeros((len(rows), 3, self._side, self._side), np.uint8)
+        def work() -> None:
+            for i in todo:
+                x0, y0, x1, y1 = crops[i]
+                image = self._image(int(rows[i]), int(picked[i]), int(stored[i]))[y0:y1, x0:x1]
+                image = self._resized(image, side)
+                if not keeps[i]:
+                    red, green, blue, _ = cv2.mean(image)
+                    maps[i, :, 3] = pulls[i] * (GREY[0] * red + GREY[1] * green + GREY[2] * blue)
+                    image = cv2.transform(image, maps[i], dst=self._scratch("coloured", side))  # type: ignore[assignment]
+                cv2.split(image, list(pixels_BCHW[i]))
+                if flips[i]:
+                    for plane in pixels_BCHW[i]:
+                        cv2.flip(plane, 1, dst=plane)
 
-        def fill(part: NDArray[np.integer]) -> None:
-            for i in part:
-                if self.usable[rows[i]]:
-                    image = self._placed(int(rows[i]), int(picks[i]) if picks is not None else 0, augmentation.crop[i])
-                    seen = np.asarray(image)[:, ::-1] if augmentation.flip[i] else np.asarray(image)
-                    pixels_BCHW[i] = seen.transpose(2, 0, 1)
+        working = [self._pool.submit(work) for _ in range(min(self._threads, len(rows)))]
 
-        parts = np.array_split(np.arange(len(rows)), min(self._threads, max(1, len(rows) // 4)))
-        for _ in self._pool.map(fill, parts):
-            pass
-        return pixels_BCHW
+        def finish() -> Array:
+            for worker in working:
+                worker.result()
+            return pixels_BCHW
 
-    def _placed(self, row: int, k: int, crop: NDArray[np.float32]) -> Image.Image:
-        image = self._image(row, k)
-        if image.width == self._side and np.array_equal(crop, (0, 0, 1, 1)):
+        return finish
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _resized(self, image: Array, side: int) -> Array:
+        height, width = image.shape[:2]
+        if height == width == side:
             return image
-        x0, y0, x1, y1 = np.clip(crop.astype(np.float64) * image.width, 0, image.width).tolist()
-        return image.resize((self._side, self._side), Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))
+        how = cv2.INTER_AREA if min(height, width) >= side else cv2.INTER_LINEAR
+        return cv2.resize(image, (side, side), dst=self._scratch("resized", side), interpolation=how)  # type: ignore[return-value]
 
-    def _image(self, row: int, k: int) -> Image.Image:
-        image = self._decoded.get((row, k))
-        if image is None:
-            image = Image.open(io.BytesIO(self._shards.bytes(row, k)))
-            image.load()
-            if len(self._decoded) < self._room:
-                self._decoded[row, k] = image
+    def _image(self, row: int, k: int, side: int) -> Array:
+        """A stored square, (side, side, 3)."""
+        kept = self._kept.get((row, k))
+        if kept is not None:
+            return kept
+        data = self._shards.bytes(row, k)
+        if self._shards.encoding == "raw":
+            return np.frombuffer(data, np.uint8).reshape(side, side, 3)
+        image: Array = CODECS[self._shards.encoding](data, out=self._scratch("decoded", side))
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[row, k] = image.copy()
         return image
+
+    def _scratch(self, purpose: str, side: int) -> Array:
+        """Memory of this thread, (side, side, 3): the last of its size is used again."""
+        held: dict[str, Array] = vars(self._own)
+        if purpose not in held or len(held[purpose]) != side:
+            held[purpose] = np.empty((side, side, 3), np.uint8)
+        return held[purpose]
+
+
+class Buffers:
+    """Memory of batches, used again when nobody sees them any more."""
+
+    MOST = 4  # kept unused
+
+    def __init__(self) -> None:
+        self._free: deque[bytearray] = deque(maxlen=self.MOST)
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        size = int(np.prod(shape))
+        memory = next(self._fitting(size), None) or bytearray(size)
+        flat = np.frombuffer(memory, np.uint8, size)  # every view of it holds it, and a tensor does
+        finalize(flat, self._free.append, memory).atexit = False
+        return flat.reshape(shape)
+
+    def _fitting(self, size: int) -> Iterator[bytearray]:
+        for _ in range(len(self._free)):
+            try:
+                memory = self._free.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if size <= len(memory) <= 2 * size:
+                yield memory

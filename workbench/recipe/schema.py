@@ -410,7 +410,7 @@ class Runtime(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
     decoder: Literal["auto", "cpu", "dali"] = Field(
-        "auto", description="who decodes training pictures; auto: DALI where torch has a GPU and DALI works, else the CPU"
+        "auto", description="of training pictures; auto: DALI where torch has a GPU and DALI works, else the CPU's"
     )
     prefetch: Count = Field(256 * 2**20, description="bytes of batches made ahead of the training, at most")
     decoded: Annotated[int, Field(ge=0)] = Field(

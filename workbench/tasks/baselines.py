@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
+from torch.utils.dlpack import from_dlpack
 
 from workbench.images.augment import identity
 from workbench.tasks.catalog import Catalog
@@ -41,7 +42,7 @@ def picture_features(catalog: Catalog) -> NDArray[np.float32]:
     usable = np.flatnonzero(catalog.shards.usable)
     for start in range(0, len(usable), 256):
         rows = usable[start : start + 256]
-        pixels_BCHW = catalog.listings.pictures.decode(rows, identity(len(rows)))
+        pixels_BCHW = from_dlpack(catalog.listings.pictures.start(rows, identity(len(rows)))()).numpy(force=True)
         features[rows] = [_describe(pixels_CHW) for pixels_CHW in pixels_BCHW]
     return features
 

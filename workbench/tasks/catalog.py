@@ -15,7 +15,7 @@ from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
 from workbench.catalog.split import read_listings
 from workbench.errors import RecipeError
-from workbench.images.decode_cpu import Decoder
+from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Model, Runtime
 from workbench.text.tokens import TokenTable
@@ -45,8 +45,8 @@ def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime)
     """Open the artifacts of ingest, split, images and tokens for a model's picture size."""
     final = inputs["duplicates"].path("pictures.parquet") if "duplicates" in inputs else None
     shards = Shards(inputs["images"].folder, final)
-    pictures = Decoder(shards, model.image_side, runtime.threads)
-    listings = Listings(TokenTable(inputs["tokens"].folder), pictures, (model.image_side // model.patch) ** 2)
+    pictures = CpuDecoder(shards, model.image_side, runtime.threads, runtime.decoded)
+    listings = Listings(TokenTable(inputs["tokens"].folder), pictures, model.patch, runtime.prefetch)
     return Catalog(read_listings(inputs), listings, shards)
 
 

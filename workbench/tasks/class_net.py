@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,18 +75,17 @@ class ClassTuning:
     def objective(self, network: Mlim) -> ClassLoss:
         return ClassLoss(ClassNet(network, self.classes))
 
-    def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> ClassBatch:
+    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], ClassBatch]:
         rows, how = self.rows["train"][chosen], self.section
-        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
-        return ClassBatch(batch, torch.from_numpy(self.labels["train"][chosen]))
+        batch = listings.start(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
+        labels = torch.from_numpy(self.labels["train"][chosen])
+        return lambda: ClassBatch(batch(), labels)
 
     def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """(n, classes) logits of the held-out listings by part."""
         found = {}
         for part in ("valid", "test"):
-            rows = self.rows[part]
-            starts = range(0, len(rows), size)
-            logits = [model(listings.batch(rows[start : start + size]).to(device)).cpu() for start in starts]
+            logits = [model(batch.to(device)).cpu() for batch in listings.batches(self.rows[part], size)]
             found[part] = torch.cat([*logits, torch.zeros(0, self.classes)])
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +30,14 @@ class PairTuning:
     def objective(self, network: Mlim) -> PairLoss:
         return PairLoss(PairNet(network))
 
-    def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> PairBatch:
-        """The training pairs of these places."""
+    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], PairBatch]:
+        """Begin the training pairs of these places."""
         rows, places = np.unique(self.train.rows[chosen], return_inverse=True)
         left_n, right_n = torch.from_numpy(places.reshape(-1, 2).T.copy())
         match_n = torch.from_numpy(self.train.match[chosen].astype(np.float32))
         how = self.section
-        batch = listings.batch(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
-        return PairBatch(batch, left_n, right_n, match_n)
+        batch = listings.start(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
+        return lambda: PairBatch(batch(), left_n, right_n, match_n)
 
     def scores(self, model: torch.nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """(n,) log odds of the held-out pairs by part; `size` listings are embedded at once."""
@@ -44,8 +45,7 @@ class PairTuning:
         rows, places = np.unique(np.vstack([p.rows for p in self.held_out.values()]), return_inverse=True)
         if not len(rows):
             return {part: torch.zeros(0) for part in self.held_out}
-        batches = (listings.batch(rows[start : start + size]) for start in range(0, len(rows), size))
-        points_BD = torch.cat([model.embed(batch.to(device)) for batch in batches])
+        points_BD = torch.cat([model.embed(batch.to(device)) for batch in listings.batches(rows, size)])
         left, right = torch.from_numpy(places.reshape(-1, 2).T.copy()).to(device)
         scores = model.scores(points_BD[left], points_BD[right]).cpu()
         parts = torch.split(scores, [len(p) for p in self.held_out.values()])

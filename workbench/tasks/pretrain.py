@@ -83,10 +83,8 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
             return None
         network.eval()
         sums, counts = {"mlm": 0.0, "recon": 0.0}, {"mlm": 0, "recon": 0}
-        for start in range(0, len(valid), micro):
-            batch = catalog.listings.batch(
-                valid[start : start + micro], epoch=0, seed=pretrain.seed, masking=pretrain.masking
-            ).to(device)
+        for batch in catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking):
+            batch = batch.to(device)
             for name, total in objective.sums(batch).items():
                 sums[name] += float(total)
                 counts[name] += objective.counts(batch)[name]

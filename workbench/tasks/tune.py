@@ -63,8 +63,8 @@ class Tuning(Protocol):
     def objective(self, network: Mlim) -> Task[Any]:
         """The network with a new head, and its losses."""
 
-    def micro_batch(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Movable:
-        """The training labels of these places, as the network reads them."""
+    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], Movable]:
+        """Begin the micro-batch of the training labels of these places, which is there when called."""
 
     def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """What the network says of the held-out parts; `size` listings are read at once."""
@@ -186,13 +186,15 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     batch_size, micro = arm.optim.batch_size, arm.optim.micro_batch or arm.optim.batch_size
     order = Order(len(labels), batch_size, epochs=steps, seed=run.seed)
 
-    def micro_batches(step: int) -> list[Movable]:
+    def micro_batches(step: int) -> Callable[[], list[Movable]]:
         epoch, chosen = order.at(step)
-        parts = (labels[chosen[start : start + micro]] for start in range(0, len(chosen), micro))
-        return [tuning.micro_batch(listings, part, epoch, run.seed) for part in parts]
+        parts = [labels[chosen[start : start + micro]] for start in range(0, len(chosen), micro)]
+        begun = [tuning.start(listings, part, epoch, run.seed) for part in parts]
+        return lambda: [finish() for finish in begun]
 
     plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bf16=bench.model.precision == "bf16")
-    batches = lambda first: ahead(micro_batches, range(first, steps))  # noqa: E731
+    depth = listings.steps_ahead(batch_size)
+    batches = lambda first: ahead(micro_batches, range(first, steps), depth)  # noqa: E731
     if not fit(objective, batches, plan, folder, bench.device, stop=stop):
         return False
     model = objective.model.eval()
