@@ -7,9 +7,12 @@ share numbers, whatever the batch, the order or the number of workers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+Epoch = int | NDArray[np.integer]
 MASKING, MODALITY, ORDER, AUGMENT, LABELS, FETCH, PICTURE = 1, 2, 3, 4, 5, 6, 7  # purposes
 _WORD = 2**64 - 1
 _HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
@@ -25,16 +28,32 @@ def stream(seed: int, purpose: int, epoch: int = 0, row: int = 0) -> np.random.G
     return np.random.Generator(np.random.Philox(key=np.array(key, np.uint64), counter=np.array(counter, np.uint64)))
 
 
-def uniforms(seed: int, purpose: int, epoch: int, rows_B: NDArray[np.integer], count: int) -> NDArray[np.float64]:
+def streams(seed: int, purpose: int, epoch: Epoch, rows_B: NDArray[np.integer]) -> Iterator[np.random.Generator]:
+    """`stream` of each row, to be used before the next is asked for.
+
+    `epoch` is one of all rows, or each row's (B,). One generator is set from row to row, which takes an eighth of the
+    time of making it.
+    """
+    draws = stream(seed, purpose)
+    state = draws.bit_generator.state
+    for words in zip(np.broadcast_to(epoch, len(rows_B)), rows_B, strict=True):
+        state["state"]["counter"][1:3] = words
+        draws.bit_generator.state = state
+        yield draws
+
+
+def uniforms(seed: int, purpose: int, epoch: Epoch, rows_B: NDArray[np.integer], count: int) -> NDArray[np.float64]:
     """(B, count) numbers in [0, 1): of each row, to the bit, what `stream(seed, purpose, epoch, row).random(count)` is.
 
-    All rows at once: 4 times as fast as a generator for each at 64 rows, 14 times at 256.
+    `epoch` is one of all rows, or each row's (B,). All rows at once: 4 times as fast as a generator for each at 64
+    rows, 14 times at 256.
     """
     blocks = -(-count // 4)  # of four numbers; NumPy counts them from 1
-    words = np.zeros((4, len(rows_B), blocks), np.uint64)
-    words[0], words[1], words[2] = np.arange(1, blocks + 1), epoch, np.asarray(rows_B)[:, None]
-    words = _philox(words.reshape(4, -1), np.array([[seed & _WORD], [purpose]], np.uint64))
-    words = np.moveaxis(words.reshape(4, len(rows_B), blocks), 0, 2).reshape(len(rows_B), 4 * blocks)
+    counter = np.zeros((4, len(rows_B), blocks), np.uint64)
+    counter[0] = np.arange(1, blocks + 1)
+    counter[1], counter[2] = np.reshape(epoch, (-1, 1)), np.reshape(rows_B, (-1, 1))
+    scrambled = _philox(counter.reshape(4, -1), np.array([[seed & _WORD], [purpose]], np.uint64))
+    words = np.moveaxis(scrambled.reshape(counter.shape), 0, 2).reshape(len(rows_B), 4 * blocks)
     return np.asarray((words[:, :count] >> np.uint64(11)) * 2.0**-53)
 
 

@@ -17,6 +17,7 @@ from torch.utils.dlpack import from_dlpack
 from workbench.batch import Batch
 from workbench.batches.masking import draw_masks, draw_modality_dropout
 from workbench.batches.order import Rows
+from workbench.draws import Epoch
 from workbench.images.augment import draw, draw_pictures, identity
 from workbench.images.decoder import Decoder
 from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
@@ -49,7 +50,7 @@ class Listings:
         self,
         rows_B: Rows,
         *,
-        epoch: int = 0,
+        epoch: Epoch = 0,
         seed: int = 0,
         masking: Masking = _UNMASKED,
         augment: Augment | None = None,

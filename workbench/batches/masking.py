@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.draws import MASKING, MODALITY, stream
+from workbench.draws import MASKING, MODALITY, Epoch, streams, uniforms
 from workbench.recipe.schema import Mam, Masking, ModalityDropout, Uniform
 
 HEAVY_IMAGE, HEAVY_TEXT, LIGHT = 0, 1, 2
@@ -30,7 +30,7 @@ class Masks:
 def draw_masks(
     masking: Masking,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     rows_B: NDArray[np.int64],
     maskable_BL: NDArray[np.bool_],
     patches: int,
@@ -40,13 +40,13 @@ def draw_masks(
 
     A share of n tokens masks floor(share * n) of them, and one more with the remainder as probability, so that shares
     hold on average for short texts too. Modality-aware masking (paper, MAM) draws one of three modes; a listing
-    that lacks one modality is always masked lightly, since it has no partner to be guessed from.
+    that lacks one modality is always masked lightly, since it has no partner to be guessed from. `epoch` is one of all
+    listings, or each one's (B,).
     """
     text_BL = np.zeros(maskable_BL.shape, bool)
     image_BP = np.zeros((len(rows_B), patches), bool)
     mode_B = np.full(len(rows_B), LIGHT, np.int64)
-    for i, row in enumerate(rows_B):
-        draws = stream(seed, MASKING, epoch, int(row))
+    for i, draws in enumerate(streams(seed, MASKING, epoch, rows_B)):
         words = np.flatnonzero(maskable_BL[i])
         text_share, image_share, mode_B[i] = _shares(masking, draws.random(), bool(has_image_B[i] and len(words)))
         text_BL[i, _choose(draws, words, text_share)] = True
@@ -56,10 +56,10 @@ def draw_masks(
 
 
 def draw_modality_dropout(
-    dropout: ModalityDropout, seed: int, epoch: int, rows_B: NDArray[np.int64]
+    dropout: ModalityDropout, seed: int, epoch: Epoch, rows_B: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(keep text, keep image), each (B,): a listing loses its text, or its image, or neither (paper, MDO)."""
-    u_B = np.array([stream(seed, MODALITY, epoch, int(row)).random() for row in rows_B])
+    u_B = uniforms(seed, MODALITY, epoch, rows_B, 1)[:, 0]
     return u_B >= dropout.text, (u_B < dropout.text) | (u_B >= dropout.text + dropout.image)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.draws import AUGMENT, PICTURE, stream, uniforms
+from workbench.draws import AUGMENT, PICTURE, Epoch, streams, uniforms
 from workbench.recipe.schema import Augment
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of R, G, B in a pixel's grey (ITU-R BT.601)
@@ -38,7 +38,7 @@ def identity(n: int) -> Augmentation:
     return Augmentation(np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)), np.zeros(n, np.bool_), one, one, one)
 
 
-def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> Augmentation:
+def draw(augment: Augment, seed: int, epoch: Epoch, rows: NDArray[np.integer]) -> Augmentation:
     """The augmentation of each of `rows` (B,) in an epoch.
 
     The crop's area is uniform in `crop_area`, its width:height log-uniform in [1 / crop_ratio, crop_ratio]; a side
@@ -56,11 +56,15 @@ def draw(augment: Augment, seed: int, epoch: int, rows: NDArray[np.integer]) -> 
     return Augmentation(crop.astype(np.float32), u[:, 4] < augment.flip, *factors.T.astype(np.float32))
 
 
-def draw_pictures(seed: int, epoch: int, rows: NDArray[np.integer], counts: NDArray[np.integer]) -> NDArray[np.integer]:
+def draw_pictures(
+    seed: int, epoch: Epoch, rows: NDArray[np.integer], counts: NDArray[np.integer]
+) -> NDArray[np.integer]:
     """Which of a listing's `counts` (B,) usable pictures is seen in an epoch: each as often as another."""
     picks = np.zeros(len(rows), np.int64)
-    for i in np.flatnonzero(counts > 1):
-        picks[i] = stream(seed, PICTURE, epoch, int(rows[i])).integers(counts[i])
+    several = np.flatnonzero(counts > 1)
+    epochs = np.broadcast_to(epoch, len(rows))[several]
+    for i, draws in zip(several, streams(seed, PICTURE, epochs, rows[several]), strict=True):
+        picks[i] = draws.integers(counts[i])
     return picks
 
 
