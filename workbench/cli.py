@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 NOTHING = "nothing to do: everything is cached"
 GO_ON = "run the same command again: it continues"
 EVERYTHING = ("census", "report")  # goals; the census first
+
+
+class Form(StrEnum):
+    """What others read."""
+
+    webdataset = "webdataset"
+    datasets = "datasets"
+
 
 app = typer.Typer(
     name="mlim",
@@ -194,6 +203,25 @@ def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
             print(line)
         misses = sum(s.artifact is None for s in steps)
         print(f"{misses} of {len(steps)} stages to run" if misses else NOTHING)
+
+
+@app.command()
+def shards(
+    path: RecipeOrFeed,
+    out: Annotated[Path, typer.Argument(help="folder to write, which is not there yet", show_default=False)],
+    form: Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")],
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """Write the stored pictures with their listings for other programs (duplicates and split first)."""
+    with _errors(debug):
+        from workbench.images.export import check_new, export
+
+        check_new(out)
+        recipe = _recipe(path, sets)
+        made = _run(recipe, ["split"], resume)
+        print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
 
 
 def _is_feed(path: Path) -> bool:
