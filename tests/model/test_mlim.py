@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from tests.tiny import MASK, SHAPE, batch, network
 from workbench.batch import Batch
 from workbench.model.losses import mlm_sum, recon_sum
 from workbench.model.mlim import SIZES, Mlim, Shape
+from workbench.model.vision import fit_positions
 
 
 def other_pixels(made: Batch, where_BP: Tensor) -> Batch:
@@ -90,9 +92,25 @@ def test_logits_are_given_at_the_masked_positions_only_and_in_their_order() -> N
     torch.testing.assert_close(logits_MV, everywhere_BLV[[0, 1, 1], [1, 1, 2]])
 
 
-def test_every_parameter_gets_a_gradient() -> None:
+@torch.no_grad()
+def test_pictures_of_another_side_are_read_and_redrawn_by_the_same_weights() -> None:
+    model = network()
+    small = batch([3, 6, 1], [1, 0, 0], replace(SHAPE, image_side=8))
+    weights = model.state_dict() | {"image_positions.weight": fit_positions(model.image_positions.weight, 2)}
+    own = network(shape=replace(SHAPE, image_side=8), seed=1)
+    own.load_state_dict(weights)
+    for here, there in zip(model.encode(small), own.encode(small), strict=True):
+        torch.testing.assert_close(here, there, rtol=0, atol=1e-6)
+    redrawn_BCHW = model.redraw(model.encode(small)[1])
+    assert redrawn_BCHW.shape == small.pixels_BCHW.shape == (3, 3, 8, 8)
+    assert recon_sum(redrawn_BCHW, small.pixels_BCHW / 255, small.has_image_B) > 0
+
+
+@pytest.mark.parametrize("side", [16, 8, 24], ids=["its own side", "smaller", "larger"])
+def test_every_parameter_gets_a_gradient(side: int) -> None:
     torch.manual_seed(0)
-    model, made = Mlim(SHAPE, dropout=0.1).train(), batch([3, 6, 10], [1, 2, 3])
+    model = Mlim(SHAPE, dropout=0.1).train()
+    made = batch([3, 6, 10], [1, 2, 3], replace(SHAPE, image_side=side))
     text_BLD, image_BPD = model.encode(made)
     mlm = mlm_sum(model.masked_token_logits(text_BLD, made), made.tokens_BL[made.text_masked_BL])
     (mlm + recon_sum(model.redraw(image_BPD), made.pixels_BCHW / 255, made.has_image_B)).backward()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from tests.tiny import SHAPE, network, scatter
@@ -33,7 +34,7 @@ def test_the_embedder_refuses_a_picture_of_one_channel() -> None:
 
 def test_the_decoder_draws_each_token_at_its_place() -> None:
     torch.manual_seed(0)
-    decoder = ImageDecoder(4, 16, 5).double()
+    decoder = ImageDecoder(4, 16).double()
     scatter(decoder)
     image_1PD = torch.randn(1, 25, 16, dtype=torch.double, requires_grad=True)
     redrawn_1CHW = decoder(image_1PD)
@@ -46,7 +47,7 @@ def test_the_decoder_draws_each_token_at_its_place() -> None:
 
 
 def test_sizes_at_patch_32_and_width_1024_are_those_of_the_paper() -> None:
-    embedder, decoder = ImageEmbedder(32, 1024), ImageDecoder(32, 1024, 12)
+    embedder, decoder = ImageEmbedder(32, 1024), ImageDecoder(32, 1024)
     convolutions = [m for m in embedder.modules() if isinstance(m, nn.Conv2d)]
     assert [(c.kernel_size, c.stride) for c in convolutions] == [((2, 2), (2, 2))] * 5 + [((1, 1), (1, 1))] * 2
     assert sum(p.numel() for p in embedder.parameters()) == pytest.approx(200e3, rel=0.05)
@@ -61,7 +62,7 @@ def test_sizes_at_patch_32_and_width_1024_are_those_of_the_paper() -> None:
 def test_every_patch_fits_every_width(patch: int, width: int) -> None:
     tokens_1PD = ImageEmbedder(patch, width)(torch.rand(1, 3, patch, patch))
     assert tokens_1PD.shape == (1, 1, width)
-    assert ImageDecoder(patch, width, 1)(tokens_1PD).shape == (1, 3, patch, patch)
+    assert ImageDecoder(patch, width)(tokens_1PD).shape == (1, 3, patch, patch)
 
 
 def test_positions_of_another_grid_are_interpolated_as_a_map() -> None:
@@ -71,7 +72,15 @@ def test_positions_of_another_grid_are_interpolated_as_a_map() -> None:
     inner = torch.tensor([2.5, 4.5])  # middles of pairs of cells; at the border the map is flat beyond it
     torch.testing.assert_close(fitted_GGD[1:3, 1:3, 0], inner[:, None].expand(2, 2))
     torch.testing.assert_close(fitted_GGD[1:3, 1:3, 1], inner[None].expand(2, 2))
-    assert torch.equal(fit_positions(slope_PD, 8), slope_PD)
+    assert fit_positions(slope_PD, 8) is slope_PD
+
+
+@pytest.mark.parametrize(("side", "grid"), [(6, 4), (6, 9), (12, 5), (3, 1)])
+def test_interpolation_is_torchs_bicubic(side: int, grid: int) -> None:
+    positions_PD = torch.randn(side**2, 5, generator=torch.Generator().manual_seed(side))
+    map_1DGG = positions_PD.T.reshape(1, 5, side, side)
+    expected_1DGG = F.interpolate(map_1DGG, size=(grid, grid), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(fit_positions(positions_PD, grid), expected_1DGG.flatten(2)[0].T, rtol=0, atol=1e-5)
 
 
 def test_weights_of_a_small_grid_load_into_a_model_of_a_larger_one() -> None:

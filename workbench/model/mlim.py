@@ -6,6 +6,7 @@ language head says the masked tokens and a decoder redraws the whole picture.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class Mlim(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.encoder = Encoder(shape.size, dropout)
         self.language_head = LanguageHead(width, shape.vocabulary)
-        self.image_decoder = ImageDecoder(shape.patch, width, shape.grid)
+        self.image_decoder = ImageDecoder(shape.patch, width)
         self.apply(_initialise)
         self.register_load_state_dict_pre_hook(_fit_positions)  # type: ignore[no-untyped-call]
 
@@ -65,14 +66,15 @@ class Mlim(nn.Module):
         """Outputs of the encoder at the text positions (B, L, D) and at the image positions (B, P, D).
 
         A masked position gets the embedding of [MASK], the same vector for text and image; positions are added
-        after. Image positions of a listing without a picture can't be attended to.
+        after, interpolated where the pictures are of another side than the model's. Image positions of a listing
+        without a picture can't be attended to.
         """
         mask_D = self.words.weight[self.shape.mask_token]
         text_BLD = self.words(batch.tokens_BL.masked_fill(batch.text_masked_BL, self.shape.mask_token))
         text_BLD = text_BLD + self.text_positions.weight[: text_BLD.shape[1]]
         image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
         image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
-        image_BPD = image_BPD + self.image_positions.weight
+        image_BPD = image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
         x_BSD = self.dropout(self.embedding_norm(torch.cat([text_BLD, image_BPD], 1)))
         visible_BS = torch.cat([batch.text_real_BL, batch.has_image_B[:, None].expand(batch.image_masked_BP.shape)], 1)
         x_BSD = self.encoder(x_BSD, visible_BS)
@@ -112,9 +114,9 @@ class LanguageHead(nn.Module):
 def _fit_positions(network: nn.Module, weights: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Weights of another picture grid fit after their position embeddings are interpolated; all others fit any grid."""
     assert isinstance(network, Mlim)
-    name, grid = f"{prefix}image_positions.weight", network.shape.grid
-    if name in weights and len(weights[name]) != grid**2:
-        weights[name] = fit_positions(weights[name], grid)
+    name = f"{prefix}image_positions.weight"
+    if name in weights:
+        weights[name] = fit_positions(weights[name], network.shape.grid)
 
 
 def _initialise(module: nn.Module) -> None:

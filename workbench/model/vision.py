@@ -24,11 +24,19 @@ class PositionNorm(nn.LayerNorm):
 
 
 def fit_positions(positions_PD: Tensor, grid: int) -> Tensor:
-    """Position embeddings of one square grid for another, (grid ** 2, D), interpolated bicubically (paper)."""
+    """Position embeddings of one square grid for another, (grid ** 2, D), interpolated bicubically (paper).
+
+    Those of the same grid as they are; gradients reach the embeddings through either.
+    """
     side = math.isqrt(len(positions_PD))
-    map_1DGG = positions_PD.T.reshape(1, -1, side, side)
-    fitted_1DGG = F.interpolate(map_1DGG, size=(grid, grid), mode="bicubic", align_corners=False)
-    return fitted_1DGG.flatten(2)[0].T
+    if side == grid:
+        return positions_PD
+    # As products with a matrix, one direction after the other: bicubic has no deterministic gradient on a GPU.
+    eye_11KK = torch.eye(side, device=positions_PD.device)[None, None]
+    onto_GK = F.interpolate(eye_11KK, size=(grid, side), mode="bicubic", align_corners=False)[0, 0]
+    with torch.autocast(positions_PD.device.type, enabled=False):
+        fitted_GGD = torch.einsum("gk,hl,kld->ghd", onto_GK, onto_GK, positions_PD.reshape(side, side, -1))
+    return fitted_GGD.flatten(0, 1)
 
 
 class ImageEmbedder(nn.Module):
@@ -60,15 +68,14 @@ class ImageEmbedder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """(B, P, D) -> (B, 3, H, W) in [0, 1].
+    """(B, P, D) -> (B, 3, H, W) in [0, 1], of any square grid.
 
     The image tokens, back on their grid, through log2(patch) transposed convolutions 2x2/2, each followed by a 3x3
     convolution; sigmoid at the end. 10 layers and about 2.8M parameters at patch 32 and width 1024 (paper).
     """
 
-    def __init__(self, patch: int, width: int, grid: int) -> None:
+    def __init__(self, patch: int, width: int) -> None:
         super().__init__()
-        self.grid = grid
         halvings = int(math.log2(patch))
         top = 320 if width >= 768 else width // 2
         channels = [max(top // 2**i, 16) for i in range(halvings)]
@@ -82,5 +89,6 @@ class ImageDecoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image_BPD: Tensor) -> Tensor:
-        map_BDGG = image_BPD.transpose(1, 2).reshape(*image_BPD.shape[::2], self.grid, self.grid)
+        grid = math.isqrt(image_BPD.shape[1])
+        map_BDGG = image_BPD.transpose(1, 2).reshape(*image_BPD.shape[::2], grid, grid)
         return torch.sigmoid(self.layers(map_BDGG).float())
