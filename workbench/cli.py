@@ -208,7 +208,9 @@ def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
 @app.command()
 def shards(
     path: RecipeOrFeed,
-    out: Annotated[Path, typer.Argument(help="folder to write, which is not there yet", show_default=False)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="folder to write, which is not there yet", show_default=False)
+    ],
     form: Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")],
     sets: Sets = None,
     resume: Resume = True,
