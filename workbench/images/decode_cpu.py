@@ -23,6 +23,8 @@ from workbench.images.augment import GREY, Augmentation, boxes, colour_maps
 from workbench.images.shard import Shards
 
 Array = NDArray[np.uint8]
+LINEAR = 1.2  # times smaller: so far linear interpolation is as close to an antialiased filter (median 42 dB) as two of
+# these are to each other, and 6 times as fast as averaging areas
 CODECS: dict[str, Callable[..., Array]] = {"jpeg": jpeg8_decode, "png": png_decode}
 
 
@@ -98,10 +100,13 @@ class CpuDecoder:
 
     def _resized(self, image: Array, side: int) -> Array:
         height, width = image.shape[:2]
-        if height == width == side:
-            return image
-        how = cv2.INTER_AREA if min(height, width) >= side else cv2.INTER_LINEAR
-        return cv2.resize(image, (side, side), dst=self._scratch("resized", side), interpolation=how)  # type: ignore[return-value]
+        if max(height, width) > LINEAR * side:  # shrunk by area, in the directions that are larger
+            image = self._to(image, min(height, side), min(width, side), cv2.INTER_AREA)
+        return image if image.shape[:2] == (side, side) else self._to(image, side, side, cv2.INTER_LINEAR)
+
+    def _to(self, image: Array, height: int, width: int, how: int) -> Array:
+        into = self._scratch("resized", height) if height == width else None
+        return cv2.resize(image, (width, height), dst=into, interpolation=how)  # type: ignore[return-value]
 
     def _image(self, row: int, k: int, side: int) -> Array:
         """A stored square, (side, side, 3)."""

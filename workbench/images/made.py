@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from typing import NamedTuple
+from zlib import crc32  # that of isal leaves the AVX registers dirty, and what follows takes three times as long
 
 import numpy as np
 from imagecodecs import jpeg8_encode
-from isal.isal_zlib import crc32
 from PIL import Image
 
 from workbench.images.picture import Broken, square
