@@ -106,7 +106,7 @@ class Local:
 
 
 class Shards:
-    """A reader by row and number of the picture, of 75 bytes of memory a listing; safe to use from several threads."""
+    """A reader by row and number of the picture, of 40 bytes of memory a listing; safe to use from several threads."""
 
     def __init__(self, folder: Path, states: Path | None = None, files: Files | None = None) -> None:
         """`states`: a table (row, order, state) of what was found out later, as that a picture is a placeholder; one
