@@ -116,15 +116,15 @@ class Shards:
         self.encoding: str = form["encoding"]
         self._folder, self._files = folder, files or Local(folder)
         lines = _lines(folder / INDEX, states)
-        row, present = lines["row"].to_numpy(), (lines["state"] == "present").to_numpy()
-        main = lines["state"].filter(pl.Series(np.diff(row.astype(np.int64), prepend=-1) > 0))
-        self.counts = np.bincount(row[present], minlength=len(main)).astype(np.int32)  # (N,) usable pictures
+        main = lines["state"].filter(lines["row"].ne_missing(lines["row"].shift()))
+        lines = lines.filter(pl.col("state") == "present")
+        self.counts = np.bincount(lines["row"].to_numpy(), minlength=len(main)).astype(np.int32)  # (N,) usable pictures
         self.usable = self.counts > 0  # (N,) bool
         self.states = main.set(pl.Series(self.usable), "present")  # (N,) Enum: of the main picture where none is usable
         self._first = np.cumsum(self.counts) - self.counts  # of each row, among the present pictures
-        self._places = np.empty(np.count_nonzero(present), PLACE)
+        self._places = np.empty(len(lines), PLACE)
         for name, _ in PLACE:
-            self._places[name] = lines[name].filter(pl.Series(present))
+            self._places[name] = lines[name]
 
     def __len__(self) -> int:
         return len(self.counts)
