@@ -1,4 +1,8 @@
-"""The order of training: a step -> the listings of its batch, so that any position can be resumed from at once."""
+"""The order of training: a step -> the listings of its batch, so that any position can be resumed from at once.
+
+A position is a step alone. The sequence of listings is a pure function of (seed, step, catalog): the number of workers
+and of ranks is no part of it, and nothing is replayed to get to a step in mid-epoch.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,49 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.batches.weights import Frequencies
 from workbench.draws import ORDER, stream
+from workbench.errors import DataError
+from workbench.recipe.schema import Sampling
 
 Rows = NDArray[np.int64]
+Ints = NDArray[np.integer]
+_EACH_ONCE = Sampling()
+_WINDOWS = 2**63  # the row of their stream; that of a pool is 1 + the number of its first batch
+AGAIN = 2**32  # what a further visit within an epoch adds to the word that its masks and crops are drawn by
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Order:
-    """The order of training: every epoch visits each of `count` things once, in an order of its own.
+    """In every epoch `count` draws of `count` things, in an order of its own; each thing once, or as `frequencies` say.
 
-    A position is a step alone: step -> (epoch, which things). The last batch of an epoch may be smaller.
+    The last batch of an epoch may be smaller. The first step of an epoch shuffles it whole; of each of the two latest
+    epochs (batches are made ahead across the border) 4 bytes a thing stay, and some 30 are used meanwhile where windows
+    are shuffled. Every other step costs what its own batch does. Raises DataError where no batch would be left.
     """
 
     count: int
-    batch_size: int
+    batch_size: int  # things behind one optimizer step, on all ranks together
     epochs: int
     seed: int
+    sampling: Sampling = _EACH_ONCE
+    shards: Ints | None = None  # (count,) where each lies, ascending, for sampling.window
+    lengths: Ints | None = None  # (count,) of texts in tokens, for sampling.buckets
+    frequencies: Frequencies | None = None
+
+    def __post_init__(self) -> None:
+        if self.count and not self.steps_per_epoch:
+            raise DataError(
+                f"pretrain.sampling.last: drop leaves no batch of {self.count} listings, since optim.batch_size is "
+                f"{self.batch_size}; give keep, or a batch_size of at most {self.count}"
+            )
+        self._shuffled = lru_cache(2)(self._shuffle)
+        self._pooled = lru_cache(1)(self._pool)
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-self.count // self.batch_size)
+        whole, rest = divmod(self.count, self.batch_size)
+        return whole + (rest > 0 and self.sampling.last == "keep")
 
     @property
     def steps(self) -> int:
@@ -35,11 +62,97 @@ class Order:
 
     def at(self, step: int) -> tuple[int, Rows]:
         """Epoch, counted from 1, and the indices of a step, counted from 0."""
+        epoch, places = self._places_at(step)
+        return epoch, self._things(epoch, places)[0]
+
+    def clock(self, step: int) -> Rows:
+        """(B,) what random changes of a step's listings are drawn by: the epoch, and `AGAIN` more with each further
+        visit of a listing within it, so that no copy of it has the same masks and crop."""
+        epoch, places = self._places_at(step)
+        return epoch + AGAIN * self._things(epoch, places)[1]
+
+    def side(self, step: int) -> int | None:
+        """Side of the pictures at a step, by the recipe's curriculum; None is the model's own."""
+        until = 0.0
+        for share, side in self.sampling.sides:
+            until += share
+            if step < round(until * self.steps):
+                return side
+        return None
+
+    def soon(self, step: int) -> Rows:
+        """A thing of each shard that is read from this step on: of its window, then of the next, so that it is fetched
+        while this one is read; without windows the things of this step and of the next."""
+        if self.sampling.window is None:
+            return np.concatenate([self.at(s)[1] for s in range(step, min(step + 2, self.steps))])
+        assert self.shards is not None
+        epoch, chosen = self.at(step)
+        windows = self._windows(epoch)
+        window = int(windows[self.shards[chosen]].min())
+        following = windows == window + 1 if window < windows.max() else self._windows(epoch + 1) == 0
+        shards = np.concatenate([np.flatnonzero(windows == window), np.flatnonzero(following)])
+        things: Rows = np.searchsorted(self.shards, shards)
+        found: Rows = things[self.shards[np.minimum(things, self.count - 1)] == shards]
+        return found  # some shards have nothing to train on
+
+    def _places_at(self, step: int) -> tuple[int, Ints]:
+        """Epoch, and the places of a step's batch among the epoch's `count` draws."""
         epoch, batch = step // self.steps_per_epoch + 1, step % self.steps_per_epoch
-        order = _order_of(self.seed, epoch, self.count)
-        return epoch, order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        if not self.sampling.buckets:
+            return epoch, self._shuffled(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        whole = (
+            self.count // self.batch_size
+        )  # a smaller last batch stays by itself, or it would have the longest texts
+        first = batch if batch == whole else batch - batch % self.sampling.buckets
+        return epoch, self._pooled(epoch, first, max(min(first + self.sampling.buckets, whole), first + 1))[
+            batch - first
+        ]
+
+    def _pool(self, epoch: int, first: int, end: int) -> list[Ints]:
+        """Batches `first` to `end` of an epoch, cut by length together, in random order."""
+        size = self.batch_size
+        places = self._shuffled(epoch)[first * size : end * size]
+        assert self.lengths is not None, "length buckets need lengths"
+        places = places[np.argsort(self.lengths[self._things(epoch, places)[0]], kind="stable")]
+        order = stream(self.seed, ORDER, epoch, 1 + first).permutation(end - first)
+        return [places[nth * size : (nth + 1) * size] for nth in order]
+
+    def _things(self, epoch: int, places: Ints) -> tuple[Rows, Rows]:
+        """The things that were drawn for these places, and how often each was drawn before in the epoch."""
+        if self.frequencies is None:
+            return places.astype(np.int64), np.zeros(len(places), np.int64)
+        return self.frequencies.draw(self.seed, epoch, places)
+
+    def _shuffle(self, epoch: int) -> Ints:
+        """The places of an epoch's draws: shuffled wholly, or only among those of the same window of shards."""
+        places: Ints = np.arange(self.count, dtype=np.int32 if self.count < 2**31 else np.int64)
+        stream(self.seed, ORDER, epoch).shuffle(places)
+        if self.sampling.window is None:
+            return places
+        assert self.shards is not None, "windows of shards need shards"
+        order = np.argsort(self._windows(epoch)[self.shards[self._things(epoch, places)[0]]], kind="stable")
+        return places[order]
+
+    def _windows(self, epoch: int) -> Ints:
+        """(shards,) the window of each shard, from 0; one is of `sampling.window` shards or more.
+
+        Neighbours lie in different windows: each takes one of any so many that follow one another. So it holds shards
+        from all over the catalog, and as many classes as it can where the catalog is sorted by class.
+        """
+        assert self.shards is not None and self.sampling.window is not None
+        shards = int(self.shards.max(initial=-1)) + 1
+        windows = max(1, shards // self.sampling.window)
+        each = np.tile(np.arange(windows), (-(-shards // windows), 1))
+        spread: Rows = stream(self.seed, ORDER, epoch, _WINDOWS).permuted(each, axis=1).ravel()[:shards]
+        return spread.astype(np.min_scalar_type(windows))  # a small type is sorted in linear time
 
 
-@lru_cache(maxsize=1)  # of the epoch at hand: a catalog of millions is shuffled once an epoch, not at every step
-def _order_of(seed: int, epoch: int, count: int) -> Rows:
-    return stream(seed, ORDER, epoch).permutation(count)
+def share(indices: Rows, rank: int, world: int) -> Rows:
+    """One rank's part of a step's batch: without overlap, all of it together, sizes differing by one at most.
+
+    Where the batch is smaller than the world, some ranks get none; the step is still theirs, so that all ranks have as
+    many. Every `world`-th is taken: where a batch is sorted by length, all ranks have texts of the same lengths.
+    """
+    if not 0 <= rank < world:
+        raise ValueError(f"rank {rank} of {world}: expected 0 to {world - 1}")
+    return indices[rank::world]

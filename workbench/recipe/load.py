@@ -250,6 +250,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
         lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
         raise RecipeError("\n".join(lines)) from None
     _check_label(recipe, source, top)
+    _check_sampling(recipe, source, top)
     _check_bert(recipe, source, top)
     return recipe
 
@@ -258,12 +259,8 @@ def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
     """A label that no feed has would only be noticed after pre-training; one that the model reads, never."""
     columns = [feed.columns for feed in recipe.catalog.feeds]
     task, key = recipe.finetune.classify, ("finetune", "classify", "label")
-    known = {name for roles in columns if roles for name in roles.labels}
-    if task and None not in columns and task.label not in known:
-        raise RecipeError(
-            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {task.label!r} in "
-            f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
-        )
+    if task:
+        _check_known(recipe, source, top, key, task.label)
     for i, roles in enumerate(columns):
         if not task or not roles or (word := roles.labels.get(task.label)) is None:
             continue
@@ -274,6 +271,22 @@ def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
                 f"{_where(source.origins, at) or top.where}: {_dotted(at)} is the column {word!r}, which is also the "
                 f"label of {_dotted(key[:-1])}: the model would read the answer; take it out of one of them"
             )
+
+
+def _check_sampling(recipe: Recipe, source: _Source, top: Origin) -> None:
+    for name in ("balance", "weights"):
+        if how := getattr(recipe.pretrain.sampling, name):
+            _check_known(recipe, source, top, ("pretrain", "sampling", name, "label"), how.label)
+
+
+def _check_known(recipe: Recipe, source: _Source, top: Origin, key: KeyPath, label: str) -> None:
+    columns = [feed.columns for feed in recipe.catalog.feeds]
+    known = {name for roles in columns if roles for name in roles.labels}
+    if None not in columns and label not in known:
+        raise RecipeError(
+            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {label!r} in "
+            f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
+        )
 
 
 def _check_bert(recipe: Recipe, source: _Source, top: Origin) -> None:

@@ -279,6 +279,13 @@ class Augment(Section):
     saturation: Strength = Field(0.1, description="factor drawn from 1 - x to 1 + x")
 
 
+def _check_side(key: str, side: int, patch_key: str, patch: int) -> None:
+    if side % patch:
+        low = side // patch * patch
+        near = " or ".join(str(s) for s in (low, low + patch) if s)
+        raise ValueError(f"{key} {side} is no multiple of {patch_key} {patch}; nearest: {near}")
+
+
 class Model(Section):
     """Sizes of the MLIM model."""
 
@@ -291,10 +298,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Model:
-        if self.image_side % self.patch:
-            low = self.image_side // self.patch * self.patch
-            near = " or ".join(str(s) for s in (low, low + self.patch) if s)
-            raise ValueError(f"image_side {self.image_side} is no multiple of patch {self.patch}; nearest: {near}")
+        _check_side("image_side", self.image_side, "patch", self.patch)
         return self
 
 
@@ -309,6 +313,53 @@ class Optim(Section):
     micro_batch: Count | None = Field(None, description="listings (or pairs) in memory at once; default: batch_size")
 
 
+class Balance(Section):
+    """Classes drawn more evenly than they are; listings without the label are a class of their own."""
+
+    label: str = Field(description="name of a label in `columns.labels`")
+    strength: Strength = Field(
+        1.0, description="a class's share of the draws goes by its size ** (1 - strength): 1: all classes equally often"
+    )
+
+
+class Weights(Section):
+    """Listings drawn in proportion to a weight."""
+
+    label: str = Field(description="name of a label in `columns.labels`; the weight is its number, without `classes`")
+    classes: dict[str, Annotated[float, Field(ge=0)]] = Field({}, description="class of the label -> weight")
+    other: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="weight of listings without the label, or of a class that is not named"
+    )
+
+
+class Sampling(Section):
+    """In which order training sees the listings (docs/sampling.md); an epoch has as many draws as there are listings.
+    The order is a function of the seed and the step: workers and ranks change nothing."""
+
+    window: Count | None = Field(
+        None, description="shards shuffled together, which is what streaming must hold; null: the whole catalog"
+    )
+    last: Literal["keep", "drop"] = Field("keep", description="the smaller last batch of an epoch is used, or not")
+    balance: Balance | None = Field(None, description="draw by class; null: each listing once an epoch")
+    weights: Weights | None = Field(None, description="draw by weight; null: each listing once an epoch")
+    buckets: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="so many batches are cut by text length together, so that less is padded; 1: only the "
+        "micro-batches within a step; 0: none",
+    )
+    sides: tuple[tuple[Share, Annotated[int, Field(ge=1)]], ...] = Field(
+        (), description="small pictures first: [share of the steps, pixels] …; the rest is at model.image_side"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_draw(self) -> Sampling:
+        if self.balance and self.weights:
+            raise ValueError("give one of balance and weights")
+        if sum(share for share, _ in self.sides) > 1 + 1e-6:
+            raise ValueError(f"the shares of sides sum to {sum(share for share, _ in self.sides):g}; at most 1")
+        return self
+
+
 class Pretrain(Section):
     """Pre-training: loss = mlm * MLM + recon * RECON."""
 
@@ -316,6 +367,7 @@ class Pretrain(Section):
     optim: Optim = Field(Optim(), description="the optimizer")
     masking: Masking = Field(Mam(), description="which tokens the model must say or redraw")
     augment: Augment = Field(Augment(), description="random changes of the pictures")
+    sampling: Sampling = Field(Sampling(), description="the order of the listings")
     mlm: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of MLM")
     recon: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of RECON")
     seed: Seed = Field(0, description="of initial weights, order, masks and augmentation")
@@ -384,6 +436,9 @@ class Classify(Task):
     """Which class is a listing in?"""
 
     label: str = Field(description="name of a label in `columns.labels`")
+    balance: Strength = Field(
+        0.0, description="classes are drawn by size ** (1 - balance): 0: as often as they are, 1: all equally often"
+    )
 
 
 class Finetune(Section):
@@ -416,6 +471,14 @@ class Runtime(Section):
     decoded: Annotated[int, Field(ge=0)] = Field(
         512 * 2**20, description="bytes of decoded pictures kept, so that a small catalog is decoded once; 0: none"
     )
+    remote: Annotated[str, Field(pattern=r"^(\w[\w+.-]*://[^\s]+|/.*)$")] | None = Field(
+        None,
+        description="s3://…, gs://… or an absolute path to which `mlim push` copied the data: what is missing in "
+        "the cache is taken from there, pictures while they are needed (docs/streaming.md)",
+    )
+    remote_bytes: Count = Field(
+        100 * 2**30, description="bytes of the pictures taken from `remote` that are kept in the cache, at most"
+    )
 
 
 class Recipe(Section):
@@ -436,6 +499,12 @@ class Recipe(Section):
     finetune: Finetune = Field(Finetune(), description="the tasks")
     report: Report = Field(Report(), description="the report")
     runtime: Runtime = Field(Runtime(), description="where and how to run")
+
+    @model_validator(mode="after")
+    def _patches_fit_sides(self) -> Recipe:
+        for _, side in self.pretrain.sampling.sides:
+            _check_side("pretrain.sampling.sides", side, "model.patch", self.model.patch)
+        return self
 
 
 def sections(annotation: Any) -> Iterator[type[Section]]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
+from workbench.batches.order import Rows
+from workbench.batches.weights import Frequencies, balanced
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Classify
 from workbench.tasks.metrics import macro_f1
@@ -75,9 +77,13 @@ class ClassTuning:
     def objective(self, network: Mlim) -> ClassLoss:
         return ClassLoss(ClassNet(network, self.classes))
 
-    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], ClassBatch]:
+    def frequencies(self, places: NDArray[np.int64], seed: int) -> Frequencies | None:
+        strength = self.section.balance
+        return balanced(self.labels["train"][places], strength, seed) if strength else None
+
+    def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], ClassBatch]:
         rows, how = self.rows["train"][chosen], self.section
-        batch = listings.start(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
+        batch = listings.start(rows, epoch=clock, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
         labels = torch.from_numpy(self.labels["train"][chosen])
         return lambda: ClassBatch(batch(), labels)
 

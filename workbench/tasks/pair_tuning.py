@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.batches.loader import Listings
+from workbench.batches.order import Rows
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Match
 from workbench.tasks.metrics import average_precision
@@ -30,13 +31,16 @@ class PairTuning:
     def objective(self, network: Mlim) -> PairLoss:
         return PairLoss(PairNet(network))
 
-    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], PairBatch]:
-        """Begin the training pairs of these places."""
+    def frequencies(self, places: NDArray[np.int64], seed: int) -> None:
+        """Each pair is drawn once an epoch."""
+
+    def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], PairBatch]:
+        """Begin the training pairs of these places; a listing may be in several, and all have the epoch as clock."""
         rows, places = np.unique(self.train.rows[chosen], return_inverse=True)
         left_n, right_n = torch.from_numpy(places.reshape(-1, 2).T.copy())
         match_n = torch.from_numpy(self.train.match[chosen].astype(np.float32))
         how = self.section
-        batch = listings.start(rows, epoch=epoch, seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
+        batch = listings.start(rows, epoch=clock[0], seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
         return lambda: PairBatch(batch(), left_n, right_n, match_n)
 
     def scores(self, model: torch.nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:

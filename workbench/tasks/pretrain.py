@@ -14,7 +14,7 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
     """Pre-training of `model`; `digests` holds model.bert when published weights are the start."""
     return Stage(
         name="pretrain",
-        version=1,
+        version=2,
         section={
             "model": model.model_dump(mode="json", exclude={"bert"}),
             "pretrain": pretrain.model_dump(mode="json"),
@@ -32,6 +32,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.batch import Batch
     from workbench.batches.loader import ahead
     from workbench.batches.order import Order
+    from workbench.batches.weights import frequencies
     from workbench.errors import DataError
     from workbench.tasks.catalog import choose_device, open_catalog
     from workbench.tasks.network import WEIGHTS, build, save_network
@@ -56,18 +57,29 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     network = build(model, catalog.listings.tokens.tokenizer)
     objective = MlmRecon(network, pretrain.mlm, pretrain.recon)
     optim = pretrain.optim
-    order = Order(len(train), optim.batch_size, pretrain.epochs, pretrain.seed)
+    order = Order(
+        count=len(train),
+        batch_size=optim.batch_size,
+        epochs=pretrain.epochs,
+        seed=pretrain.seed,
+        sampling=pretrain.sampling,
+        shards=train // work.inputs["images"].ingredients["section"]["images"]["shard_pictures"],
+        lengths=catalog.listings.tokens.lengths[train],
+        frequencies=frequencies(catalog.items, train, pretrain.sampling, pretrain.seed),
+    )
     micro = optim.micro_batch or optim.batch_size
-    depth = catalog.listings.steps_ahead(optim.batch_size)
+    largest = max([model.image_side, *(side for _, side in pretrain.sampling.sides)])
+    depth = catalog.listings.steps_ahead(optim.batch_size, largest)
 
     def micro_batches(step: int) -> Callable[[], list[Batch]]:
-        epoch, chosen = order.at(step)
-        rows = train[chosen]
+        catalog.shards.want(train[order.soon(step)])
+        rows, clock, side = train[order.at(step)[1]], order.clock(step), order.side(step)
         begun = [
             catalog.listings.start(
                 rows[start : start + micro],
-                epoch=epoch,
+                epoch=clock[start : start + micro],
                 seed=pretrain.seed,
+                side=side,
                 masking=pretrain.masking,
                 augment=pretrain.augment,
                 any_picture=True,

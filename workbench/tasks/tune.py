@@ -32,7 +32,8 @@ from torch import Tensor, nn
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings, ahead
-from workbench.batches.order import Order
+from workbench.batches.order import Order, Rows
+from workbench.batches.weights import Frequencies
 from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
 from workbench.model.mlim import Mlim
@@ -63,8 +64,12 @@ class Tuning(Protocol):
     def objective(self, network: Mlim) -> Task[Any]:
         """The network with a new head, and its losses."""
 
-    def start(self, listings: Listings, chosen: NDArray[np.int64], epoch: int, seed: int) -> Callable[[], Movable]:
-        """Begin the micro-batch of the training labels of these places, which is there when called."""
+    def frequencies(self, places: NDArray[np.int64], seed: int) -> Frequencies | None:
+        """How often the training labels of these places are drawn; None: each once an epoch."""
+
+    def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], Movable]:
+        """Begin the micro-batch of the training labels of these places, which is there when called; `clock` as in
+        `Order`."""
 
     def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """What the network says of the held-out parts; `size` listings are read at once."""
@@ -184,12 +189,13 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     labels = choose_labels(tuning.groups, run.share, run.seed)
     steps = steps_for(arm, len(tuning.groups), run.share)
     batch_size, micro = arm.optim.batch_size, arm.optim.micro_batch or arm.optim.batch_size
-    order = Order(len(labels), batch_size, epochs=steps, seed=run.seed)
+    often = tuning.frequencies(labels, run.seed)
+    order = Order(len(labels), batch_size, epochs=steps, seed=run.seed, frequencies=often)
 
     def micro_batches(step: int) -> Callable[[], list[Movable]]:
-        epoch, chosen = order.at(step)
-        parts = [labels[chosen[start : start + micro]] for start in range(0, len(chosen), micro)]
-        begun = [tuning.start(listings, part, epoch, run.seed) for part in parts]
+        chosen, clock = labels[order.at(step)[1]], order.clock(step)
+        parts = [slice(start, start + micro) for start in range(0, len(chosen), micro)]
+        begun = [tuning.start(listings, chosen[part], clock[part], run.seed) for part in parts]
         return lambda: [finish() for finish in begun]
 
     plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bf16=bench.model.precision == "bf16")
