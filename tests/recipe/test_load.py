@@ -269,6 +269,27 @@ def test_a_label_that_no_feed_has_is_told_before_anything_runs(write):
     assert load_recipe(path, ["catalog.feeds.0.columns=null"]).finetune.classify.label == "aisle"  # guessed later
 
 
+@pytest.mark.parametrize(
+    ("sampling", "line", "message"),
+    [
+        ("weights: {label: kin}", 7, "weights.label: no feed has a label 'kin' in columns.labels; it has: kind"),
+        ("balance: {label: kin}", 7, "balance.label: no feed has a label 'kin' in columns.labels; it has: kind"),
+        (
+            "sides:\n    - [0.3, 48]\n    - [0.2, 50]",
+            9,
+            "sides.1 50 is no multiple of model.patch 16; nearest: 48 or 64",
+        ),
+        ("sides: [[0.7, 48], [0.5, 64]]", 6, ": the shares of sides sum to 1.2; at most 1"),
+        ("weights: {label: kind}\n    balance: {label: kind}", 6, ": give one of balance and weights"),
+    ],
+)
+def test_sampling_is_held_against_the_rest_of_the_recipe(write, sampling, line, message):
+    columns = "      columns: {id: a, title: b, labels: {kind: c}}\n"
+    path = write(f"{CATALOG}{columns}pretrain:\n  sampling:\n    {sampling}\n")
+    dot = "" if message.startswith(":") else "."
+    assert error_of(path) == f"{path}, line {line}: pretrain.sampling{dot}{message}"
+
+
 @pytest.mark.parametrize(("role", "text"), [("title", ""), ("text.colour", "text: {colour: b}, ")])
 def test_a_label_that_the_model_reads_is_refused(write, role, text):
     columns = f"{{id: a, title: {'x' if text else 'b'}, {text}labels: {{kind: b}}}}"

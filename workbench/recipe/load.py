@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import RecipeError
-from workbench.recipe.schema import Recipe, fields, sections
+from workbench.recipe.schema import Recipe, check_side, fields, sections
 
 KeyPath = tuple[str | int, ...]
 
@@ -274,9 +274,17 @@ def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
 
 
 def _check_sampling(recipe: Recipe, source: _Source, top: Origin) -> None:
+    """What only the other sections tell: labels, and the side of a patch."""
+    key: KeyPath = ("pretrain", "sampling")
     for name in ("balance", "weights"):
         if how := getattr(recipe.pretrain.sampling, name):
-            _check_known(recipe, source, top, ("pretrain", "sampling", name, "label"), how.label)
+            _check_known(recipe, source, top, (*key, name, "label"), how.label)
+    for i, (_, side) in enumerate(recipe.pretrain.sampling.sides):
+        at = (*key, "sides", i)
+        try:
+            check_side(_dotted(at), side, "model.patch", recipe.model.patch)
+        except ValueError as error:
+            raise RecipeError(f"{_where(source.origins, at) or top.where}: {error}") from None
 
 
 def _check_known(recipe: Recipe, source: _Source, top: Origin, key: KeyPath, label: str) -> None:

@@ -279,7 +279,8 @@ class Augment(Section):
     saturation: Strength = Field(0.1, description="factor drawn from 1 - x to 1 + x")
 
 
-def _check_side(key: str, side: int, patch_key: str, patch: int) -> None:
+def check_side(key: str, side: int, patch_key: str, patch: int) -> None:
+    """Raises ValueError where a side can't be cut into patches."""
     if side % patch:
         low = side // patch * patch
         near = " or ".join(str(s) for s in (low, low + patch) if s)
@@ -298,7 +299,7 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Model:
-        _check_side("image_side", self.image_side, "patch", self.patch)
+        check_side("image_side", self.image_side, "patch", self.patch)
         return self
 
 
@@ -499,12 +500,6 @@ class Recipe(Section):
     finetune: Finetune = Field(Finetune(), description="the tasks")
     report: Report = Field(Report(), description="the report")
     runtime: Runtime = Field(Runtime(), description="where and how to run")
-
-    @model_validator(mode="after")
-    def _patches_fit_sides(self) -> Recipe:
-        for _, side in self.pretrain.sampling.sides:
-            _check_side("pretrain.sampling.sides", side, "model.patch", self.model.patch)
-        return self
 
 
 def sections(annotation: Any) -> Iterator[type[Section]]:
