@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 from typing import NamedTuple
-from zlib import crc32  # that of isal leaves the AVX registers dirty, and what follows takes three times as long
 
 import numpy as np
 from imagecodecs import jpeg8_encode
 from PIL import Image
 
 from workbench.images.picture import Broken, square
-from workbench.images.shard import Entry
+from workbench.images.shard import Entry, checksum
 from workbench.recipe.schema import Images
 
 FLAT = "a single colour"
@@ -31,7 +30,7 @@ def made_of(source: Source, images: Images, encoding: str) -> Made:
     stored = _encoded(found.image, images.quality, encoding)
     note = FLAT if found.flat else None
     of_source = (source.sha256, found.width, found.height)
-    return Entry("present", note, crc32(stored), found.image.width, *of_source, *found.look), stored
+    return Entry("present", note, checksum(stored), found.image.width, *of_source, *found.look), stored
 
 
 def _encoded(square: Image.Image, quality: int, encoding: str) -> bytes:
