@@ -92,6 +92,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         "run": training,
         "report": training,
         "plan": ["--debug", "--set", "path"],
+        "push": [*training, "url"],
         "shards": ["--as", *training[:-1], "out", "path"],
     }
     assert [o for p in get_command(app).params for o in p.opts] == ["--version"]

@@ -197,12 +197,42 @@ def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
 
         recipe = _recipe(path, sets)
         steps = plan_recipe(recipe, EVERYTHING)
-        rows = [(s.stage.name, s.key[:8], "cached" if s.artifact else "to run", s.reason) for s in steps]
+        states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
+        rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
         _table(("stage", "key", "", "why"), rows)
         if line := disk_of(recipe, steps):
             print(line)
-        misses = sum(s.artifact is None for s in steps)
-        print(f"{misses} of {len(steps)} stages to run" if misses else NOTHING)
+        misses = [
+            f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states
+        ]
+        print(", ".join(misses) or NOTHING)
+
+
+@app.command()
+def push(
+    path: RecipePath,
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="s3://BUCKET/FOLDER, gs://… or a folder", show_default=False)
+    ],
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """Copy the recipe's data to object storage, for machines that train from there (it is made first)."""
+    with _errors(debug):
+        from workbench.artifacts.key import Digests
+        from workbench.artifacts.remote import Remote
+        from workbench.plan import DATA_GOALS
+        from workbench.sources import Sources
+
+        recipe = _load(path, sets)
+        artifacts = {name: m.artifact for name, m in _run(recipe, DATA_GOALS, resume).items()}
+        with _console().status(url) as status:
+            sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
+            sent = sources.push(Remote(url), artifacts, status.update)
+        rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
+        _table(("artifact", "", "", ""), rows)
+        print(f"next: set runtime.remote to {url} where you train")
 
 
 @app.command()
@@ -290,10 +320,15 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
     """Run what the goals need, tell each stage's outcome, and publish the pages that are among them."""
     from workbench.plan import plan_recipe, publish, run_plan
 
-    made = run_plan(plan_recipe(recipe, goals), recipe.runtime, _console(), resume)
+    steps = plan_recipe(recipe, goals)
+    made = run_plan(steps, recipe.runtime, _console(), resume)
     if all(m.seconds is None for m in made.values()):
         print(NOTHING)
-    outcomes = {name: ("cached", "") if m.seconds is None else ("made", f"{m.seconds:.1f}") for name, m in made.items()}
+    fetched = {step.stage.name for step in steps if step.there}
+    outcomes = {
+        name: ("cached", "") if m.seconds is None else ("fetched" if name in fetched else "made", f"{m.seconds:.1f}")
+        for name, m in made.items()
+    }
     _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
     for name, page in (("census", "catalog.html"), ("report", "report.html")):
         if name in goals:

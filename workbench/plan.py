@@ -7,15 +7,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.key import Digests, key_of
+from workbench.artifacts.remote import Remote
 from workbench.artifacts.stage import Stage, Work
-from workbench.artifacts.store import Artifact, Store
-from workbench.catalog.feeds.layouts import source_files
-from workbench.errors import DataError, RecipeError
+from workbench.artifacts.store import Artifact, Away, Store
+from workbench.errors import ArtifactError, DataError, RecipeError
+from workbench.sources import Sources
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from workbench.recipe.schema import Recipe, Runtime
 
 Builder = Callable[[], Stage]
+
+DATA = ("ingest", "fetch", "images", "duplicates", "split", "tokens")  # stages that a push copies
+DATA_GOALS = ("split", "tokens")  # which need all of them
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Step:
     ingredients: Mapping[str, Any]  # what the key is made of; kept in the manifest
     artifact: Artifact | None
     partial: Path | None  # what an unfinished run of this key left
-    reason: str  # "" when cached
+    reason: str  # "" when cached and all its sources are here
+    there: Artifact | None = None  # at `runtime.remote`, from where it is to be taken
 
 
 @dataclass(frozen=True)
@@ -43,53 +49,6 @@ class Made:
 
     artifact: Artifact
     seconds: float | None
-
-
-class Sources:
-    """The files a recipe names, by recipe key, and the digests of their content, made only when asked for."""
-
-    def __init__(self, recipe: Recipe, digests: Digests) -> None:
-        self.digests = digests
-        self._paths = _source_paths(recipe)
-        others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
-        self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
-
-    def of(self, end: str) -> dict[str, str]:
-        """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
-        return {key: self._digest(key, path) for key, path in self._paths.items() if key.endswith(end)}
-
-    def _digest(self, key: str, path: Path) -> str:
-        try:
-            if path.is_dir() and key.endswith(".pairs"):
-                raise DataError(f"{key}: {path} is a folder; expected a file")
-            if key.endswith(".path"):
-                files = {str(file) for file in source_files(path)}
-                folder = path if path.is_dir() else path.parent
-                whole = path if files == {str(path)} else folder
-                return self.digests.of(whole, lambda name: name not in files and os.path.isfile(name))
-            return self.digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
-        except OSError as error:
-            raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe") from None
-
-    def _no_picture(self, path: str) -> bool:
-        """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
-        return path in self._own or path.endswith((".yaml", ".yml"))
-
-
-def _source_paths(recipe: Recipe) -> dict[str, Path]:
-    from workbench.images.origin import place_of
-
-    match = recipe.finetune.match
-    paths: dict[str, Path | None] = {
-        "tokens.tokenizer": recipe.tokens.tokenizer,
-        "model.bert": recipe.model.bert,
-        "finetune.match.pairs": match.pairs if match else None,
-    }
-    for i, feed in enumerate(recipe.catalog.feeds):
-        paths[f"catalog.feeds.{i}.path"] = feed.path
-        if feed.columns is None or feed.columns.picture:
-            paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or (feed.path and place_of(feed))
-    return {key: path for key, path in paths.items() if path}
 
 
 def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
@@ -104,7 +63,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.text import tokens
 
     tuned = recipe.finetune
-    stages: dict[str, Builder] = {"ingest": lambda: ingest.stage(recipe.catalog, sources.of(".path"))}
+    stages: dict[str, Builder] = {
+        "ingest": lambda: ingest.stage(recipe.catalog, sources.of(".path"), sources.read_elsewhere)
+    }
     if recipe.fetch:
         web = recipe.fetch
         stages["fetch"] = lambda: fetch.stage(web, recipe.images)
@@ -132,15 +93,41 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
 def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step]:
     """The steps that the goals need, in order.
 
-    Raises DataError for a source that isn't there, RecipeError for a cache or reports folder that can't be written.
+    Raises DataError for a source that isn't there and is needed, RecipeError for a cache or reports folder that can't
+    be written.
     """
     for key in ("cache", *(["reports"] if {"census", "report"} & set(goals) else [])):
         _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
-    store, digests = Store(recipe.runtime.cache), Digests(recipe.runtime.cache / "digests.json")
+    store, digests = store_of(recipe.runtime), Digests(recipe.runtime.cache / "digests.json")
+    remote = Remote(recipe.runtime.remote) if recipe.runtime.remote else None
+    sources = Sources(recipe, digests, remote)
     try:
-        return plan_stages(wanted(builders(recipe, Sources(recipe, digests)), goals), store)
+        steps = plan_stages(wanted(builders(recipe, sources), goals), store, remote)
     finally:
         digests.save()
+    return [_with_sources(step, sources, steps, store) for step in steps]
+
+
+def store_of(runtime: Runtime) -> Store:
+    return Store(runtime.cache, Away(runtime.remote, runtime.remote_bytes) if runtime.remote else None)
+
+
+def _with_sources(step: Step, sources: Sources, steps: Sequence[Step], store: Store) -> Step:
+    """The step with a word on its sources that are elsewhere. Raises DataError where it has to be made of them."""
+    gone, remote = sources.gone(step.stage), sources.remote
+    if not gone or not remote or not (pushed := sources.pushed):
+        return step
+    if step.artifact or step.there:
+        said = f"{', '.join(gone)} not here: taken as pushed on {pushed.when}"
+        return replace(step, reason=f"{step.reason}; {said}" if step.reason else said)
+    name = step.stage.name
+    old = remote.find(name, pushed.keys.get(name, ""))
+    by_name = {other.stage.name: other for other in steps}
+    changes = _changes(old.ingredients, step.ingredients, by_name, store) if old else ["never pushed"]
+    raise DataError(
+        f"{gone[0]}: {sources.elsewhere[gone[0]]} is not on this machine, and {remote.url} has no such {name} of it "
+        f"({', '.join(changes[:3])}); push this recipe from where the data is, or take back the change"
+    )
 
 
 def _check_writable(key: str, folder: Path) -> None:
@@ -163,8 +150,9 @@ def wanted(stages: Mapping[str, Builder], goals: Sequence[str]) -> list[Stage]:
     return [built[name] for name in stages if name in built]
 
 
-def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
-    """Keys, hits and misses of stages given in order; each stage's needs come before it."""
+def plan_stages(stages: Sequence[Stage], store: Store, remote: Remote | None = None) -> list[Step]:
+    """Keys, hits and misses of stages given in order; each stage's needs come before it. Of data that is missing or
+    damaged it is looked up whether `remote` has it."""
     steps: dict[str, Step] = {}
     for stage in stages:
         ingredients = {
@@ -175,17 +163,37 @@ def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
             "sources": dict(stage.sources),
         }
         key = key_of(ingredients)
-        artifact, partial = store.find(stage.name, key), store.partial(stage.name, key)
-        reason = "" if artifact else _reason(stage.name, ingredients, partial, steps, store)
-        steps[stage.name] = Step(stage, key, ingredients, artifact, partial, reason)
+        (artifact, there), partial = _find(stage, key, store, remote), store.partial(stage.name, key)
+        if there and remote:
+            reason = f"at {remote.url}{_stays(there, stage.streams)}"
+        else:
+            reason = "" if artifact else _reason(stage.name, ingredients, partial, steps, store)
+        steps[stage.name] = Step(stage, key, ingredients, artifact, partial, reason, there)
     return list(steps.values())
+
+
+def _find(stage: Stage, key: str, store: Store, remote: Remote | None) -> tuple[Artifact | None, Artifact | None]:
+    """The artifact in the cache; else, also for one that is damaged, the artifact at `remote`."""
+    try:
+        artifact, damage = store.find(stage.name, key), None
+    except ArtifactError as error:
+        artifact, damage = None, error
+    there = remote.find(stage.name, key) if remote and not artifact and stage.name in DATA else None
+    if damage and not there:
+        raise damage
+    return artifact, there
+
+
+def _stays(there: Artifact, streams: str) -> str:
+    sizes = [file["bytes"] for name, file in there.files.items() if fnmatch(name, streams)]
+    return f"; {len(sizes)} files of it ({sum(sizes) / 1e9:.3g} GB) are taken when they are needed" if sizes else ""
 
 
 def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
     """A line on the disk that the pictures will take; "" if they are stored already."""
     from workbench.images.disk import disk, pictures_named
 
-    made = {step.stage.name: step.artifact for step in steps}
+    made = {step.stage.name: step.artifact or step.there for step in steps}
     if made["images"]:
         return ""
     return disk(recipe.images, pictures_named(made["ingest"], recipe.images) if made["ingest"] else 1000)
@@ -196,7 +204,7 @@ def run_plan(steps: Sequence[Step], runtime: Runtime, console: Console, resume: 
 
     Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
     """
-    store = Store(runtime.cache)
+    store = store_of(runtime)
     made: dict[str, Made] = {}
     unread: set[str] = set()
     for step in steps:
@@ -218,6 +226,8 @@ def _make(
     step: Step, inputs: Mapping[str, Artifact], store: Store, runtime: Runtime, console: Console, resume: bool
 ) -> Made:
     begun = time.monotonic()
+    if step.there and runtime.remote:
+        return Made(Remote(runtime.remote).fetch(step.there, store, step.stage.streams), time.monotonic() - begun)
     name, log = step.stage.name, store.log(step.stage.name, step.key)
     with store.making(name, step.key, resume=resume) as folder:
         artifact = store.find(name, step.key)  # another process may have made it since the plan

@@ -37,3 +37,4 @@ class Stage:
     run: Callable[[Work], Mapping[str, Any]]
     needs: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)  # recipe key of a file -> digest of its content
+    streams: str = ""  # pattern of the files that may stay in an object store, to be read while they are needed

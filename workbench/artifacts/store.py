@@ -3,6 +3,7 @@
 <cache>/<stage>-<key16>.lock      held (flock) while it is made, freed by the kernel when the process dies
 <cache>/<stage>-<key16>.partial/  work in progress, continued after a kill
 <cache>/<stage>-<key16>/          complete: manifest.json was written last, everything was fsynced, then renamed
+<cache>/<stage>-<key16>.streamed/ the same, but for files that stay in an object store; its manifest names them
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from workbench.artifacts.key import key_of
 from workbench.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Away:
+    """An object store that holds artifacts as the cache does, and how many bytes of streamed files are kept here."""
+
+    url: str
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -35,15 +44,34 @@ class Artifact:
     ingredients: Mapping[str, Any]
     summary: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]  # name -> {"bytes": int, "sha256": str}
+    streamed: Sequence[str] = ()  # files that are not in the folder
+    away: Away | None = None  # where those are
 
     @classmethod
     def open(cls, folder: Path) -> Artifact:
         """Read a folder's manifest; ArtifactError if it is damaged."""
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-            return cls(folder, *(manifest[k] for k in ("stage", "key", "ingredients", "summary", "files")))
+            return cls.of(folder, json.loads((folder / MANIFEST).read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder / MANIFEST}: unreadable ({error}); delete {folder} and run again") from None
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
+        stage, key, ingredients, summary, files = (
+            manifest[name] for name in ("stage", "key", "ingredients", "summary", "files")
+        )
+        return cls(folder, stage, key, ingredients, summary, files, manifest.get("streamed", ()))
+
+    def manifest(self) -> dict[str, Any]:
+        """What `of` reads."""
+        names = ("stage", "key", "ingredients", "summary", "files", *(["streamed"] if self.streamed else []))
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def here(self) -> list[str]:
+        """The files in the folder."""
+        streamed = set(self.streamed)
+        return [name for name in self.files if name not in streamed]
 
     def path(self, name: str) -> Path:
         """A file of the artifact, checked to be there with the recorded size."""
@@ -53,8 +81,9 @@ class Artifact:
         return path
 
     def verify(self, *names: str) -> None:
-        """Read these files (every one by default), compare checksums; ArtifactError names the first that differs."""
-        names = names or tuple(self.files)
+        """Read these files (all that are here by default), compare checksums; ArtifactError names the first that
+        differs. Streamed ones are verified when they come."""
+        names = names or tuple(self.here)
         for name, digest in zip(names, digests_of([self.path(name) for name in names]), strict=True):
             if digest != self.files[name]["sha256"]:
                 raise ArtifactError(f"{self.folder / name}: its bytes changed; delete {self.folder} and run again")
@@ -63,20 +92,28 @@ class Artifact:
 class Store:
     """All artifacts below one cache folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, away: Away | None = None) -> None:
+        self.root, self.away = root, away
 
     def find(self, stage: str, key: str) -> Artifact | None:
-        """The complete artifact of this key, or None."""
+        """The complete artifact of this key, or None; one whose files are streamed where a store of them is known."""
         folder = self._folder(stage, key)
-        if not folder.is_dir():
-            return None
+        streamed = folder.with_suffix(".streamed")
+        try:
+            if folder.is_dir():
+                return self._open(folder, key)
+        except ArtifactError:
+            if not (self.away and streamed.is_dir()):
+                raise
+        return self._open(streamed, key) if self.away and streamed.is_dir() else None
+
+    def _open(self, folder: Path, key: str) -> Artifact:
         artifact = Artifact.open(folder)
         if artifact.key != key:
             raise ArtifactError(f"{folder}: holds the key {artifact.key[:16]}, expected {key[:16]}; delete it")
-        for name in artifact.files:
+        for name in artifact.here:
             artifact.path(name)
-        return artifact
+        return replace(artifact, away=self.away) if artifact.streamed else artifact
 
     def all_of(self, stage: str) -> list[Artifact]:
         """Every complete artifact of a stage with a readable manifest, oldest first."""
@@ -127,16 +164,27 @@ class Store:
         names = sorted(p.relative_to(partial).as_posix() for p in paths)
         found = zip(names, digests_of([partial / n for n in names]), strict=True)
         files = {n: {"bytes": (partial / n).stat().st_size, "sha256": digest} for n, digest in found}
-        manifest = {"stage": stage, "key": key, "ingredients": ingredients, "summary": summary, "files": files}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False))
-        for path in (*(partial / n for n in names), partial / MANIFEST, partial):
+        return self.adopt(Artifact(partial, stage, key, ingredients, summary, files))
+
+    def adopt(self, artifact: Artifact) -> Artifact:
+        """The same for a partial folder whose files are known to be those of `artifact`, but for streamed ones."""
+        partial, folder = artifact.folder, self._folder(artifact.stage, artifact.key)
+        folder = folder.with_suffix(".streamed") if artifact.streamed else folder
+        (partial / MANIFEST).write_text(as_json(artifact.manifest()))
+        for path in (*(partial / name for name in artifact.here), partial / MANIFEST, partial):
             fsync(path)
+        if folder.exists():  # damaged: `find` did not take it
+            shutil.rmtree(folder)
         partial.rename(folder)
         fsync(self.root)
-        return Artifact.open(folder)
+        return self._open(folder, artifact.key)
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / f"{stage}-{key[:16]}"
+
+
+def as_json(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def digests_of(paths: Sequence[Path]) -> list[str]:

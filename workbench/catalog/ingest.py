@@ -16,7 +16,7 @@ chunks: the next is read and cleaned while the last is written, and memory holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,27 +29,41 @@ from workbench.catalog.dialects.look import look
 from workbench.catalog.intake import Intake
 from workbench.catalog.listings import schema
 from workbench.catalog.stream import read_clean
+from workbench.errors import DataError
 from workbench.recipe.schema import Catalog, Feed
 from workbench.recipe.secrets import without_password
 
+Known = Callable[[int], Mapping[str, Any] | None]  # number of a feed -> how it was read elsewhere
 
-def stage(catalog: Catalog, digests: Mapping[str, str]) -> Stage:
+
+def stage(catalog: Catalog, digests: Mapping[str, str], pushed: Known = lambda number: None) -> Stage:
     """The stage for these feeds; `digests` gives the digest of each feed by its recipe key.
 
-    How each is read is found out here, from its head, so that the key holds it. Raises DataError when it can't be;
-    `run` raises it for a feed that doesn't fit its columns.
+    How each is read is found out here, from its head, so that the key holds it; `pushed` knows it of feeds (by number)
+    that aren't here. Raises DataError when it can't be; `run` raises it for a feed that doesn't fit its columns.
     """
-    keys = [f"catalog.feeds.{i}" for i in range(len(catalog.feeds))]
-    readings = [look(feed, key, catalog.language) for feed, key in zip(catalog.feeds, keys, strict=True)]
+    found = [_look(feed, number, catalog.language, pushed) for number, feed in enumerate(catalog.feeds)]
+    readings = [reading for reading, _ in found if reading]
     section = {
-        "feeds": [
-            {**asdict(replace(reading, said=())), "columns": reading.columns.model_dump(mode="json"), **_asked(feed)}
-            for feed, reading in zip(catalog.feeds, readings, strict=True)
-        ],
+        "feeds": [how for _, how in found],
         "clean": catalog.clean.model_dump(mode="json"),
         "same_id": catalog.same_id,
     }
     return Stage("ingest", 5, {"catalog": section}, lambda work: _run(work, catalog, readings), sources=digests)
+
+
+def _look(feed: Feed, number: int, language: str | None, pushed: Known) -> tuple[Reading | None, Mapping[str, Any]]:
+    """How a feed is read, also as the key has it; that alone where it was read elsewhere."""
+    if feed.path and (known := pushed(number)):
+        return None, known
+    try:
+        reading = look(feed, f"catalog.feeds.{number}", language)
+    except DataError:  # a database that can't be reached from here
+        if feed.path or not (known := pushed(number)):
+            raise
+        return None, known
+    columns = reading.columns.model_dump(mode="json")
+    return reading, {**asdict(replace(reading, said=())), "columns": columns, **_asked(feed)}
 
 
 def _asked(feed: Feed) -> dict[str, str | None]:

@@ -31,4 +31,5 @@ def stage(
         return store(work, images, [place_of(feed) for feed in catalog.feeds], digests)
 
     needs = ("ingest", "fetch") if fetched else ("ingest",)
-    return Stage("images", VERSION, {"images": images.model_dump(mode="json")}, run, needs, dict(sources))
+    section = {"images": images.model_dump(mode="json")}
+    return Stage("images", VERSION, section, run, needs, dict(sources), streams="shard-*.bin")

@@ -12,7 +12,8 @@ import polars as pl
 from workbench.artifacts.store import Artifact
 from workbench.catalog.clean.language import language_of
 from workbench.catalog.parts import PARTS
-from workbench.images.shard import INDEX, Shards
+from workbench.images.shard import INDEX
+from workbench.images.stream import open_shards
 from workbench.report.fixes import FEWEST_OF_CLASS, Problem, table, worst
 from workbench.report.places import place
 from workbench.report.shelf import Shelf
@@ -45,7 +46,7 @@ def count(artifacts: Mapping[str, Artifact], feeds: Sequence[str], examples: int
     listings = _listings(artifacts)
     drops, mended = (pl.read_parquet(ingest.path(name)) for name in ("drops.parquet", "mended.parquet"))
     problems = worst(listings, drops)
-    shelf = Shelf(listings, Shards(artifacts["images"].folder))
+    shelf = Shelf(listings, open_shards(artifacts["images"]))
     certificate = json.loads(artifacts["split"].path("certificate.json").read_text("utf-8"))
     content = {
         **{name: ingest.summary[name] for name in ("rows", "listings", "joined", "dropped", "joined_by_role")},

@@ -17,6 +17,7 @@ from workbench.catalog.split import read_listings
 from workbench.errors import RecipeError
 from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.shard import Shards
+from workbench.images.stream import open_shards
 from workbench.recipe.schema import Model, Runtime
 from workbench.text.tokens import TokenTable
 
@@ -44,7 +45,7 @@ class Catalog:
 def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:
     """Open the artifacts of ingest, split, images and tokens for a model's picture size."""
     final = inputs["duplicates"].path("pictures.parquet") if "duplicates" in inputs else None
-    shards = Shards(inputs["images"].folder, final)
+    shards = open_shards(inputs["images"], final)
     pictures = CpuDecoder(shards, model.image_side, runtime.threads, runtime.decoded)
     listings = Listings(TokenTable(inputs["tokens"].folder), pictures, model.patch, runtime.prefetch)
     return Catalog(read_listings(inputs), listings, shards)

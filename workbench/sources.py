@@ -1,0 +1,113 @@
+"""The files a recipe names, and what stands in for those that are not on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workbench.artifacts.key import Digests
+from workbench.artifacts.pushed import Pushed, push
+from workbench.artifacts.remote import Remote, Sent
+from workbench.artifacts.stage import Stage
+from workbench.artifacts.store import Artifact
+from workbench.catalog.feeds.layouts import source_files
+from workbench.errors import DataError
+from workbench.recipe.schema import Recipe
+
+
+class Sources:
+    """The files a recipe names, by recipe key, and the digests of their content, made only when asked for.
+
+    Of data that is not on this machine they are those that were pushed; `elsewhere` tells of which.
+    """
+
+    def __init__(self, recipe: Recipe, digests: Digests, remote: Remote | None = None) -> None:
+        self.digests, self.remote = digests, remote
+        self.elsewhere: dict[str, Path | str] = {}
+        self._recipe, self._paths = recipe, _source_paths(recipe)
+        others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
+        self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
+
+    def of(self, end: str) -> dict[str, str]:
+        """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
+        return {key: self._digest(key, path) for key, path in self._paths.items() if key.endswith(end)}
+
+    @cached_property
+    def pushed(self) -> Pushed | None:
+        return Pushed.load(self.remote, self._recipe.name) if self.remote else None
+
+    def read_elsewhere(self, number: int) -> Mapping[str, Any] | None:
+        """How the push read a feed that is not here, or whose pictures are not; None for another one."""
+        feed, key = self._recipe.catalog.feeds[number], f"catalog.feeds.{number}"
+        gone = [k for k in (f"{key}.path", f"{key}.pictures") if k in self._paths and not self._is_here(k)]
+        if (feed.path and not gone) or not self.pushed:
+            return None
+        path = self._paths.get(f"{key}.path")
+        if path and self._digest(f"{key}.path", path) != self.pushed.digest(f"{key}.path", path.name):
+            return None  # another feed than was pushed: its pictures are missing
+        self.elsewhere.update({k: self._paths[k] for k in gone} if gone else {key: feed.dataset or "a database"})
+        return self.pushed.read(number, self._recipe.catalog)
+
+    def gone(self, stage: Stage) -> list[str]:
+        """The recipe keys of what a stage reads that is elsewhere."""
+        ours = ("catalog.",) if stage.name == "ingest" else tuple(stage.sources)
+        return [key for key in self.elsewhere if ours and key.startswith(ours)]
+
+    def push(self, remote: Remote, artifacts: Mapping[str, Artifact], tell: Callable[[str], None]) -> dict[str, Sent]:
+        """Copy the recipe's artifacts, by stage, to an object store, with what stands in for these sources."""
+        digests = {key: digest for a in artifacts.values() for key, digest in a.ingredients["sources"].items()}
+        named = {key: {"name": self._name(key), "sha256": digest} for key, digest in digests.items()}
+        return push(remote, self._recipe.name, self._recipe.catalog, named, artifacts, tell)
+
+    def _digest(self, key: str, path: Path) -> str:
+        if not self._is_here(key) and self.pushed and (known := self.pushed.digest(key, self._name(key))):
+            self.elsewhere[key] = path
+            return known
+        try:
+            if path.is_dir() and key.endswith(".pairs"):
+                raise DataError(f"{key}: {path} is a folder; expected a file")
+            if key.endswith(".path"):
+                files = {str(file) for file in source_files(path)}
+                folder = path if path.is_dir() else path.parent
+                whole = path if files == {str(path)} else folder
+                return self.digests.of(whole, lambda name: name not in files and os.path.isfile(name))
+            return self.digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
+        except OSError as error:
+            also = f", or push {self._recipe.name} to {self.remote.url} from where it is" if self.remote else ""
+            raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe{also}") from None
+
+    def _is_here(self, key: str) -> bool:
+        """Whether the file is; pictures that are looked for beside their feed are where that is."""
+        return all(self._paths[k].exists() for k in {key, self._beside(key)})
+
+    def _name(self, key: str) -> str:
+        return self._paths[self._beside(key)].name
+
+    def _beside(self, key: str) -> str:
+        feed = key.removesuffix(".pictures")
+        if feed == key or self._recipe.catalog.feeds[int(feed.rpartition(".")[2])].pictures:
+            return key
+        return f"{feed}.path"
+
+    def _no_picture(self, path: str) -> bool:
+        """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
+        return path in self._own or path.endswith((".yaml", ".yml"))
+
+
+def _source_paths(recipe: Recipe) -> dict[str, Path]:
+    from workbench.images.origin import place_of
+
+    match = recipe.finetune.match
+    paths: dict[str, Path | None] = {
+        "tokens.tokenizer": recipe.tokens.tokenizer,
+        "model.bert": recipe.model.bert,
+        "finetune.match.pairs": match.pairs if match else None,
+    }
+    for i, feed in enumerate(recipe.catalog.feeds):
+        paths[f"catalog.feeds.{i}.path"] = feed.path
+        if feed.columns is None or feed.columns.picture:
+            paths[f"catalog.feeds.{i}.pictures"] = feed.pictures or (feed.path and place_of(feed))
+    return {key: path for key, path in paths.items() if path}
