@@ -88,7 +88,7 @@ class Order:
         assert self.shards is not None
         epoch, chosen = self.at(step)
         windows = self._windows(epoch)
-        window = int(windows[self.shards[chosen]].min())
+        window = windows[self.shards[chosen]].min()
         following = windows == window + 1 if window < windows.max() else self._windows(epoch + 1) == 0
         shards = np.concatenate([np.flatnonzero(windows == window), np.flatnonzero(following)])
         things: Rows = np.searchsorted(self.shards, shards)
@@ -126,12 +126,14 @@ class Order:
     def _shuffle(self, epoch: int) -> Ints:
         """The places of an epoch's draws: shuffled wholly, or only among those of the same window of shards."""
         places: Ints = np.arange(self.count, dtype=np.int32 if self.count < 2**31 else np.int64)
-        stream(self.seed, ORDER, epoch).shuffle(places)
+        draws = stream(self.seed, ORDER, epoch)
         if self.sampling.window is None:
+            draws.shuffle(places)
             return places
         assert self.shards is not None, "windows of shards need shards"
-        order = np.argsort(self._windows(epoch)[self.shards[self._things(epoch, places)[0]]], kind="stable")
-        return places[order]
+        window_of = self._windows(epoch)[self.shards[self._things(epoch, places)[0]]]
+        draws.shuffle(places)
+        return places[np.argsort(window_of[places], kind="stable")]
 
     def _windows(self, epoch: int) -> Ints:
         """(shards,) the window of each shard, from 0; one is of `sampling.window` shards or more.
@@ -140,7 +142,7 @@ class Order:
         from all over the catalog, and as many classes as it can where the catalog is sorted by class.
         """
         assert self.shards is not None and self.sampling.window is not None
-        shards = int(self.shards.max(initial=-1)) + 1
+        shards = int(self.shards[-1]) + 1 if self.count else 0
         windows = max(1, shards // self.sampling.window)
         each = np.tile(np.arange(windows), (-(-shards // windows), 1))
         spread: Rows = stream(self.seed, ORDER, epoch, _WINDOWS).permuted(each, axis=1).ravel()[:shards]
