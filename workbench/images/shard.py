@@ -115,8 +115,8 @@ class Shards:
     """A reader by row and number of the picture, of 40 bytes of memory a listing; safe to use from several threads."""
 
     def __init__(self, folder: Path, states: Path | None = None, files: Files | None = None) -> None:
-        """`states`: a table (row, order, state) of what was found out later, as that a picture is a placeholder; one
-        of another state than "present" counts as none. `files` by default are those of the folder."""
+        """`states`: a table (row, order, state) of what was found out later of lines of the index, as that a picture is
+        a placeholder; one of another state than "present" counts as none. `files`: by default the folder's."""
         form = json.loads((folder / FORMAT).read_text())
         self.side: int = form["side"]
         self.encoding: str = form["encoding"]
@@ -184,9 +184,19 @@ class Shards:
 
 def _lines(index: Path, states: Path | None) -> pl.DataFrame:
     """The index in its order, by row and order of the pictures, with their final states."""
-    columns = pl.scan_parquet(index).select("row", "order", "state", *(name for name, _ in PLACE))
-    if states is not None:
-        later = pl.scan_parquet(states).filter(pl.col("state") != "present").select("row", "order", later="state")
-        columns = columns.join(later, on=["row", "order"], how="left", maintain_order="left")
-        columns = columns.with_columns(pl.coalesce("later", "state").alias("state"))
-    return columns.with_columns(pl.col("state").cast(STATE)).collect(engine="streaming")
+    lines = _read(index, *(name for name, _ in PLACE))
+    if states is None:
+        return lines
+    later = _read(states).filter(pl.col("state") != "present")
+    places = np.searchsorted(_keys(lines), _keys(later))  # a join would take six times as long
+    return lines.with_columns(lines["state"].scatter(places, later["state"]))
+
+
+def _read(table: Path, *columns: str) -> pl.DataFrame:
+    read = pl.scan_parquet(table).select("row", "order", pl.col("state").cast(STATE), *columns)
+    return read.collect(engine="streaming")
+
+
+def _keys(lines: pl.DataFrame) -> NDArray[np.uint64]:
+    """(N,) ascending."""
+    return (lines["row"].cast(pl.UInt64) * 2**32 + lines["order"]).to_numpy()
