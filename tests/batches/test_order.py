@@ -131,6 +131,17 @@ def test_a_window_is_of_some_shards_from_all_over_the_catalog() -> None:
     assert order.at(0)[1].tolist() != order.at(10)[1].tolist()
 
 
+def test_what_is_read_soon_is_the_window_at_hand_and_then_the_next() -> None:
+    shards = np.delete(np.arange(1000) // 100, np.arange(300, 400))  # the fourth has nothing to train on
+    order = Order(900, 50, 2, 0, Sampling(window=3), shards)
+    for step in range(order.steps):
+        said = shards[order.soon(step)].tolist()
+        assert set(shards[order.at(step)[1]].tolist()) <= set(said[:4]) and 3 not in said and len(said) <= 7
+        later = {int(s) for after in range(step, min(step + 5, order.steps)) for s in shards[order.at(after)[1]]}
+        assert later <= set(said)  # the shortest window has two shards, and so four steps
+    assert Order(9, 4, 1, 0).soon(1).tolist() == [*Order(9, 4, 1, 0).at(1)[1], *Order(9, 4, 1, 0).at(2)[1]]
+
+
 def test_batches_of_like_lengths_come_in_random_order_and_the_smaller_stays_last() -> None:
     order = made(130, 10, epochs=1, buckets=4)
     order.lengths = np.arange(130)

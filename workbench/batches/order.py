@@ -74,8 +74,8 @@ class Order:
     def side(self, step: int) -> int | None:
         """Side of the pictures at a step, by the recipe's curriculum; None is the model's own."""
         until = 0.0
-        for share, side in self.sampling.sides:
-            until += share
+        for part, side in self.sampling.sides:
+            until += part
             if step < round(until * self.steps):
                 return side
         return None
@@ -98,15 +98,13 @@ class Order:
     def _places_at(self, step: int) -> tuple[int, Ints]:
         """Epoch, and the places of a step's batch among the epoch's `count` draws."""
         epoch, batch = step // self.steps_per_epoch + 1, step % self.steps_per_epoch
-        if not self.sampling.buckets:
+        buckets, whole = self.sampling.buckets, self.count // self.batch_size
+        if not buckets:
             return epoch, self._shuffled(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
-        whole = (
-            self.count // self.batch_size
-        )  # a smaller last batch stays by itself, or it would have the longest texts
-        first = batch if batch == whole else batch - batch % self.sampling.buckets
-        return epoch, self._pooled(epoch, first, max(min(first + self.sampling.buckets, whole), first + 1))[
-            batch - first
-        ]
+        if batch == whole:  # smaller: among others it would always have the longest texts
+            return epoch, self._pooled(epoch, batch, batch + 1)[0]
+        first = batch - batch % buckets
+        return epoch, self._pooled(epoch, first, min(first + buckets, whole))[batch - first]
 
     def _pool(self, epoch: int, first: int, end: int) -> list[Ints]:
         """Batches `first` to `end` of an epoch, cut by length together, in random order."""
