@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from datasets import load_from_disk
 
 from tests.images.conftest import Shop, artifact, encoded, plaid
 from tests.images.test_build import digests
-from workbench.artifacts.store import Artifact
+from workbench.artifacts.store import Artifact, Away
 from workbench.errors import ArtifactError, DataError
 from workbench.images import export as module
 from workbench.images.export import export
@@ -136,3 +137,17 @@ def test_nothing_is_written_over_and_nothing_from_damaged_shards(shop: Make, tmp
     with pytest.raises(ArtifactError, match=r"shard-00000.bin: picture 0 of row 7 is not as it was written"):
         export(artifacts, images, tmp_path / "others", "webdataset")
     assert not (tmp_path / "others").exists()
+
+
+def test_shards_in_an_object_store_give_the_same(shop: Make, tmp_path: Path) -> None:
+    images = Images(side=16, shard_pictures=3, encoding="jpeg", use="all")
+    artifacts = made(shop, images)
+    export(artifacts, images, tmp_path / "near", "webdataset")
+    here = artifacts["images"]
+    names = [name for name in here.files if name.endswith(".bin")]
+    (tmp_path / "store" / here.folder.stem).mkdir(parents=True)
+    for name in names:
+        (here.folder / name).rename(tmp_path / "store" / here.folder.stem / name)
+    away = replace(here, streamed=names, away=Away(str(tmp_path / "store"), 1 << 20))
+    export(artifacts | {"images": away}, images, tmp_path / "far", "webdataset")
+    assert digests(tmp_path / "far") == digests(tmp_path / "near")

@@ -26,6 +26,7 @@ from workbench.artifacts.key import key_of
 from workbench.artifacts.store import Artifact, fsync
 from workbench.errors import DataError
 from workbench.images.shard import INDEX, Shards
+from workbench.images.stream import open_shards
 from workbench.recipe.schema import Images
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 READ_FROM = {"ingest": "items.parquet", "images": INDEX, "duplicates": "pictures.parquet", "split": "split.parquet"}
 READ = 1024  # listings at once
+AHEAD = 8192  # listings whose shards are fetched before they are read, where these are in an object store
 BATCH = 100  # listings of a record batch, or fewer if their pictures are of more than
 HELD = 1 << 26  # bytes
 
@@ -55,7 +57,7 @@ def export(artifacts: Mapping[str, Artifact], images: Images, out: Path, form: s
     aside = out.with_name(out.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)  # of a killed run
     aside.mkdir(parents=True)
-    shards = Shards(artifacts["images"].folder, artifacts["duplicates"].path("pictures.parquet"))
+    shards = open_shards(artifacts["images"], artifacts["duplicates"].path("pictures.parquet"))
     with pq.ParquetFile(artifacts["ingest"].path("items.parquet")) as items:
         columns = [name for name in items.schema_arrow.names if name.startswith(("text.", "label."))]
         samples = _samples(items, ["id", "title", *columns], artifacts["split"], shards)
@@ -81,6 +83,8 @@ def _samples(items: pq.ParquetFile, columns: Sequence[str], split: Artifact, sha
     """Every listing by row, with or without pictures."""
     parts = pl.read_parquet(split.path("split.parquet"), columns=["part"])["part"].cast(pl.Categorical)
     for some in items.iter_batches(READ, columns=["row", *columns]):
+        begin = some["row"][0].as_py()
+        shards.want(np.arange(begin, min(begin + AHEAD, len(shards))))
         for listing in some.to_pylist():
             row = listing["row"]
             listing |= {"part": parts[row], "state": shards.states[row]}
