@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
-import pytest
 from moto.server import ThreadedMotoServer
 
-from workbench.artifacts import bucket
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
 
 
 class S3:
@@ -21,36 +28,26 @@ class S3:
             self.port: int = free.getsockname()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.url = "s3://shop/mlim"
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._server: ThreadedMotoServer | None = None
         self.start()
 
     def start(self) -> None:
-        self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
-        self._server.start()
+        if self._server is None:
+            self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+            self._server.start()
 
     def stop(self) -> None:
-        self._server.stop()
+        """What it holds stays."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def empty(self) -> None:
+        urlopen(f"{self.endpoint}/moto-api/reset", b"").close()
+        self.client().create_bucket(Bucket="shop")
 
     def client(self) -> Any:
         import boto3
 
-        return boto3.client("s3", endpoint_url=self.endpoint)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }.items():
-        monkeypatch.setenv(name, value)
-    server = S3()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-    monkeypatch.setattr(bucket, "BACK_OFF", 0.05)
-    client = server.client()
-    client.create_bucket(Bucket="shop")
-    yield server
-    server.stop()
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id="key", aws_secret_access_key="secret")

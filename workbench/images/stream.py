@@ -32,12 +32,29 @@ from workbench.errors import RecipeError
 from workbench.images.shard import Shards, shard_name
 
 THREADS = 4  # that fetch ahead
+GRACE = 5.0  # seconds for which batches under way may still read what is no longer wanted
 POLL = 0.02  # seconds between looks at what another process fetches
 
 
 def open_shards(images: Artifact, states: Path | None = None) -> Shards:
     """The reader of an artifact of the images stage, wherever its shards are."""
     return Shards(images.folder, states, Streamed.of(images) if images.streamed else None)
+
+
+def note_of_limit(images: Artifact, window: int | None) -> str:
+    """What to tell where shards that are read side by side, all or `window` of them, don't fit on the disk; else ""."""
+    if not images.away:
+        return ""
+    sizes = [images.files[name]["bytes"] for name in images.streamed]
+    beside = -(-len(sizes) // max(1, len(sizes) // (window or len(sizes))))
+    if sum(sorted(sizes)[-beside:]) <= images.away.kept:
+        return ""
+    fits = max(1, images.away.kept * len(sizes) // (2 * sum(sizes)))  # while a window is read, the next one comes
+    return (
+        f"training reads {beside} shards side by side ({beside * sum(sizes) / len(sizes) / 1e9:.3g} GB), and "
+        f"runtime.remote_bytes keeps {images.away.kept / 1e9:.3g} GB: each is fetched again and again; raise that, or "
+        f"set pretrain.sampling.window to {fits} (docs/streaming.md)"
+    )
 
 
 class Streamed:
@@ -203,8 +220,9 @@ class Streamed:
         The room is for a shard that is read at `when`; if not `forced`, nothing is deleted that is read before.
         """
         with _hold(self._folder / "lock"):
+            over = size - self._limit + _coming(self._folder, out)  # counted first: it may be there in a moment
             there = _complete(self._folder)
-            over = size - self._limit + sum(stat.st_size for stat in there.values()) + _coming(self._folder, out)
+            over += sum(stat.st_size for stat in there.values())
             chosen: list[str] = []
             for name in self._victims(there, when, forced) if over > 0 else ():
                 chosen.append(name)
@@ -224,7 +242,7 @@ class Streamed:
 
     def _victims(self, there: Mapping[str, os.stat_result], when: int | None, forced: bool) -> list[str]:
         """What may be deleted, in the order in which it should be."""
-        others = self._wants.of_others()
+        others, young = self._wants.of_others(), time.time() - GRACE
         with self._turn:
             for number in self._maps.keys() - self._wanted.keys():
                 del self._maps[number]  # whoever reads it holds it
@@ -234,7 +252,8 @@ class Streamed:
         ranked = []
         for name, stat in there.items():
             later = ours.get(name, never)
-            spared = name in others or name in read or (later != never and (when is None or later <= when))
+            before = stat.st_mtime > young if later == never else when is None or later <= when
+            spared = before or name in others or name in read
             if forced or not spared:
                 ranked.append((name in others, later != never, name in read, -later, stat.st_mtime_ns, name))
         return [name for *_, name in sorted(ranked)]

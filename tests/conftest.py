@@ -1,0 +1,34 @@
+"""What tests of several rooms need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.bucket import S3
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    from tests.bucket import S3  # moto, half a second
+
+    server = S3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A server of object storage with an empty bucket, which the environment names; retries don't wait long."""
+    from tests.bucket import ENVIRONMENT
+    from workbench.artifacts import bucket
+
+    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": s3_server.endpoint}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(bucket, "BACK_OFF", 0.05)
+    s3_server.empty()
+    yield s3_server
+    s3_server.start()
