@@ -14,6 +14,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -30,6 +31,7 @@ from workbench.images.shard import Shards
 
 BLANK = 16  # pixels: side of what is decoded in the place of a missing picture
 SOFT = 4 / 3  # times smaller: from here on DALI's gaussian is nearer to OpenCV's area filter than its triangle is
+READERS, READ = 4, 32  # threads, so that a disk has several requests at once, and the pictures of one
 Array = NDArray[np.uint8]
 Inputs = dict[str, Any]  # of a batch, by the name of the graph's input
 
@@ -67,6 +69,7 @@ class DaliDecoder:
         self._shards = shards
         self._threads = threads or len(os.sched_getaffinity(0))
         self.name = f"dali on {f'GPU {gpu}' if gpu is not None else 'the CPU'}, {self._threads} threads"
+        self._readers = ThreadPoolExecutor(min(READERS, self._threads), "read")
         self._blank = _blank(shards.encoding)
         self._graph = partial(_graph, shards.encoding, gpu, self._threads, depth, hardware)
         self._depth = depth
@@ -84,17 +87,18 @@ class DaliDecoder:
     ) -> Callable[[], Any]:
         """(B, 3, side, side) when called; see `Decoder.start`."""
         side = side or self.side
+        if self._pipe is None:
+            raise RuntimeError("the decoder is closed")
         if not len(rows):
             return lambda: np.zeros((0, 3, side, side), np.uint8)
         picked = np.zeros(len(rows), np.int64) if picks is None else picks
         usable = self.usable[rows]
         sides = np.where(usable, self._shards.sides(rows, picked), BLANK)
-        which = zip(usable.tolist(), rows.tolist(), picked.tolist(), strict=True)
-        pictures = [self._picture(row, k) if there else self._blank for there, row, k in which]
+        which = list(zip(rows.tolist(), picked.tolist(), usable.tolist(), strict=True))
+        parts = [which[i : i + READ] for i in range(0, len(which), READ)]
+        pictures = [picture for part in self._readers.map(self._pictures, parts) for picture in part]
         inputs = _inputs(pictures, sides, usable, augmentation, side)
         with self._lock:
-            if self._pipe is None:
-                raise RuntimeError("the decoder is closed")
             if len(rows) > self._pipe.max_batch_size:
                 self._pipe = self._built(1 << (len(rows) - 1).bit_length())
             batch = _Batch(self._pipe, inputs)
@@ -109,6 +113,7 @@ class DaliDecoder:
             for batch in self._started:
                 batch.pipe = None  # and only then what it reads
             self._started.clear()
+        self._readers.shutdown()
 
     def _finish(self, batch: _Batch) -> Any:
         with self._lock:
@@ -149,6 +154,9 @@ class DaliDecoder:
         for _ in range(self._depth):
             pipe.outputs()
         return pipe
+
+    def _pictures(self, which: list[tuple[int, int, bool]]) -> list[Array]:
+        return [self._picture(row, k) if usable else self._blank for row, k, usable in which]
 
     def _picture(self, row: int, k: int) -> Array:
         data = np.frombuffer(self._shards.bytes(row, k), np.uint8)
