@@ -29,7 +29,7 @@ class Order:
     """In every epoch `count` draws of `count` things, in an order of its own; each thing once, or as `frequencies` say.
 
     The last batch of an epoch may be smaller. The first step of an epoch shuffles it whole; of each of the two latest
-    epochs (batches are made ahead across the border) 4 bytes a thing stay, and some 30 are used meanwhile where windows
+    epochs (batches are made ahead across the border) 4 bytes a thing stay, and some 20 are used meanwhile where windows
     are shuffled. Every other step costs what its own batch does. Raises DataError where no batch would be left.
     """
 
@@ -90,8 +90,9 @@ class Order:
         windows = self._windows(epoch)
         window = windows[self.shards[chosen]].min()
         following = windows == window + 1 if window < windows.max() else self._windows(epoch + 1) == 0
-        shards = np.concatenate([np.flatnonzero(windows == window), np.flatnonzero(following)])
-        things: Rows = np.searchsorted(self.shards, shards)
+        shards: Ints = np.concatenate([np.flatnonzero(windows == window), np.flatnonzero(following)])
+        shards = shards.astype(self.shards.dtype)  # or searchsorted would cast all of the other
+        things = np.searchsorted(self.shards, shards)
         found: Rows = things[self.shards[np.minimum(things, self.count - 1)] == shards]
         return found  # some shards have nothing to train on
 

@@ -72,26 +72,28 @@ def frequencies(items: pl.DataFrame, rows_n: NDArray[np.integer], sampling: Samp
     labels = items.select("id", label=column)[rows_n]
     if isinstance(how, Balance):
         return balanced(labels["label"].rank("dense").fill_null(0).to_numpy(), how.strength, seed)
-    weights_n = _numbers(where, how, labels)
+    weights_n = _of_classes(where, how, labels) if how.classes else _numbers(where, how, labels)
     if not weights_n.any():
         raise DataError(f"{where}: every training listing has the weight 0; expected some above 0")
     return Frequencies.of(weights_n, np.zeros(len(weights_n), np.int64), seed)
 
 
 def _numbers(where: str, weights: Weights, items: pl.DataFrame) -> Floats:
-    """(n,) the weight of each listing's label."""
+    """(n,) the number that each label is."""
     found = items["label"].cast(pl.Float64, strict=False)
-    if weights.classes:
-        known = items["label"].drop_nulls().unique().to_list()
-        for name in weights.classes.keys() - known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-            raise DataError(f"{where}.classes: no training listing has {name!r}; did you mean {near}?")
-        found = items["label"].replace_strict(weights.classes, default=None, return_dtype=pl.Float64)
-    elif len(
-        wrong := items.filter(pl.col("label").is_not_null() & ~(found.is_finite() & (found >= 0)).fill_null(False))
-    ):
+    right = (found.is_finite() & (found >= 0)).fill_null(False) | items["label"].is_null()
+    for name, label in items.filter(~right).head(1).rows():
         raise DataError(
-            f"{where}.label: listing {wrong['id'][0]!r} has {wrong['label'][0]!r} in {weights.label!r}; expected a "
-            f"number of at least 0, or the weight of each class in {where}.classes"
+            f"{where}.label: listing {name!r} has {label!r} in {weights.label!r}; expected a number of at least 0, or "
+            f"the weight of each class in {where}.classes"
         )
     return found.fill_null(weights.other).to_numpy()
+
+
+def _of_classes(where: str, weights: Weights, items: pl.DataFrame) -> Floats:
+    """(n,) the weight of each label's class."""
+    known = items["label"].drop_nulls().unique().sort().to_list()
+    for name in set(weights.classes).difference(known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+        raise DataError(f"{where}.classes: no training listing has {name!r}; did you mean {near}?")
+    return items["label"].replace_strict(weights.classes, default=weights.other, return_dtype=pl.Float64).to_numpy()
