@@ -276,6 +276,7 @@ def test_two_processes_share_the_folder(store, tmp_path):
     folder = tmp_path / "kept"
     readers = [process(store, folder, 2 * SIZE, seed) for seed in (1, 2)]  # too little for both: they take turns
     while None in [reader.poll() for reader in readers]:
+        time.sleep(0.01)
         assert not (folder / "lock").exists() or kept(folder) <= 2 * SIZE
     assert [r.returncode for r in readers] == [0, 0]
 
