@@ -57,12 +57,11 @@ def random_rows(size: tuple[int, int], depth: int, colour: int, seed: int = 0) -
     return rows.tobytes()
 
 
-def by_bands(data: bytes, multiple: int = 1) -> np.ndarray:
+def by_bands(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as image:
-        bands = png.bands(image, data, multiple)  # type: ignore[arg-type]
+        bands = png.bands(image, data)  # type: ignore[arg-type]
         assert bands is not None
         parts = list(bands)
-    assert all(part.height % multiple == 0 for part in parts[:-1])
     return np.concatenate([np.asarray(plain(part, "#102030").convert("RGB")) for part in parts])
 
 
@@ -78,7 +77,6 @@ def test_every_layout_and_filter(depth: int, colour: int, monkeypatch: pytest.Mo
     for size in ((37, 29), (1, 7), (8, 1)):
         data = written(random_rows(size, depth, colour), size, depth, colour)
         assert (by_bands(data) == by_pillow(data)).all()
-        assert (by_bands(data, 4) == by_pillow(data)).all()
 
 
 @pytest.mark.parametrize(
@@ -106,12 +104,12 @@ def test_an_orientation_behind_the_pixels_turns_them() -> None:
 def test_interlaced_and_animated_ones_are_left_to_pillow() -> None:
     interlaced = written(b"\0\x11\x22\x33" + b"\0\x44\x55\x66", (2, 1), 8, 2, interlace=1)  # passes 1 and 6
     with Image.open(io.BytesIO(interlaced)) as image:
-        assert png.bands(image, interlaced, 1) is None  # type: ignore[arg-type]
+        assert png.bands(image, interlaced) is None  # type: ignore[arg-type]
     found = np.asarray(square(interlaced, Images()).image)
     assert found[0].tolist() == [[0x11, 0x22, 0x33], [0x44, 0x55, 0x66]]
     animated = encoded(plaid(), save_all=True, append_images=[plaid(seed=3)])
     with Image.open(io.BytesIO(animated)) as image:
-        assert png.bands(image, animated, 1) is None  # type: ignore[arg-type]
+        assert png.bands(image, animated) is None  # type: ignore[arg-type]
 
 
 def test_damages() -> None:
@@ -158,14 +156,9 @@ def test_shrunk_band_by_band_as_pillow_shrinks_the_whole(mode: str, monkeypatch:
     if mode in ("RGBA", "LA"):
         image.putalpha(Image.linear_gradient("L").resize(size))
     image = image.quantize(90) if mode == "P" else image.convert(mode)
-    rgb = plain(image, "#102030").convert("RGB")
-    whole = rgb.copy()
-    whole.thumbnail((64, 64))
+    best = np.asarray(plain(image, "#102030").convert("RGB").resize((64, 47), Image.Resampling.BICUBIC), int)
     found = square(encoded(image), Images(side=64, background="#102030")).image.crop((0, 8, 64, 55))
-    assert (np.asarray(found) == np.asarray(whole)).all()
-    best = np.asarray(rgb.resize((64, 47)), float)
-    error = ((np.asarray(found) - best) ** 2).mean()
-    assert mode == "1" or 10 * np.log10(255**2 / error) > 44  # dB, against the filter alone; "1" is noise
+    assert np.abs(np.asarray(found, int) - best).max() <= 2
 
 
 def test_memory_does_not_grow_with_the_picture() -> None:
@@ -173,5 +166,5 @@ def test_memory_does_not_grow_with_the_picture() -> None:
     for size in ((1000, 1000), (3000, 2000)):
         data = encoded(Image.new("RGB", size, (9, 99, 199)))
         with Image.open(io.BytesIO(data)) as image:
-            bands = png.bands(image, data, 7)  # type: ignore[arg-type]
+            bands = png.bands(image, data)  # type: ignore[arg-type]
             assert bands is not None and max(band.width * band.height * 3 for band in bands) <= png.BAND

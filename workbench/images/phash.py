@@ -28,12 +28,14 @@ def look(image: Image.Image) -> Look:
     transform (type II), and whether each of the 8x8 lowest frequencies is above their median. In whole numbers, which
     every machine adds alike: of a flat picture rounding alone would make the bits.
     """
-    grey = image.convert("L")
-    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0), np.int64)
-    low = (_cosines() @ small @ _cosines().T).ravel()
+    factors = tuple(max(1, int(length / SIDE / 3)) for length in image.size)
+    less = image.reduce(factors)  # type: ignore[arg-type] # a pair
+    box = (0, 0, image.width / factors[0], image.height / factors[1])
+    small = less.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    low = (_cosines() @ np.asarray(small, np.int64) @ _cosines().T).ravel()
     middle = np.partition(low, (31, 32))[31:33].sum()  # twice the median
     bits = np.packbits(2 * low > middle)
-    coarse = image.resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=3.0)  # BOX would take whole pixels only
+    coarse = less.resize((SIDE, SIDE), Image.Resampling.HAMMING, box)  # BOX would take whole pixels only
     colours = coarse.convert("RGB").reduce(SIDE // COLOUR_SIDE)
     return Look(int.from_bytes(bits.tobytes(), "big"), coarse.convert("L").tobytes(), colours.tobytes())
 

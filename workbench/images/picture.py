@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from workbench.images import png
 from workbench.images.colour import plain
 from workbench.images.kinds import NoPicture, is_cut, kind_of
 from workbench.images.phash import SIDE, Look, look
+from workbench.images.resize import resized
 from workbench.images.room import Room
 from workbench.recipe.schema import Images
 
@@ -30,8 +32,7 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF
-FILTER = Image.Resampling.BICUBIC  # with GAP, what `Image.thumbnail` does if not told otherwise
-GAP = 2.0  # times the final size: so far a picture is shrunk by plain means, the rest by the filter (42 dB and more)
+GAP = 2.5  # times the final size: no smaller is a JPEG decoded; from there on even noise keeps 40 dB, photos have 48
 BYTES = 12  # of memory for each pixel of a picture that is decoded whole, at most, with its decoder's own copies
 MEMORY = Room(768 << 20)  # bytes, of all threads
 BAND_PIXELS = 1 << 18
@@ -120,16 +121,17 @@ def _square(image: ImageFile.ImageFile, data: bytes, images: Images) -> Square:
     large = pixels > images.max_pixels
     if large and images.too_large == "refuse":
         raise Broken(_too_large(pixels, images))
-    image.draft(None, (2 * images.side, 2 * images.side))  # a JPEG is decoded at a half, a quarter or an eighth
-    if isinstance(image, PngImagePlugin.PngImageFile):
-        shape = _Shape.of(image.size, images.side)
-        if bands := png.bands(image, data, shape.factors[1]):
+    shape = _Shape.of(stored, stored, images.side)
+    if drafted := image.draft(None, shape.least):  # a JPEG is decoded at a half, a quarter or an eighth
+        shape = _Shape.of(stored, drafted[1][2:], images.side)
+    if isinstance(image, PngImagePlugin.PngImageFile) and (bands := png.bands(image, data)):
+        with MEMORY.taking(BYTES * shape.seen[0] * image.height):
             return _fit(image, bands, shape, stored, images)
     needed = BYTES * image.width * image.height + (6 * pixels if image.info.get("progressive") else 0)
     if large and (image.width * image.height > images.max_pixels or needed > MEMORY.size):
         raise Broken(f"{_too_large(pixels, images)}; this kind of {image.format} can't be reduced while it is read")
     with MEMORY.taking(needed):
-        return _first_that_shows(image, stored, images)
+        return _first_that_shows(image, shape if drafted else None, stored, images)
 
 
 def _too_large(pixels: int, images: Images) -> str:
@@ -137,14 +139,17 @@ def _too_large(pixels: int, images: Images) -> str:
     return f"{pixels / 1e6:,.6g} megapixels, more than images.max_pixels allows ({most})"
 
 
-def _first_that_shows(image: ImageFile.ImageFile, stored: tuple[int, int], images: Images) -> Square:
+def _first_that_shows(
+    image: ImageFile.ImageFile, drafted: _Shape | None, stored: tuple[int, int], images: Images
+) -> Square:
     """The first frame that isn't of a single colour, or the first."""
     frames = min(FRAMES, getattr(image, "n_frames", 1)) if image.format in ANIMATED else 1
     first = None
     for frame in range(frames):
         image.seek(frame)
-        shape = _Shape.of(image.size, images.side)
-        made = _fit(image, _bands(image, shape.factors[1]), shape, stored, images)
+        image.load()  # which may turn it
+        shape = drafted or _Shape.of(image.size, image.size, images.side)
+        made = _fit(image, _bands(image), shape, stored, images)
         if not made.flat:
             return made
         first = first or made
@@ -152,11 +157,10 @@ def _first_that_shows(image: ImageFile.ImageFile, stored: tuple[int, int], image
     return first
 
 
-def _bands(image: Image.Image, multiple: int) -> Iterator[Image.Image]:
-    """A decoded picture cut into bands, of which RGB takes less memory than of the whole."""
-    image.load()
-    rows = max(multiple, BAND_PIXELS // image.width // multiple * multiple)
-    if image.height <= rows or image.mode == "F":
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    """A decoded picture; one that isn't RGB yet cut into bands, of which RGB takes less memory than of the whole."""
+    rows = max(1, BAND_PIXELS // image.width)
+    if image.height <= rows or image.mode in ("RGB", "L", "F"):
         yield image
         return
     for top in range(0, image.height, rows):
@@ -165,48 +169,51 @@ def _bands(image: Image.Image, multiple: int) -> Iterator[Image.Image]:
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a picture gets into its square: shrunk by whole factors as far as plain means go, then by the filter."""
+    """How a picture gets into its square."""
 
-    size: tuple[int, int]
+    part: tuple[float, float]  # of what is decoded; not whole, as the picture's size over 2, 4 or 8 isn't
     inner: tuple[int, int]  # pixels, of which one axis fills the square
-    factors: tuple[int, int]
+    seen: tuple[int, int]  # the same, or more where that is too narrow to be looked at
 
     @classmethod
-    def of(cls, size: tuple[int, int], side: int) -> _Shape:
+    def of(cls, size: tuple[int, int], part: tuple[float, float], side: int) -> _Shape:
         scale = min(1.0, side / max(size))
         inner = tuple(max(1, round(length * scale)) for length in size)
-        fx, fy = (int(length / wanted / GAP) or 1 for length, wanted in zip(size, inner, strict=True))
-        return cls(size, (inner[0], inner[1]), (fx, min(fy, max(1, 4 * BAND_PIXELS // size[0]))))
+        seen = tuple(max(wanted, min(length, SIDE)) for length, wanted in zip(size, inner, strict=True))
+        return cls(part, (inner[0], inner[1]), (seen[0], seen[1]))
+
+    @property
+    def least(self) -> tuple[int, int]:
+        """The size that has to be decoded at least."""
+        return math.ceil(GAP * self.seen[0]), math.ceil(GAP * self.seen[1])
 
 
 def _fit(
     image: ImageFile.ImageFile, bands: Iterator[Image.Image], shape: _Shape, stored: tuple[int, int], images: Images
 ) -> Square:
-    small = _shrunk((plain(band, images.background) for band in bands), shape)
+    narrow = _narrowed((plain(band, images.background) for band in bands), shape, image.height)
     turn = _turn(image)  # told by then, wherever in the file it is
-    box = (0, 0, shape.size[0] / shape.factors[0], shape.size[1] / shape.factors[1])
-    fitted = turn(small.resize(shape.inner, FILTER, box=box))
-    side, found = max(fitted.size), look(fitted if min(fitted.size) >= SIDE else turn(small))
+    seen = resized(narrow, shape.seen, (narrow.width, shape.part[1]))
+    fitted = turn(resized(seen, shape.inner))
+    side, found = max(fitted.size), look(fitted if shape.seen == shape.inner else turn(seen))
     square = Image.new("RGB", (side, side), images.background)
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return Square(square, *stored, found, flat=fitted.getcolors(1) is not None)
 
 
-def _shrunk(bands: Iterator[Image.Image], shape: _Shape) -> Image.Image:
-    """The bands one below the other, shrunk by the whole factors."""
-    (width, height), (fx, fy) = shape.size, shape.factors
-    small, top = None, 0
+def _narrowed(bands: Iterator[Image.Image], shape: _Shape, height: int) -> Image.Image:
+    """The bands one below the other, brought to their width each."""
+    whole, top = None, 0
     for band in bands:
-        reduced = band if fx == fy == 1 else band.reduce(shape.factors)
+        narrow = resized(band, (shape.seen[0], band.height), (shape.part[0], band.height))
         if band.height == height:
-            small = reduced
-            continue
-        if small is None:
-            small = Image.new(reduced.mode, (-(-width // fx), -(-height // fy)), None)  # nothing is drawn on it yet
-        small.paste(reduced, (0, top))
-        top += reduced.height
-    assert small is not None
-    return small
+            return narrow
+        if whole is None:
+            whole = Image.new(narrow.mode, (narrow.width, height), None)  # nothing is drawn on it yet
+        whole.paste(narrow, (0, top))
+        top += band.height
+    assert whole is not None
+    return whole
 
 
 def _turn(image: Image.Image) -> Callable[[Image.Image], Image.Image]:

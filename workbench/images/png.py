@@ -14,7 +14,6 @@ from contextlib import suppress
 from PIL import Image, PngImagePlugin
 
 BAND = 1 << 20  # bytes of rows in a band, about: they stay in the processor's cache
-MOST = 1 << 26  # bytes of the rows that have to be in one band
 SLICE = 1 << 16  # compressed bytes fed at once
 STORED = 0xFFFF  # bytes of one stored block of deflate
 Buffer = bytes | memoryview
@@ -25,20 +24,17 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DAMAGED = "broken data stream when reading image file"  # in Pillow's words
 
 
-def bands(image: PngImagePlugin.PngImageFile, data: bytes, multiple: int) -> Iterator[Image.Image] | None:
-    """The picture in bands from its top, each but the last of a multiple of `multiple` rows; None if it has to be
-    decoded as a whole: interlaced, animated, or of very long rows.
+def bands(image: PngImagePlugin.PngImageFile, data: bytes) -> Iterator[Image.Image] | None:
+    """The picture in bands from its top; None if it has to be decoded as a whole: interlaced, animated, or of very
+    long rows.
 
     Raises OSError or EOFError, at once or on the way, where a checksum is wrong, the stream damaged or cut.
     """
     bits = data[24] * CHANNELS[data[25]]
     row = 1 + -(-image.width * bits // 8)  # bytes, the filter's included
-    if image.info.get("interlace") or image.is_animated or not image.tile:
+    if image.info.get("interlace") or image.is_animated or not image.tile or row > WIDEST:
         return None
-    if multiple * row > MOST or row > WIDEST:
-        return None
-    rows = max(multiple, BAND // row // multiple * multiple)
-    return _bands(image, _Inflated(_compressed(image, data)), rows, row, max(1, bits // 8))
+    return _bands(image, _Inflated(_compressed(image, data)), max(1, BAND // row), row, max(1, bits // 8))
 
 
 def _bands(
