@@ -72,7 +72,6 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     depth = catalog.listings.steps_ahead(optim.batch_size, largest)
 
     def micro_batches(step: int) -> Callable[[], list[Batch]]:
-        catalog.shards.want(train[order.soon(step)])
         rows, clock, side = train[order.at(step)[1]], order.clock(step), order.side(step)
         begun = [
             catalog.listings.start(
@@ -86,7 +85,13 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
             )
             for start in range(0, len(rows), micro)
         ]
-        return lambda: [finish() for finish in begun]
+        soon = train[order.soon(step)]
+
+        def finish_all() -> list[Batch]:
+            catalog.shards.want(soon)  # now, since a batch may be begun long before the last ones are read
+            return [finish() for finish in begun]
+
+        return finish_all
 
     @torch.no_grad()
     def validate(step: int) -> dict[str, float] | None:
