@@ -15,11 +15,13 @@ from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
 from workbench.catalog.split import read_listings
 from workbench.errors import RecipeError
-from workbench.images.decode_cpu import CpuDecoder
+from workbench.images.choose import open_decoder
 from workbench.images.shard import Shards
 from workbench.images.stream import open_shards
 from workbench.recipe.schema import Model, Runtime
 from workbench.text.tokens import TokenTable
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Catalog:
     items: pl.DataFrame  # row, id, group, title, text.*, label.*, picture, …, part
     listings: Listings
     shards: Shards
+    decoder: str = ""  # which decodes the pictures, and why
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Rows of a part (train, valid, test) in ascending order."""
@@ -42,13 +45,22 @@ class Catalog:
         return pictured
 
 
-def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime) -> Catalog:
-    """Open the artifacts of ingest, split, images and tokens for a model's picture size."""
+def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime, device: torch.device = CPU) -> Catalog:
+    """Open the artifacts of ingest, split, images and tokens, to train a model of this picture size on `device`.
+
+    Raises RecipeError where the recipe asks for a decoder that doesn't work here.
+    """
     final = inputs["duplicates"].path("pictures.parquet") if "duplicates" in inputs else None
-    shards = open_shards(inputs["images"], final)
-    pictures = CpuDecoder(shards, model.image_side, runtime.threads, runtime.decoded)
-    listings = Listings(TokenTable(inputs["tokens"].folder), pictures, model.patch, runtime.prefetch)
-    return Catalog(read_listings(inputs), listings, shards)
+    shards, pinned = open_shards(inputs["images"], final), device.type == "cuda"
+    pictures, said = open_decoder(shards, model.image_side, runtime, str(device), _pinned if pinned else None)
+    tokens = TokenTable(inputs["tokens"].folder)
+    listings = Listings(tokens, pictures, model.patch, runtime.prefetch, pinned)
+    return Catalog(read_listings(inputs), listings, shards, said)
+
+
+def _pinned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Memory that torch keeps for further batches, and gives again once the GPU has read it."""
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
 
 
 def choose_device(work: Work) -> torch.device:

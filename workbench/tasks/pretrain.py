@@ -34,6 +34,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.batches.order import Order
     from workbench.batches.weights import frequencies
     from workbench.errors import DataError
+    from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog
     from workbench.tasks.network import WEIGHTS, build, save_network
     from workbench.tasks.objective import MlmRecon
@@ -42,7 +43,10 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.train.stopping import stoppable
 
     device = choose_device(work)
-    catalog = open_catalog(work.inputs, model, work.runtime)
+    catalog = open_catalog(work.inputs, model, work.runtime, device)
+    work.console.print(catalog.decoder, soft_wrap=True, markup=False)
+    if note := note_of_limit(work.inputs["images"], pretrain.sampling.window, "pretrain.sampling.window"):
+        work.console.print(note, soft_wrap=True, markup=False)
     train, valid = catalog.pictured("train"), catalog.pictured("valid")
     if not len(train):
         reasons = (

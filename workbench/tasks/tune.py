@@ -217,7 +217,7 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
 
 def _one_by_one(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -> Iterator[tuple[Run, float]]:
     torch.set_num_threads(bench.runtime.threads)
-    listings = open_catalog(bench.inputs, bench.model, bench.runtime).listings
+    listings = open_catalog(bench.inputs, bench.model, bench.runtime, bench.device).listings
     for run in runs:
         begun = time.monotonic()
         if train_run(bench, listings, run, stop):
@@ -269,7 +269,7 @@ def _enter(bench: Bench, ending: Event) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(bench.runtime.threads)
-    _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime).listings, ending
+    _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime, bench.device).listings, ending
 
 
 def _die_with_parent() -> None:
