@@ -6,7 +6,7 @@ usage: python benchmarks/dali.py [FOLDER] [COUNT] [SECONDS]     on a machine wit
 1. In FOLDER (a temporary one), COUNT (8,192) photographs in shards of 512 px, JPEG as the images stage stores it; 512
    are distinct.
 2. The decoder alone: batches of 256 at 384 px, cropped, flipped and coloured as in pre-training, into torch, for
-   SECONDS (5) each: shares of the work for the GPU's JPEG engines, then batches under way; the CPU's decoder beside it.
+   SECONDS (5) each, with one after another of what can be tuned; the CPU's decoder beside it.
 3. The training step of recipes/base.yaml (model, masks, augmentation, batch) on pictures of its 224 px and of 384 px,
    with the best of these: the share of its time that the loop waits for data, and the same steps on a batch that lies
    ready, which tells what decoding takes from a GPU that is also training.
@@ -26,7 +26,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count as count_from
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from workbench.batches.loader import Listings, ahead
 from workbench.batches.order import Order
 from workbench.images.augment import draw
 from workbench.images.decode_cpu import CpuDecoder
-from workbench.images.decode_dali import DaliDecoder
+from workbench.images.decode_dali import DaliDecoder, Tuning
 from workbench.images.decoder import Decoder
 from workbench.images.shard import Shards
 from workbench.model.mlim import SIZES, Mlim, Shape
@@ -52,7 +52,11 @@ from workbench.tasks.objective import MlmRecon
 from workbench.train.loop import Plan, Progress, fit
 
 WANTED, WAIT = 15_000, 0.02  # pictures/s, share of a step
-HARDWARE, DEPTHS = (0.0, 0.25, 0.5, 0.65, 0.8, 1.0), (2, 3, 4, 6)
+KNOBS: dict[str, tuple[Any, ...]] = {
+    "hardware": (0.0, 0.25, 0.5, 0.65, 0.8, 1.0),
+    "huffman": (0,),
+    "depth": (2, 3, 4, 6),
+}  # of Tuning
 DISTINCT = 512  # pictures
 
 
@@ -135,27 +139,21 @@ def photograph(draw: np.random.Generator, side: int) -> bytes:
 # -- the decoder alone ------------------------------------------------------------------------------------------------
 
 
-def decoders(shards: Shards, size: Set, seconds: float) -> tuple[float, dict[str, Any]]:
-    """The most pictures a second, and how."""
-    tried: list[tuple[float, dict[str, Any]]] = []
-
-    def attempt(**how: Any) -> None:
-        decoder = DaliDecoder(shards, size.side, size.gpu, largest=size.batch, **how)
-        tried.append((rate(decoder, size, seconds, how["depth"] + 1), how))
-        decoder.close()
-        print(f"  {decoder.name}, {how}: {tried[-1][0]:,.0f} pictures/s", flush=True)
-
+def decoders(shards: Shards, size: Set, seconds: float) -> tuple[float, Tuning]:
+    """The most pictures a second, and how; one knob after another."""
+    best, how = 0.0, Tuning(largest=size.batch)
     print(f"{shards.side} px to {size.side} px, batches of {size.batch}:")
-    for hardware in HARDWARE if size.gpu is not None else HARDWARE[:1]:
-        attempt(hardware=hardware, depth=3)
-    share = max(tried, key=lambda one: one[0])[1]["hardware"]
-    for depth in DEPTHS:
-        if depth != 3:
-            attempt(hardware=share, depth=depth)
+    for knob, values in KNOBS.items():
+        for value in values if size.gpu is not None or knob == "depth" else ():
+            tuning = replace(how, **{knob: value})
+            decoder = DaliDecoder(shards, size.side, size.gpu, tuning=tuning)
+            speed = rate(decoder, size, seconds, tuning.depth + 1)
+            decoder.close()
+            print(f"  {decoder.name}, {knob} {value:,}: {speed:,.0f} pictures/s", flush=True)
+            best, how = max((best, how), (speed, tuning), key=lambda one: one[0])
     cpu = CpuDecoder(shards, size.side)
     print(f"  {cpu.name}: {rate(cpu, size, seconds, 3):,.0f} pictures/s", flush=True)
     cpu.close()
-    best, how = max(tried, key=lambda one: one[0])
     print(f"  best: {best:,.0f} pictures/s with {how}")
     return best, how
 
@@ -190,10 +188,10 @@ class Enough(Exception):
     """So many steps were seen as were to be seen."""
 
 
-def training(shards: Shards, size: Set, how: dict[str, Any], side: int, seconds: float) -> float:
+def training(shards: Shards, size: Set, how: Tuning, side: int, seconds: float) -> float:
     """The share of the base recipe's training steps, on pictures of `side`, that is spent waiting for data."""
     recipe = size.recipe
-    decoder = DaliDecoder(shards, side, size.gpu, largest=size.batch, **how)
+    decoder = DaliDecoder(shards, side, size.gpu, tuning=how)
     texts = Texts(len(shards), recipe.tokens.vocabulary, recipe.tokens.max_length)
     listings = Listings(texts, decoder, recipe.model.patch, recipe.runtime.prefetch)  # type: ignore[arg-type]
     order = Order(len(shards), size.batch, 10_000, recipe.pretrain.seed)

@@ -20,7 +20,7 @@ from workbench.errors import ArtifactError, MlimError, RecipeError
 from workbench.images.augment import draw, identity
 from workbench.images.choose import open_decoder
 from workbench.images.decode_cpu import CpuDecoder
-from workbench.images.decode_dali import DaliDecoder
+from workbench.images.decode_dali import DaliDecoder, Tuning
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Augment, Images, Runtime
 
@@ -37,7 +37,7 @@ def shards(shop: Callable[..., Shop]) -> Shards:
 
 @pytest.fixture
 def decoder(shards: Shards) -> Iterator[DaliDecoder]:
-    decoder = DaliDecoder(shards, 96, None, 2, largest=16)
+    decoder = DaliDecoder(shards, 96, None, 2, Tuning(largest=16))
     yield decoder
     decoder.close()
 
@@ -192,7 +192,7 @@ def test_a_gpu_gives_the_same_pixels(shop: Callable[..., Shop], encoding: str, s
 
 @on_gpu
 def test_pixels_of_a_gpu_are_not_written_over_while_torch_still_reads_them(shards: Shards) -> None:
-    decoder = DaliDecoder(shards, 96, 0, largest=16)
+    decoder = DaliDecoder(shards, 96, 0, 4, Tuning(largest=16))
     wanted = from_dlpack(decoder.start(ROWS, identity(N))()).sum(dtype=torch.int64)
     torch.cuda.synchronize()
     side_stream, sums = torch.cuda.Stream(), []

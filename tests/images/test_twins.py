@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from tests.images.conftest import Shop, encoded
 from workbench.images.augment import Augmentation, draw, identity
 from workbench.images.decode_cpu import CpuDecoder
-from workbench.images.decode_dali import DaliDecoder
+from workbench.images.decode_dali import DaliDecoder, Tuning
 from workbench.images.shard import Shards
 from workbench.recipe.schema import Augment, Images
 
@@ -85,7 +85,7 @@ def shards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def twins(shards: Shards) -> Iterator[Twins]:
-    dali, cpu = DaliDecoder(shards, SIDE, None, 2, largest=16), CpuDecoder(shards, SIDE, 2)
+    dali, cpu = DaliDecoder(shards, SIDE, None, 2, Tuning(largest=16)), CpuDecoder(shards, SIDE, 2)
     yield dali, cpu
     dali.close()
     cpu.close()

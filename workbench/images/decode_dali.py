@@ -15,7 +15,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from threading import Lock
@@ -36,6 +36,16 @@ Array = NDArray[np.uint8]
 Inputs = dict[str, Any]  # of a batch, by the name of the graph's input
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """What changes the speed alone; benchmarks/dali.py tries it."""
+
+    largest: int = 256  # pictures of a batch; a larger one is met by another graph
+    depth: int = 3  # batches that DALI has under way
+    hardware: float = 0.65  # share of the JPEG for the GPU's JPEG engines; the threads and the GPU's cores do the rest
+    huffman: int = 1_000_000  # pixels: of this rest, from here on the GPU also decodes the Huffman codes, in part
+
+
 @dataclass
 class _Batch:
     pipe: Any
@@ -48,22 +58,11 @@ class DaliDecoder:
     """Decodes rows of a shard artifact to a given side; see decoder.py. Safe to use from several threads."""
 
     def __init__(
-        self,
-        shards: Shards,
-        side: int,
-        gpu: int | None,
-        threads: int = 0,
-        *,
-        largest: int = 256,
-        depth: int = 3,
-        hardware: float = 0.65,
+        self, shards: Shards, side: int, gpu: int | None, threads: int = 0, tuning: Tuning | None = None
     ) -> None:
         """`gpu` is its number, or None to stay on the CPU; `threads` those of the CPU (0: all cores).
 
-        `largest` is the most pictures of a batch; a larger one is met by another graph. `depth`: batches that DALI has
-        under way. `hardware`: share of the JPEG that the GPU's JPEG engines decode, the rest is for the threads and the
-        GPU's cores. Raises ImportError where DALI is not installed and RuntimeError where it doesn't work, which is
-        tried on a blank picture.
+        Raises ImportError where DALI is not installed and RuntimeError where it doesn't work: a blank picture is tried.
         """
         self.usable, self.counts, self.side = shards.usable, shards.counts, side
         self._shards = shards
@@ -71,12 +70,12 @@ class DaliDecoder:
         self.name = f"dali on {f'GPU {gpu}' if gpu is not None else 'the CPU'}, {self._threads} threads"
         self._readers = ThreadPoolExecutor(min(READERS, self._threads), "read")
         self._blank = _blank(shards.encoding)
-        self._graph = partial(_graph, shards.encoding, gpu, self._threads, depth, hardware)
-        self._depth = depth
+        self._tuning = tuning or Tuning()
+        self._graph = partial(_graph, shards.encoding, gpu, self._threads)
         self._started: deque[_Batch] = deque()  # whose pixels haven't been taken from DALI
         self._failed: MlimError | None = None
         self._lock = Lock()
-        self._pipe = self._built(largest)
+        self._pipe = self._built(self._tuning)
 
     def start(
         self,
@@ -100,7 +99,7 @@ class DaliDecoder:
         inputs = _inputs(pictures, sides, usable, augmentation, side)
         with self._lock:
             if len(rows) > self._pipe.max_batch_size:
-                self._pipe = self._built(1 << (len(rows) - 1).bit_length())
+                self._pipe = self._built(replace(self._tuning, largest=1 << (len(rows) - 1).bit_length()))
             batch = _Batch(self._pipe, inputs)
             self._started.append(batch)
             self._begin()
@@ -123,7 +122,7 @@ class DaliDecoder:
 
     def _begin(self) -> None:
         """Hand DALI what it may have under way; the rest waits, or DALI would block."""
-        for batch in islice(self._started, self._depth):
+        for batch in islice(self._started, self._tuning.depth):
             if not batch.begun:
                 _feed(batch.pipe, batch.inputs)
                 batch.pipe.schedule_run()
@@ -144,14 +143,14 @@ class DaliDecoder:
         batch.pipe = batch.inputs = None
         self._begin()
 
-    def _built(self, largest: int) -> Any:
+    def _built(self, tuning: Tuning) -> Any:
         """A graph that has run: at first DALI begins as many batches as it may, so these are blank ones."""
-        pipe = self._graph(largest)
+        pipe = self._graph(tuning)
         blank = _inputs([self._blank], np.array([BLANK]), np.array([False]), identity(1), BLANK)
-        for _ in range(self._depth):
+        for _ in range(self._tuning.depth):
             _feed(pipe, blank)
         pipe.schedule_run()
-        for _ in range(self._depth):
+        for _ in range(self._tuning.depth):
             pipe.outputs()
         return pipe
 
@@ -206,15 +205,15 @@ def _blank(encoding: str) -> Array:
     return np.frombuffer(out.getvalue(), np.uint8)
 
 
-def _graph(encoding: str, gpu: int | None, threads: int, depth: int, hardware: float, largest: int) -> Any:
+def _graph(encoding: str, gpu: int | None, threads: int, tuning: Tuning) -> Any:
     """The graph: what decode_cpu.py does to a picture, one line a step. Inputs are the CPU's, pixels the GPU's."""
     from nvidia.dali import Pipeline, fn, types
 
     def given(name: str, dtype: Any, ndim: int) -> Any:
         return fn.external_source(name=name, dtype=dtype, ndim=ndim)
 
-    of = {"batch_size": largest, "num_threads": threads, "device_id": gpu, "prefetch_queue_depth": depth}
-    with Pipeline(**of, exec_dynamic=True) as pipe:
+    depth = {"prefetch_queue_depth": tuning.depth, "exec_dynamic": True}
+    with Pipeline(tuning.largest, threads, gpu, **depth) as pipe:
         crop = {"start": given("start", types.INT32, 1), "end": given("end", types.INT32, 1), "axes": [0, 1]}
         if encoding == "raw":
             data = fn.external_source(name="picture", dtype=types.UINT8, layout="HWC", no_copy=True)
@@ -222,8 +221,13 @@ def _graph(encoding: str, gpu: int | None, threads: int, depth: int, hardware: f
             image = image if gpu is None else image.gpu()
         else:
             data = fn.external_source(name="picture", dtype=types.UINT8, ndim=1, no_copy=True)
-            device = "cpu" if gpu is None else "mixed"
-            image = fn.decoders.image(data, device=device, hw_decoder_load=hardware, affine=False)
+            image = fn.decoders.image(
+                data,
+                device="cpu" if gpu is None else "mixed",
+                hw_decoder_load=tuning.hardware,
+                hybrid_huffman_threshold=tuning.huffman,
+                affine=False,  # or each process of a machine would have its threads on the same cores
+            )
             image = fn.slice(image, **crop)
         side = given("side", types.FLOAT, 0)
         linear, gaussian = int(types.INTERP_LINEAR), int(types.INTERP_GAUSSIAN)
