@@ -13,6 +13,7 @@ import torch
 from tests.tiny import CLS, MARKER, PAD, SEP, UNK, listings
 from workbench.batch import Batch
 from workbench.batches.loader import ahead
+from workbench.batches.order import AGAIN
 from workbench.images.augment import draw, draw_pictures
 from workbench.recipe.schema import Augment, Mam, ModalityDropout, Uniform
 
@@ -54,11 +55,16 @@ def test_a_batch_is_pure_in_seed_epoch_and_row() -> None:
         "augment": Augment(),
         "dropout": ModalityDropout(text=0.4, image=0.4),
         "seed": 3,
-        "epoch": 2,
+        "any_picture": True,
     }
-    together = made.batch(np.arange(40), **how)
+    epochs = np.where(np.arange(40) % 2, 2, 2 + AGAIN)  # each listing's own, of a second visit
+    together = made.batch(np.arange(40), epoch=epochs, **how)
+    whole, picked = astuple(made.pictures.asked[0]), made.pictures.picked[0]  # type: ignore[attr-defined]
     for row in range(40):
-        alone = made.batch(np.array([row]), **how)
+        alone = made.batch(np.array([row]), epoch=int(epochs[row]), **how)
+        asked = astuple(made.pictures.asked[-1])  # type: ignore[attr-defined]
+        assert all((one[0] == many[row]).all() for one, many in zip(asked, whole, strict=True))
+        assert made.pictures.picked[-1].tolist() == [picked[row]]  # type: ignore[attr-defined]
         length = alone.tokens_BL.shape[1]
         for f in fields(Batch):
             one, many = getattr(alone, f.name)[0], getattr(together, f.name)[row]

@@ -1,6 +1,7 @@
 """Classification: its figures equal scikit-learn's, whatever classes a part lacks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 
 from tests.tasks import shop
 from workbench.errors import DataError
+from workbench.recipe.schema import Classify
+from workbench.tasks.class_net import ClassTuning
 from workbench.tasks.classify_run import ArmGuesses, measure, per_class, read_labels
 
 NAMES = ["ant", "bee", "cat", "dog"]
@@ -23,6 +26,18 @@ def test_classes_are_sorted_by_name_and_a_listing_may_have_none() -> None:
         read_labels(items, "Kind")
     with pytest.raises(DataError, match=r"name its column in catalog.feeds.columns.labels"):
         read_labels(items.select(pl.lit("x").alias("id")), "kind")
+
+
+def test_classes_are_drawn_alike_where_the_recipe_says_so() -> None:
+    label_n = np.repeat([0, 1, 2], [4, 16, 80])
+    how = Classify(label="kind", balance=1)
+    tuning = ClassTuning(how, 3, {"train": np.arange(100)}, {"train": label_n}, np.arange(100).astype(str))
+    places = np.flatnonzero(np.arange(100) % 10)  # a share of the labels
+    often = tuning.frequencies(places, seed=0)
+    assert often is not None
+    drawn = [places[often.draw(0, epoch, np.arange(90))[0]] for epoch in (1, 2)]
+    assert [np.bincount(label_n[some]).tolist() for some in drawn] == [[30, 30, 30]] * 2
+    assert replace(tuning, section=Classify(label="kind")).frequencies(places, seed=0) is None
 
 
 def test_figures_equal_scikit_learns() -> None:
