@@ -41,19 +41,22 @@ def open_shards(images: Artifact, states: Path | None = None) -> Shards:
     return Shards(images.folder, states, Streamed.of(images) if images.streamed else None)
 
 
-def note_of_limit(images: Artifact, window: int | None) -> str:
-    """What to tell where shards that are read side by side, all or `window` of them, don't fit on the disk; else ""."""
+def note_of_limit(images: Artifact, window: int | None = None, knob: str = "") -> str:
+    """What to tell where the shards that are read side by side, all or `window` of them, don't fit on the disk, or "".
+
+    `knob` is the recipe key of `window`.
+    """
     if not images.away:
         return ""
-    sizes = [images.files[name]["bytes"] for name in images.streamed]
+    sizes = sorted(images.files[name]["bytes"] for name in images.streamed)
     beside = -(-len(sizes) // max(1, len(sizes) // (window or len(sizes))))
-    if sum(sorted(sizes)[-beside:]) <= images.away.kept:
+    if sum(sizes[-beside:]) <= images.away.kept:
         return ""
     fits = max(1, images.away.kept * len(sizes) // (2 * sum(sizes)))  # while a window is read, the next one comes
     return (
-        f"training reads {beside} shards side by side ({beside * sum(sizes) / len(sizes) / 1e9:.3g} GB), and "
-        f"runtime.remote_bytes keeps {images.away.kept / 1e9:.3g} GB: each is fetched again and again; raise that, or "
-        f"set pretrain.sampling.window to {fits} (docs/streaming.md)"
+        f"note: {beside} shards are read side by side ({sum(sizes[-beside:]) / 1e9:.3g} GB), and runtime.remote_bytes "
+        f"keeps {images.away.kept / 1e9:.3g} GB: each is fetched again and again; raise that"
+        + (f", or set {knob} to {fits} (docs/streaming.md)" if knob else "")
     )
 
 

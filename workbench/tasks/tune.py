@@ -36,6 +36,7 @@ from workbench.batches.order import Order, Rows
 from workbench.batches.weights import Frequencies
 from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
+from workbench.images.stream import note_of_limit
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Arm, Model, Runtime
 from workbench.recipe.schema import Task as Section
@@ -137,6 +138,8 @@ def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
     runtime = work.runtime.model_copy(update={"threads": cores // processes})
     model = model_section(work.inputs["pretrain"])
     bench = Bench(tuning, work.inputs, model, runtime, device, work.folder, kept=runs[0])
+    if note := note_of_limit(work.inputs["images"]):
+        work.console.print(note, soft_wrap=True, markup=False)
     open_runs = [run for run in runs if not (work.folder / run.name / SCORES).exists()]
     train = _one_by_one if processes == 1 else _side_by_side
     bar = Progress(
