@@ -211,9 +211,9 @@ def squared(path: Path, gap: float | None = None) -> bytes:
         else:
             small = image if image.mode == "RGB" else image.convert("RGB")
         small.thumbnail((SIDE, SIDE), reducing_gap=gap)
-    side = max(small.size)
-    square = Image.new("RGB", (side, side), "white")
-    square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+        side = max(small.size)
+        square = Image.new("RGB", (side, side), "white")
+        square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     out = io.BytesIO()
     square.save(out, "JPEG", quality=QUALITY, subsampling=0)
     return out.getvalue()

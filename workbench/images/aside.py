@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from threading import Lock, local
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from workbench.images.made import Made, Source, made_of
 from workbench.images.picture import opened, pillow_set_up
-from workbench.recipe.schema import Images
+
+if TYPE_CHECKING:
+    from workbench.recipe.schema import Images
 
 MOST_PIXELS = 1 << 18  # of a small picture; a larger one's time is spent in C, which threads do share
 MOST_BYTES = 1 << 20
@@ -28,7 +32,7 @@ class Asides:
     """A process for each thread that asks. It ends when its pipe is closed, however this process ends."""
 
     def __init__(self, images: Images, encoding: str) -> None:
-        self._settings = images, encoding
+        self._settings: tuple[Any, str] = SimpleNamespace(**images.model_dump()), encoding  # without pydantic there
         self._own, self._all, self._lock = local(), list[tuple[Connection, subprocess.Popen[bytes]]](), Lock()
 
     def made(self, sources: Sequence[Source]) -> list[Made]:

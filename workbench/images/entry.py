@@ -11,9 +11,9 @@ from workbench.artifacts.key import Digests
 from workbench.images.aside import Asides, is_small
 from workbench.images.earlier import Earlier, Place
 from workbench.images.fetched import Fetched
+from workbench.images.line import Entry
 from workbench.images.made import Made, Source, made_of
 from workbench.images.origin import Absent, Pictures
-from workbench.images.shard import Entry
 from workbench.recipe.schema import Images
 
 Named = tuple[int, str]  # number of the feed, name of the picture

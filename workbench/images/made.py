@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from imagecodecs import jpeg8_encode
 from PIL import Image
 
+from workbench.images.line import Entry, checksum
 from workbench.images.picture import Broken, square
-from workbench.images.shard import Entry, checksum
-from workbench.recipe.schema import Images
+
+if TYPE_CHECKING:  # pydantic takes longer to import than all else that makes a picture
+    from workbench.recipe.schema import Images
 
 FLAT = "a single colour"
 Made = tuple[Entry, bytes]  # encoded only if present

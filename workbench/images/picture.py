@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageFile, PngImagePlugin, _imaging
 
@@ -20,7 +21,9 @@ from workbench.images.kinds import NoPicture, is_cut, kind_of
 from workbench.images.phash import SIDE, Look, look
 from workbench.images.resize import resized
 from workbench.images.room import Room
-from workbench.recipe.schema import Images
+
+if TYPE_CHECKING:
+    from workbench.recipe.schema import Images
 
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

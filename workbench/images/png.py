@@ -1,7 +1,8 @@
 """The pixels of a PNG, band by band: twice as fast as Pillow, and in bounded memory whatever the size of the picture.
 
 ISA-L undoes the deflate; libpng the row filters, of a band that is handed to it as a small PNG of stored blocks; Pillow
-unpacks the bytes of the rows as it does for its own decoder. A test holds the bands against Pillow alone.
+unpacks the bytes of the rows as it does for its own decoder. A test holds the bands against Pillow alone. Checksums are
+libdeflate's: after ISA-L's, and its inflate, what follows runs at half the speed (AVX registers left in use).
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _unfiltered(rows: Sequence[Buffer], width: int, height: int, pixel: int) -> 
 
 def _stored(raw: Sequence[Buffer]) -> list[Buffer]:
     """A zlib stream that holds these bytes as they are."""
-    from isal.isal_zlib import adler32
+    from imagecodecs import deflate_adler32
 
     total, stream = 1, list[Buffer]([b"\x78\x01"])
     for part in raw:
@@ -75,7 +76,7 @@ def _stored(raw: Sequence[Buffer]) -> list[Buffer]:
         for start in range(0, len(view), STORED):
             block = view[start : start + STORED]
             stream += [struct.pack("<BHH", 0, len(block), len(block) ^ STORED), block]
-        total = adler32(part, total)
+        total = deflate_adler32(part, total)  # type: ignore[arg-type] # takes any buffer
     return [*stream, struct.pack("<BHH", 1, 0, STORED), struct.pack(">I", total)]
 
 
@@ -84,11 +85,11 @@ def _chunk(kind: bytes, content: Sequence[Buffer]) -> list[Buffer]:
 
 
 def _checksum(*parts: Buffer) -> int:
-    from isal.isal_zlib import crc32
+    from imagecodecs import deflate_crc32
 
     total = 0
     for part in parts:
-        total = crc32(part, total)
+        total = deflate_crc32(part, total)  # type: ignore[arg-type]
     return total
 
 

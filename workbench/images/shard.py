@@ -17,7 +17,6 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -25,11 +24,11 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from imagecodecs import deflate_crc32
 from numpy.typing import NDArray
 from PIL import Image
 
 from workbench.errors import ArtifactError
+from workbench.images.line import checksum
 
 INDEX = "index.parquet"
 FORMAT = "shards.json"
@@ -58,28 +57,6 @@ MAPPED = 1 << 14  # shards at once, of the 65,530 mappings that Linux allows a p
 
 def shard_name(shard: int) -> str:
     return f"shard-{shard:05d}.bin"
-
-
-def checksum(data: bytes | memoryview) -> int:
-    """The CRC-32 of a picture's bytes: 3 µs for 40 KB. That of ISA-L is as fast, but leaves the AVX registers in a
-    state in which the resize that follows takes three times as long."""
-    return deflate_crc32(data)  # type: ignore[arg-type]  # takes any buffer
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one picture."""
-
-    state: str
-    reason: str | None = None
-    crc32: int | None = None  # of the encoded square
-    side: int | None = None  # pixels, of the square
-    sha256: str | None = None
-    width: int | None = None
-    height: int | None = None
-    phash: int | None = None
-    thumb: bytes | None = None
-    colours: bytes | None = None
 
 
 class Files(Protocol):

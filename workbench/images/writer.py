@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from workbench.images.earlier import Earlier, Place
-from workbench.images.shard import ENTRY, INDEX, SCHEMA, Entry, shard_name
+from workbench.images.line import Entry
+from workbench.images.shard import ENTRY, INDEX, SCHEMA, shard_name
 
 GROUP = 1 << 16  # lines of a row group of the index
 _HEAD = {name: SCHEMA[name] for name in ("row", "order", "length")}
