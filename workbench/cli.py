@@ -44,6 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+benches = typer.Typer(help="Measure the recipe's own work on its own catalog.", no_args_is_help=True)
+app.add_typer(benches, name="bench")
+
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
 RecipeOrFeed = Annotated[
     Path,
@@ -254,6 +257,28 @@ def shards(
         recipe = _recipe(path, sets)
         made = _run(recipe, ["split"], resume)
         print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
+
+
+@benches.command("loader")
+def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
+    """What bounds the loader of training batches, and whether training waits for it; what to change."""
+    with _errors(debug):
+        recipe = _load(path, sets)
+        made = _run(recipe, ["split", "tokens"])
+        import json
+        from dataclasses import asdict
+
+        from workbench.artifacts.stage import Work
+        from workbench.bench.advice import report
+        from workbench.bench.loader import bench
+
+        file = recipe.runtime.reports / recipe.name / "bench-loader.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        work = Work(file.parent, {name: m.artifact for name, m in made.items()}, recipe.runtime, _console(), file)
+        figures = bench(work, recipe.model, recipe.pretrain)
+        print(*report(figures), sep="\n")
+        file.write_text(json.dumps(asdict(figures), indent=1))
+        print(f"figures: {file}")
 
 
 def _is_feed(path: Path) -> bool:
