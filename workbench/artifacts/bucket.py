@@ -142,7 +142,7 @@ class Bucket:
             raise EOFError(said)
         if "Credential" in kind or "Anonymous caller" in said:
             raise RecipeError(f"{url}: found no credentials ({said}); {_credentials(url)}") from None
-        if isinstance(error, PermissionError):
+        if isinstance(error, PermissionError) or said.startswith("Forbidden"):  # gcsfs
             raise RecipeError(f"{url}: access denied ({said}); {_credentials(url)}") from None
         if isinstance(error, ValueError) or "ParamValidation" in kind:
             raise RecipeError(f"{url}: not an address that can be used ({said}); correct it") from None
