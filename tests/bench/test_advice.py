@@ -24,6 +24,7 @@ FIGURES = Figures(
     model_side=224,
     batch=64,
     decoder="cpu, 2 threads",
+    said="pictures are decoded by cpu, 2 threads (torch finds no GPU)",
     threads=2,
     cores=2,
     memory=2_000_000_000,
@@ -88,7 +89,10 @@ def test_decoded_pictures_are_kept_only_where_memory_is_free() -> None:
 def test_a_gpu_may_decode_too() -> None:
     gpu = replace(FIGURES, device="cuda", encoding="raw", step=2_400)
     assert changes(gpu) == ["runtime.decoder dali: decodes on the GPU; `--set runtime.decoder=dali` here measures it"]
-    assert changes(replace(gpu, decoder="dali on NVIDIA H100", rates={})) == []
+    dali = replace(gpu, decoder="dali on NVIDIA H100", rates={}, bare=9_000, rate=8_500)
+    assert changes(dali) == []
+    assert bound(dali) == "dali on NVIDIA H100, which alone gives 9,000"
+    assert bound(replace(dali, rate=6_000)) == "what the CPU does for tokens, masks and assembly"
 
 
 @pytest.mark.parametrize(("step", "said"), [(100, "nothing needs to change"), (9_000, "to change:")])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from workbench.bench.figures import Figures
 
 MARGIN = 256 / 224  # stored side: model's side, so that random crops are seldom enlarged
+NEARLY = 0.9  # of the decoder alone: it is what bounds
 ENOUGH = 1.05  # times faster: less isn't worth a line
 
 
@@ -14,6 +15,9 @@ def bound(figures: Figures) -> str:
     """What the loader's time goes into most, or the disk."""
     if figures.cold * figures.rate > 1:
         return f"reading from the disk: {1 / figures.cold:,.0f} listings/s while pictures aren't in memory yet"
+    if not figures.on_cpu:
+        rest = "what the CPU does for tokens, masks and assembly"
+        return f"{figures.decoder}, which alone gives {figures.bare:,.0f}" if figures.reached > NEARLY else rest
     name = max(figures.parts, key=figures.parts.__getitem__)
     return f"{name}: {figures.parts[name] / figures.whole:.0%} of the time"
 
@@ -32,7 +36,7 @@ def changes(figures: Figures) -> list[str]:
     """What to change in the recipe, with the figure expected of it, the best first."""
     found = sorted((change for change in _changes(figures) if change[0] >= ENOUGH), reverse=True)
     said = [f"{what}: {times:.1f}x, about {times * figures.rate:,.0f} listings/s" for times, what in found]
-    if figures.device != "cpu" and not figures.decoder.startswith("dali"):
+    if figures.device != "cpu" and figures.on_cpu:
         said.append("runtime.decoder dali: decodes on the GPU; `--set runtime.decoder=dali` here measures it")
     return said
 
@@ -40,9 +44,8 @@ def changes(figures: Figures) -> list[str]:
 def _changes(figures: Figures) -> Iterator[tuple[float, str]]:
     """How many times faster, and what to change."""
     parts, whole = figures.parts, figures.whole
-    on_cpu = figures.decoder.startswith("cpu")
     fitting = -(-round(figures.model_side * MARGIN) // 8) * 8
-    if on_cpu and fitting < figures.stored_side / 1.15:
+    if figures.on_cpu and fitting < figures.stored_side / 1.15:
         smaller = (fitting / figures.stored_side) ** 2  # of pixels to decode and to resize from
         saved = (1 - smaller) * (parts["reading"] + parts["decoding"] + parts["crop and resize"] / 2)
         times = figures.stored_side / figures.model_side
@@ -50,14 +53,14 @@ def _changes(figures: Figures) -> Iterator[tuple[float, str]]:
             whole / (whole - saved),
             f"images.side is {figures.stored_side}, {times:.1f}x model.image_side: store {fitting}",
         )
-    if on_cpu and figures.encoding != "raw":
+    if figures.on_cpu and figures.encoding != "raw":
         cost = f"costs {figures.decoded_bytes / 1e6:,.0f} MB of disk in place of {figures.bytes / 1e6:,.0f}"
         yield whole / (whole - parts["decoding"]), f"images.encoding raw ({cost})"
     more = {threads: rate for threads, rate in figures.rates.items() if threads > figures.threads}
     if more:
         threads = max(more, key=more.__getitem__)
         yield more[threads] / figures.rates.get(figures.threads, figures.rate), f"runtime.threads {threads}"
-    if on_cpu and figures.kept < figures.decoded_bytes < figures.memory / 2:
+    if figures.on_cpu and figures.kept < figures.decoded_bytes < figures.memory / 2:
         what = f"runtime.decoded {figures.decoded_bytes} (bytes; from the second epoch on no picture is decoded)"
         yield whole / (whole - parts["reading"] - parts["decoding"]), what
 
@@ -67,9 +70,9 @@ def report(figures: Figures) -> Iterator[str]:
     f = figures
     yield (
         f"{f.listings:,} listings with {f.encoding} pictures of up to {f.stored_side} px, read at {f.model_side} px, "
-        f"{f.batch} at a time; {f.decoder}"
+        f"{f.batch} at a time; {f.said}"
     )
-    yield "of a core, a listing:"
+    yield "of a core, a listing:" if f.on_cpu else "of a core, a listing, if the CPU decoded:"
     for name, seconds in f.parts.items():
         yield f"  {name:18} {seconds * 1e6:7,.0f} µs  {seconds / f.whole:4.0%}"
     yield f"  {'whole':18} {f.whole * 1e6:7,.0f} µs"

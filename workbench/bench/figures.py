@@ -17,12 +17,13 @@ class Figures:
     stored_side: int  # pixels, the most
     model_side: int
     batch: int  # listings that are in memory at once
-    decoder: str  # for people
+    decoder: str  # its name
+    said: str  # which it is, and why
     threads: int  # that decode, by the recipe
     cores: int
     memory: int  # bytes that are free
     kept: int  # bytes of decoded pictures that the recipe keeps
-    parts: Mapping[str, float]  # of a core's time
+    parts: Mapping[str, float]  # of a core's time, where the CPU decodes
     cold: float  # seconds to read a listing's picture from the disk
     transfer: float | None  # to the GPU, where there is one
     bare: float  # rate of the decoder alone, of all threads
@@ -32,6 +33,11 @@ class Figures:
     device: str
     model: str  # name of its size
     step: float  # rate at which training steps eat listings that lie ready
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU decodes."""
+        return self.decoder.startswith("cpu")
 
     @property
     def whole(self) -> float:

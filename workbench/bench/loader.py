@@ -43,7 +43,7 @@ STEPS = 4  # the first of which isn't counted
 def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) -> Figures:
     """Measure; some ten times `seconds` in all. Raises DataError where pre-training has nothing to read."""
     device, runtime = choose_device(work), work.runtime
-    catalog = open_catalog(work.inputs, model, runtime)
+    catalog = open_catalog(work.inputs, model, runtime, device)
     listings, shards, rows = catalog.listings, catalog.shards, catalog.pictured("train")
     if not len(rows):
         raise DataError("no listing of the train part has both a usable picture and a text: nothing to measure")
@@ -69,8 +69,8 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
     rate = rates[threads] if on_cpu else loader_rate(listings, batches, pretrain, seconds)
     kept = runtime.decoded if on_cpu else 0
     later = rate_of(warmed(with_cpu(threads, int(kept * len(sample) / len(rows))), batches)) if kept else None
-    plain = with_cpu(threads)
-    ready = plain.batch(batches[0][: FEW if device.type == "cpu" else None], **training(pretrain))
+    alone = with_cpu(threads).pictures if on_cpu else listings.pictures
+    ready = listings.batch(batches[0][: FEW if device.type == "cpu" else None], **training(pretrain))
     return Figures(
         listings=len(rows),
         pictures=int(shards.counts.sum()),
@@ -80,6 +80,7 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
         model_side=side,
         batch=size,
         decoder=listings.pictures.name,
+        said=catalog.decoder,
         threads=threads,
         cores=cores,
         memory=available(),
@@ -87,7 +88,7 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
         parts=parts,
         cold=cold,
         transfer=None if device.type == "cpu" else transfer(ready, device),
-        bare=bare_rate(plain.pictures if on_cpu else listings.pictures, batches, pretrain, seconds),
+        bare=bare_rate(alone, batches, pretrain, seconds),
         rates=rates,
         rate=rate,
         later=later,
