@@ -138,6 +138,28 @@ def test_what_needs_no_source_is_made_here(origin, tmp_path):
     mlim("pretrain", other(tmp_path, origin), "--set", "catalog.split.seed=1")
 
 
+def test_a_database_that_can_t_be_reached(tmp_path):
+    import duckdb
+
+    tree = shop.tree(tmp_path / "a") | {"name": "shop"}
+    lines = [f"('{i}', '{colour} mug')" for i, colour in enumerate(shop.COLOURS * 3)]
+    with duckdb.connect(str(tmp_path / "shop.db")) as database:
+        database.execute(f"create table t as select * from (values {', '.join(lines)}) as t(id, title)")
+    columns = {"id": "id", "title": "title"}
+    feed = {"database": f"duckdb://{tmp_path}/shop.db", "query": "select * from t order by id", "columns": columns}
+    tree["catalog"]["feeds"] = [feed]
+    recipe = tmp_path / "shop.yaml"
+    recipe.write_text(yaml.safe_dump(tree))
+    mlim("push", recipe, tmp_path / "store")
+    (tmp_path / "shop.db").unlink()
+    there = ("--set", f"runtime.cache={tmp_path}/b", "--set", f"runtime.remote={tmp_path}/store")
+    assert "ingest\t" in (told := mlim("plan", recipe, *there)) and "catalog.feeds.0 not here: taken as pushed" in told
+    assert "5 of 9 stages to fetch" in told
+    assert "catalog.feeds.0: a database is not on this machine" in mlim(
+        "plan", recipe, *there, "--set", "catalog.same_id=fail", code=2
+    )
+
+
 def test_a_recipe_that_was_not_pushed(origin, tmp_path):
     recipe = write(tmp_path / "other", remote=str(tmp_path / "nothing"))
     assert "No such file or directory; correct the path in the recipe, or push shop to" in mlim("plan", recipe, code=2)

@@ -230,12 +230,12 @@ def push(
 
         recipe = _load(path, sets)
         artifacts = {name: m.artifact for name, m in _run(recipe, DATA_GOALS, resume).items()}
-        with _console().status(url) as status:
+        with _console().status("") as status:
             sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
-            sent = sources.push(Remote(url), artifacts, status.update)
+            sent = sources.push(remote := Remote(url), artifacts, status.update)
         rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
         _table(("artifact", "", "", ""), rows)
-        print(f"next: set runtime.remote to {url} where you train")
+        print(f"next: set runtime.remote to {remote.shown} where you train")
 
 
 @app.command()

@@ -125,7 +125,7 @@ def _with_sources(step: Step, sources: Sources, steps: Sequence[Step], store: St
     by_name = {other.stage.name: other for other in steps}
     changes = _changes(old.ingredients, step.ingredients, by_name, store) if old else ["never pushed"]
     raise DataError(
-        f"{gone[0]}: {sources.elsewhere[gone[0]]} is not on this machine, and {remote.url} has no such {name} of it "
+        f"{gone[0]}: {sources.elsewhere[gone[0]]} is not on this machine, and {remote.shown} has no such {name} of it "
         f"({', '.join(changes[:3])}); push this recipe from where the data is, or take back the change"
     )
 
@@ -165,7 +165,7 @@ def plan_stages(stages: Sequence[Stage], store: Store, remote: Remote | None = N
         key = key_of(ingredients)
         (artifact, there), partial = _find(stage, key, store, remote), store.partial(stage.name, key)
         if there and remote:
-            reason = f"at {remote.url}{_stays(there, stage.streams)}"
+            reason = f"at {remote.shown}{_stays(there, stage.streams)}"
         else:
             reason = "" if artifact else _reason(stage.name, ingredients, partial, steps, store)
         steps[stage.name] = Step(stage, key, ingredients, artifact, partial, reason, there)

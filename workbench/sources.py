@@ -76,7 +76,7 @@ class Sources:
                 return self.digests.of(whole, lambda name: name not in files and os.path.isfile(name))
             return self.digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
         except OSError as error:
-            also = f", or push {self._recipe.name} to {self.remote.url} from where it is" if self.remote else ""
+            also = f", or push {self._recipe.name} to {self.remote.shown} from where it is" if self.remote else ""
             raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe{also}") from None
 
     def _is_here(self, key: str) -> bool:

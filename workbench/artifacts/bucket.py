@@ -33,6 +33,7 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.shown = without_password(self.url)
         self._answered = False
 
     def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -51,14 +52,14 @@ class Bucket:
                     digest.update(data)
                     _write(out, data)
             except FileNotFoundError:
-                raise ArtifactError(f"{self.url}/{name}: is not there any more; push the recipe again") from None
+                raise ArtifactError(f"{self.shown}/{name}: is not there any more; push the recipe again") from None
             except EOFError:
                 continue
             if out.tell() == size and digest.hexdigest() == sha256:
                 return
         raise ArtifactError(
-            f"{self.url}/{name}: {TRIES} times its bytes were not those of the manifest; delete it there and push the "
-            "recipe again"
+            f"{self.shown}/{name}: {TRIES} times its bytes were not those of the manifest; delete it there and push "
+            "the recipe again"
         )
 
     def write(self, name: str, data: bytes) -> None:
@@ -113,7 +114,7 @@ class Bucket:
 
     def _tried(self, name: str, ask: Callable[[], T]) -> T:
         """What the store answers, asked until it does; FileNotFoundError for what isn't in it."""
-        place = f"{without_password(self.url)}/{name}"
+        place = f"{self.shown}/{name}"
         begun, wait = time.monotonic(), BACK_OFF
         while True:
             try:
@@ -132,7 +133,7 @@ class Bucket:
 
     def _refuse(self, error: Exception) -> None:
         """Raise for what no patience mends."""
-        url, kind, said = without_password(self.url), type(error).__name__, str(error)
+        url, kind, said = self.shown, type(error).__name__, str(error)
         if "specified bucket does not exist" in said:
             raise RecipeError(f"{url}: there is no such bucket; create it, or correct the address") from None
         if isinstance(error, FileNotFoundError):

@@ -46,7 +46,7 @@ class Pushed:
         try:
             return None if content is None else cls(**content)
         except TypeError:
-            raise ArtifactError(f"{remote.url}/{_file(name)}: of another version of mlim; push again") from None
+            raise ArtifactError(f"{remote.shown}/{_file(name)}: of another version of mlim; push again") from None
 
     def save(self, remote: Remote, name: str) -> None:
         remote.put_json(_file(name), asdict(self))

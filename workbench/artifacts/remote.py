@@ -19,6 +19,7 @@ from typing import Any
 from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.store import MANIFEST, Artifact, Store, as_json, digests_of
 from workbench.errors import ArtifactError
+from workbench.recipe.secrets import without_password
 
 PUSHING = "pushing.json"
 NOTED = 1 << 28  # bytes: a killed push sends no more than this again
@@ -38,6 +39,7 @@ class Remote:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.shown = without_password(self.url)  # to people
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -50,7 +52,7 @@ class Remote:
         try:
             artifact = Artifact.of(folder, manifest) if manifest is not None else None
         except (KeyError, TypeError):
-            raise ArtifactError(f"{self.url}/{folder}/{MANIFEST}: damaged; delete it there and push again") from None
+            raise ArtifactError(f"{self.shown}/{folder}/{MANIFEST}: damaged; delete it there and push again") from None
         return artifact if artifact and artifact.key == key else None
 
     def json(self, name: str) -> Any:
@@ -60,7 +62,7 @@ class Remote:
         except FileNotFoundError:
             return None
         except ValueError:
-            raise ArtifactError(f"{self.url}/{name}: damaged; delete it there and push again") from None
+            raise ArtifactError(f"{self.shown}/{name}: damaged; delete it there and push again") from None
 
     def put_json(self, name: str, content: Any) -> None:
         self.bucket.write(name, as_json(content).encode())

@@ -71,7 +71,7 @@ class Streamed:
         most = max((file["bytes"] for file in files.values()), default=0)
         if most > limit:
             raise RecipeError(
-                f"runtime.remote_bytes: {limit}; a shard of {bucket.url} takes {most}: give that at least, or lower "
+                f"runtime.remote_bytes: {limit}; a shard of {bucket.shown} takes {most}: give that at least, or lower "
                 "images.shard_pictures and push again"
             )
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,15 +93,6 @@ class Streamed:
         files = {name: images.files[name] for name in images.streamed}
         bucket = Bucket(f"{images.away.url}/{images.folder.stem}")
         return cls(bucket, files, images.folder.parent / "streamed", images.away.kept)
-
-    @property
-    def bytes(self) -> int:
-        """Of all shards."""
-        return sum(file["bytes"] for file in self._files.values())
-
-    @property
-    def limit(self) -> int:
-        return self._limit
 
     def shard(self, number: int) -> memoryview:
         """A whole shard, valid as long as it is held. Raises ArtifactError where it can't be had."""
@@ -132,8 +123,9 @@ class Streamed:
             for number in left:
                 with suppress(FileNotFoundError):
                     os.utime(self._path(number))  # wanted until now
-            for number in self._maps.keys() - self._wanted.keys():
-                del self._maps[number]
+            for known in (self._maps, self._failed):
+                for number in known.keys() - self._wanted.keys():
+                    del known[number]
             for _ in range(min(THREADS, sum(map(self._is_missing, numbers))) - self._threads):
                 self._threads += 1
                 threading.Thread(target=self._fetch_ahead, name="shards", daemon=True).start()
@@ -209,10 +201,10 @@ class Streamed:
                     self._verified.add(number)
                     part.replace(path)
                     return True
-            except BaseException:
                 part.unlink()
+            except BaseException:
+                part.unlink(missing_ok=True)
                 raise
-            part.unlink()
         if not room and forced:
             time.sleep(POLL)  # until what others fetch is here and can be deleted
         return room or forced
@@ -304,7 +296,12 @@ class _Wants:
 
 def _complete(folder: Path) -> dict[str, os.stat_result]:
     """The whole shards in the folder."""
-    return {entry.name: entry.stat() for entry in os.scandir(folder) if len(entry.name) == 64}
+    found = {}
+    for entry in os.scandir(folder):
+        if len(entry.name) == 64:
+            with suppress(FileNotFoundError):  # a damaged one was deleted meanwhile
+                found[entry.name] = entry.stat()
+    return found
 
 
 def _coming(folder: Path, ours: BinaryIO | None) -> int:
