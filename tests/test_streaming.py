@@ -81,6 +81,12 @@ def test_tasks_and_pages_read_streamed_pictures_too(origin, tmp_path):
     there, here = artifact(tmp_path / "other", "census"), tmp_path / "origin"
     mlim("verify", origin / "shop.yaml", "--set", f"runtime.reports={here}")
     assert there.files == artifact(origin, "census").files
+    for home in (origin, recipe.parent):
+        mlim("shards", home / "shop.yaml", tmp_path / f"{home.name}.tars", "--as", "webdataset")
+    tars = [
+        sorted((p.name, p.read_bytes()) for p in (tmp_path / n).glob("*.tar")) for n in ("origin.tars", "other.tars")
+    ]
+    assert tars[0] and tars[0] == tars[1]
     shutil.copy(origin / "pairs.csv", recipe.parent)
     match = "finetune.match={pairs: pairs.csv, pretrained: {epochs: 1}, scratch: null}"
     said = mlim("finetune", recipe, "--set", match.replace("pairs.csv", str(recipe.parent / "pairs.csv")))

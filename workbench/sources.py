@@ -81,7 +81,7 @@ class Sources:
 
     def _is_here(self, key: str) -> bool:
         """Whether the file is; pictures that are looked for beside their feed are where that is."""
-        return all(self._paths[k].exists() for k in {key, self._beside(key)})
+        return all(os.path.exists(self._paths[k]) for k in {key, self._beside(key)})
 
     def _name(self, key: str) -> str:
         return self._paths[self._beside(key)].name
