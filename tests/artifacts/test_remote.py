@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.bucket import S3
 from workbench.artifacts import remote as remotes
 from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.key import key_of
 from workbench.artifacts.remote import Remote, Sent
 from workbench.artifacts.store import Artifact, Away, Store
 from workbench.errors import ArtifactError, RecipeError
@@ -19,8 +21,6 @@ FILES = {"index.txt": b"rows", "below/more.txt": b"more", "shard-0.bin": b"0" * 
 def artifact(cache: Path, seed: int = 0) -> Artifact:
     store = Store(cache)
     ingredients = {"stage": "images", "seed": seed}
-    from workbench.artifacts.key import key_of
-
     with store.making("images", key_of(ingredients)) as folder:
         for name, data in FILES.items():
             (folder / name).parent.mkdir(exist_ok=True)
@@ -183,17 +183,23 @@ def test_what_is_wrong_with_a_store_is_said_within_seconds(s3: S3, monkeypatch):
     assert "s3://shop/mlim/recipes/shop.json: nobody answers (EndpointConnectionError" in refusal(s3.url)
 
 
-def test_no_credentials(s3: S3, monkeypatch):
+@pytest.fixture
+def anew() -> Iterator[None]:
+    """No connection is kept from test to test."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    assert "found no credentials" in (said := refusal(s3.url)) and "set AWS_ACCESS_KEY_ID and" in said
+    yield
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_access_that_is_denied(s3: S3, monkeypatch):
+def test_no_credentials(s3: S3, anew, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert "found no credentials" in (said := refusal(s3.url)) and "set AWS_ACCESS_KEY_ID and" in said
+
+
+def test_access_that_is_denied(s3: S3, anew, monkeypatch):
     import s3fs
 
     async def denied(*args, **kwargs):
