@@ -18,6 +18,7 @@ import pytest
 
 from tests.bucket import S3
 from workbench.artifacts import bucket as buckets
+from workbench.artifacts import kept as kept_files
 from workbench.artifacts.bucket import Bucket
 from workbench.errors import ArtifactError, RecipeError
 from workbench.images import stream
@@ -66,7 +67,7 @@ def fetched(shards: Streamed) -> Counter[str]:
 def kept(folder: Path) -> int:
     """Bytes that shards take on the disk, those on their way at their full size."""
     sizes: dict[str, int] = {}
-    with stream._hold(folder / "lock"):
+    with kept_files._hold(folder / "lock"):
         for entry in os.scandir(folder):
             name, _, kind = entry.name.partition(".")
             if len(name) == 64 and kind in ("", "part"):
@@ -142,7 +143,7 @@ def test_what_is_deleted_stays_readable_for_who_holds_it(store, tmp_path):
 
 def test_wanted_shards_are_fetched_ahead_in_their_order_and_none_of_them_is_deleted(store, tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "THREADS", 1)
-    monkeypatch.setattr(stream, "GRACE", 0)
+    monkeypatch.setattr(kept_files, "GRACE", 0)
     shards = streamed(store, tmp_path / "kept")
     shards.want([5, 2, 7, 1])
     until(lambda: len(fetched(shards)) == 3)
@@ -159,7 +160,7 @@ def test_wanted_shards_are_fetched_ahead_in_their_order_and_none_of_them_is_dele
 
 
 def test_the_one_wanted_longest_ago_goes_first(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "GRACE", 0)
+    monkeypatch.setattr(kept_files, "GRACE", 0)
     shards = streamed(store, tmp_path / "kept")
     for wanted in ([3], [1], [6], []):
         shards.want(wanted)
@@ -176,7 +177,7 @@ def test_a_limit_below_one_shard_is_refused(store, tmp_path):
 
 
 def test_a_lower_limit_holds_from_the_start(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "GRACE", 0)
+    monkeypatch.setattr(kept_files, "GRACE", 0)
     shards = streamed(store, tmp_path / "kept")
     for number in range(3):
         shards.shard(number)
@@ -257,7 +258,7 @@ READER = """
 import sys
 from pathlib import Path
 from tests.images.test_stream import *
-stream.GRACE = 0
+kept_files.GRACE = 0
 shards = streamed(sys.argv[1], Path(sys.argv[2]), limit=int(sys.argv[3]))
 for step in range(40):
     number = random.Random(step // 4 if len(sys.argv) < 5 else int(sys.argv[4]) + step).randrange(8)
@@ -303,7 +304,7 @@ def test_a_killed_process_leaves_nothing_broken(store, tmp_path):
     for number in range(8):
         assert bytes(shards.shard(number)) == shard(number)
     assert kept(folder) <= 3 * SIZE
-    shards._make_room(SIZE, None, forced=True)
+    shards._kept.make_room(shards, SIZE, forced=True)
     assert not list(folder.glob("*.part")) and len(list(folder.glob("*.wants"))) == 1
     del shards
     assert not list(folder.glob("*.wants"))
@@ -335,7 +336,7 @@ def downloads(store: str, folder: Path, window: int | None, epochs: int = 4) -> 
 
 
 def test_with_windows_each_shard_is_fetched_about_once_an_epoch(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "GRACE", 0)
+    monkeypatch.setattr(kept_files, "GRACE", 0)
     windows = downloads(store, tmp_path / "windows", 2)
     everywhere = downloads(store, tmp_path / "everywhere", None)
     assert windows <= 1.1
