@@ -40,7 +40,7 @@ Listing = tuple[int, int, list[int] | None, list[str] | None]  # row, feed, orde
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
 TOGETHER = 32  # listings that a thread takes at once
 HELD = 1 << 28  # bytes of pictures, about, that wait for a slow one before them
-MANY = 4000  # listings whose small pictures are worth the start of processes, a quarter of a second each
+MANY = 1000  # listings whose small pictures are worth the start of processes, a quarter of a second each
 NAMED = 5  # pictures named in a warning
 
 
