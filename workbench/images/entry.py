@@ -77,7 +77,8 @@ class Maker:
                 small[named] = found
             else:
                 ready[named] = self._made(found)
-        return ready | dict(zip(small, self.asides.made([*small.values()]), strict=True))
+        made = self.asides.made([*small.values()]) if small else []
+        return ready | dict(zip(small, made, strict=True))
 
     def _source(self, feed: int, name: str) -> Source | Found:
         """The bytes of a picture that has to be made, or what is known without."""
