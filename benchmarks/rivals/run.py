@@ -1,6 +1,6 @@
 """A loader other than mlim's, in a process of its own: batches of 64 uint8 pictures (3, 224, 224), augmented as ours.
 
-usage: python run.py LOADER prepare FILES PLACE            write the loader's own format, if it has one
+usage: python run.py LOADER prepare FILES PLACE            write the loader's own format
        python run.py LOADER measure FILES PLACE SECONDS WORKERS   prints a line of JSON
 
 Each is set up as its manual advises and then as well as we know: workers that persist, one thread a worker, buffers
@@ -16,7 +16,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ NEEDS = {  # beside torch
     "datasets": "datasets",
     "dali": "nvidia.dali",
 }
-OWN_FORMAT = ("webdataset", "litdata", "mosaic", "datasets")
-PASSES = 1000  # over the pictures in an epoch
+PASSES = 100  # over the pictures in an epoch
 
 
 def batches(name: str, files: Path, place: Path, workers: int) -> Iterator[torch.Tensor]:
@@ -140,7 +138,7 @@ def prepare_mosaic(files: Path, place: Path) -> None:
 def open_mosaic(files: Path, place: Path, workers: int) -> Any:
     from streaming import Stream, StreamingDataset
 
-    pictures = StreamingDataset(streams=[Stream(local=str(place), repeat=PASSES // 10)], shuffle=True, batch_size=BATCH)
+    pictures = StreamingDataset(streams=[Stream(local=str(place), repeat=PASSES)], shuffle=True, batch_size=BATCH)
     return DataLoader(
         pictures, batch_size=BATCH, collate_fn=lambda rows: collate([row["jpg"] for row in rows]), **_ways(workers)
     )
@@ -187,7 +185,7 @@ def open_dali(files: Path, place: Path, workers: int) -> Any:
 
     made = pipeline()
     made.build()
-    for _ in cycle((0,)):
+    while True:
         (batch,) = made.run()
         yield torch.from_numpy(batch.as_array())  # a copy of the batch, which DALI uses again
 
@@ -196,6 +194,7 @@ def measure(name: str, files: Path, place: Path, seconds: float, workers: int) -
     """Pictures a second from the second pass on (at the latest after a second), and seconds until the first batch."""
     importlib.import_module(NEEDS[name])
     count = len(list(files.glob("*.jpg")))
+    assert count, f"{files}: no pictures"
     began = time.perf_counter()
     first, since, seen, counted = 0.0, 0.0, 0, 0
     for batch in batches(name, files, place, workers):
@@ -214,12 +213,10 @@ def measure(name: str, files: Path, place: Path, seconds: float, workers: int) -
 if __name__ == "__main__":
     name, what, files, place, *more = sys.argv[1:]
     if what == "prepare":
-        importlib.import_module(NEEDS[name])
-        if name in OWN_FORMAT and not Path(place).exists():
-            partial = Path(place + ".partial")
-            partial.mkdir(parents=True, exist_ok=True)
-            globals()[f"prepare_{name}"](Path(files), partial)
-            partial.rename(place)
+        partial = Path(f"{place}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        globals()[f"prepare_{name}"](Path(files), partial)
+        partial.rename(place)
     else:
         torch.set_num_threads(1)
         print(json.dumps(measure(name, Path(files), Path(place), float(more[0]), int(more[1]))))
