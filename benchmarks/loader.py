@@ -223,7 +223,8 @@ def show_flat(folder: Path, epochs: int) -> None:
     grown = found["memory"][-1] / found["memory"][half - 1] - 1
     more = max(found["files"]) - found["files"][0]
     ok = grown < 0.02 and not more
-    print(f"{'holds' if ok else 'FAILS':6} memory after epoch {epochs}: {grown:+.1%} of that after epoch {half}; descriptors: {more:+}")
+    verb = "holds" if ok else "FAILS"
+    print(f"{verb:6} memory after epoch {epochs}: {grown:+.1%} of that after epoch {half}; descriptors: {more:+}")
 
 
 def main() -> None:
