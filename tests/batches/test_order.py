@@ -113,11 +113,12 @@ def test_drop_leaves_out_others_each_epoch_and_says_where_nothing_is_left() -> N
 
 @pytest.mark.parametrize("sampling", [{}, {"window": 16}, {"window": 16, "buckets": 8}], ids=["all", "windows", "both"])
 def test_a_catalog_sorted_by_class_is_well_mixed(sampling: dict[str, Any]) -> None:
-    """20 classes, one after another, in 53 shards."""
+    """20 classes, one after another, in 53, 50, 40 and 20 shards."""
     things = np.arange(20 * 160)
     lengths = things % 17
-    order = Order(len(things), 64, 3, 0, Sampling(**sampling), shards=things // 61, lengths=lengths)
-    assert min(len({thing // 160 for thing in order.at(step)[1]}) for step in range(order.steps)) >= 12
+    for seed, shard in ((0, 61), (1, 64), (2, 80), (3, 160)):
+        order = Order(len(things), 64, 3, seed, Sampling(**sampling), shards=things // shard, lengths=lengths)
+        assert min(len({thing // 160 for thing in order.at(step)[1]}) for step in range(order.steps)) >= 12
 
 
 def test_a_window_is_of_some_shards_from_all_over_the_catalog() -> None:

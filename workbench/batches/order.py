@@ -135,17 +135,21 @@ class Order:
         return places[np.argsort(window_of[places], kind="stable")]
 
     def _windows(self, epoch: int) -> Ints:
-        """(shards,) the window of each shard, from 0; one is of `sampling.window` shards or more.
+        """(shards,) the window of each shard, from 0; one is of `sampling.window` shards, one fewer or some more.
 
-        Neighbours lie in different windows: each takes one of any so many that follow one another. So it holds shards
-        from all over the catalog, and as many classes as it can where the catalog is sorted by class.
+        A window takes every so many-th shard, counted from a random one on and around. So it holds shards from all over
+        the catalog, and as many classes as it can where the catalog is sorted by class; it is another in each epoch,
+        since the way around is no multiple of the step.
         """
         assert self.shards is not None and self.sampling.window is not None
         shards = int(self.shards[-1]) + 1 if self.count else 0
         windows = max(1, shards // self.sampling.window)
-        each = np.tile(np.arange(windows), (-(-shards // windows), 1))
-        spread: Rows = stream(self.seed, ORDER, epoch, _WINDOWS).permuted(each, axis=1).ravel()[:shards]
-        return spread.astype(np.min_scalar_type(windows))  # a small type is sorted in linear time
+        around = shards + (shards % windows == 0)
+        draws = stream(self.seed, ORDER, epoch, _WINDOWS)
+        turned = (np.arange(shards) + draws.integers(around)) % around
+        small = np.min_scalar_type(windows)  # sorted in linear time
+        window_of: Ints = draws.permutation(windows).astype(small)[turned % windows]
+        return window_of
 
 
 def share(indices: Rows, rank: int, world: int) -> Rows:
