@@ -91,6 +91,7 @@ def test_a_gpu_may_decode_too() -> None:
     assert changes(gpu) == ["runtime.decoder dali: decodes on the GPU; `--set runtime.decoder=dali` here measures it"]
     dali = replace(gpu, decoder="dali on NVIDIA H100", rates={}, bare=9_000, rate=8_500)
     assert changes(dali) == []
+    assert changes(replace(dali, cores=17)) == ["runtime.decoder cpu: 2.0x, about 17,000 listings/s"]
     assert bound(dali) == "dali on NVIDIA H100, which alone gives 9,000"
     assert bound(replace(dali, rate=6_000)) == "what the CPU does for tokens, masks and assembly"
 

@@ -56,6 +56,8 @@ def _changes(figures: Figures) -> Iterator[tuple[float, str]]:
     if figures.on_cpu and figures.encoding != "raw":
         cost = f"costs {figures.decoded_bytes / 1e6:,.0f} MB of disk in place of {figures.bytes / 1e6:,.0f}"
         yield whole / (whole - parts["decoding"]), f"images.encoding raw ({cost})"
+    if not figures.on_cpu:
+        yield figures.cores / whole / figures.rate, "runtime.decoder cpu"
     more = {threads: rate for threads, rate in figures.rates.items() if threads > figures.threads}
     if more:
         threads = max(more, key=more.__getitem__)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -126,7 +125,7 @@ def loader_rate(
     """Listings a second that come out of the loader when nothing else is done; made ahead as in training."""
     depth = min(listings.steps_ahead(len(batches[0])), DEPTH)
     begin = lambda step: listings.start(batches[step % len(batches)], **training(pretrain))  # noqa: E731
-    return _rate(ahead(begin, range(10**9), depth), seconds, clock)
+    return _rate(map(len, ahead(begin, range(10**9), depth)), seconds, clock)
 
 
 def bare_rate(
@@ -135,25 +134,26 @@ def bare_rate(
     """The same of the decoder alone: one batch is begun before the last is called for, so that no thread is idle."""
     drawn = [(rows, draw(pretrain.augment, pretrain.seed, 1, rows)) for rows in batches]
 
-    def made() -> Iterator[Any]:
+    def made() -> Iterator[int]:
         begun = decoder.start(*drawn[0])
-        for one in cycle([*drawn[1:], drawn[0]]):
+        for one, last in zip(cycle([*drawn[1:], drawn[0]]), cycle(batches), strict=False):
             following = decoder.start(*one)
-            yield begun()
+            begun()
+            yield len(last)
             begun = following
 
     return _rate(made(), seconds, clock)
 
 
-def _rate(batches: Iterable[Any], seconds: float, clock: Clock) -> float:
-    """Listings a second, from the first batch on."""
+def _rate(sizes: Iterable[int], seconds: float, clock: Clock) -> float:
+    """Listings a second, from the first batch on, of batches of these sizes."""
     began, counted = None, 0
-    for batch in batches:
+    for size in sizes:
         now = clock()
         if began is None:
             began = now
             continue
-        counted += len(batch)
+        counted += size
         if now - began >= seconds:
             return counted / (now - began)
     raise AssertionError("the batches ended")
