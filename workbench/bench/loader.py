@@ -66,7 +66,7 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
     parts = measure_parts(with_cpu(1), shards, batches, pretrain, seconds / 2)
     rates = {n: rate_of(with_cpu(n)) for n in sorted({threads, cores, *powers(cores)})} if on_cpu else {}
     rate = rates[threads] if on_cpu else loader_rate(listings, batches, pretrain, seconds)
-    kept = runtime.decoded if on_cpu else 0
+    kept = runtime.decoded if on_cpu and shards.encoding != "raw" else 0
     later = rate_of(warmed(with_cpu(threads, int(kept * len(sample) / len(rows))), batches)) if kept else None
     alone = with_cpu(threads).pictures if on_cpu else listings.pictures
     ready = listings.batch(batches[0][: FEW if device.type == "cpu" else None], **training(pretrain))
