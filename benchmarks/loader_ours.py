@@ -43,7 +43,7 @@ def batches(shards: Shards, kept: int, epochs: int) -> tuple[Order, Iterator[tor
         pixels = decoder.start(rows, draw(AUGMENT, 0, epoch, rows))
         return lambda: from_dlpack(pixels())
 
-    depth = Runtime().prefetch // (BATCH * 3 * SIDE**2)
+    depth = min(Runtime().prefetch // (BATCH * 3 * SIDE**2), 16)
     return order, ahead(start, range(order.steps), depth)
 
 
@@ -98,7 +98,7 @@ def bound(folder: Path, seconds: float) -> dict[str, float]:
             if decode is None:
                 image = np.frombuffer(data, np.uint8).reshape(side, side, 3)
             else:
-                image = decode(data, out=decoded if side == shards.side else None)
+                image = decode(data, decoded if side == shards.side else np.empty((side, side, 3), np.uint8))
             how = cv2.INTER_AREA if max(x1 - x0, y1 - y0) > LINEAR * SIDE else cv2.INTER_LINEAR
             image = cv2.resize(image[y0:y1, x0:x1], (SIDE, SIDE), dst=resized, interpolation=how)
             red, green, blue, _ = cv2.mean(image)

@@ -108,8 +108,8 @@ def test_pictures_of_another_side_have_fewer_patches() -> None:
 
 def test_batches_ahead_are_bounded_in_bytes() -> None:
     made = replace(listings(IDS, USABLE), prefetch=1000)  # a picture is 3 x 4 x 4 = 48 bytes
-    assert [made.steps_ahead(n) for n in (1, 2, 20, 21, 1000)] == [20, 10, 1, 1, 1]
-    assert made.steps_ahead(2, side=2) == 41
+    assert [made.steps_ahead(n) for n in (1, 2, 20, 21, 1000)] == [16, 10, 1, 1, 1]
+    assert made.steps_ahead(8, side=2) == 10
 
 
 def test_ahead_keeps_the_order_and_works_ahead() -> None:

@@ -91,8 +91,9 @@ class Listings:
         return finish
 
     def steps_ahead(self, listings: int, side: int | None = None) -> int:
-        """How many steps of so many listings may be made ahead: as many as fit in `prefetch`, but at least one."""
-        return max(1, self.prefetch // (listings * 3 * (side or self.pictures.side) ** 2))
+        """How many steps of so many listings are made ahead: as many as fit in `prefetch`, but 1 at least and 16 at
+        most, with which the slowest batch among them is waited for no more."""
+        return min(max(1, self.prefetch // (listings * 3 * (side or self.pictures.side) ** 2)), 16)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array)

@@ -35,7 +35,6 @@ from workbench.train.loop import Plan, fit
 
 SAMPLE = 2048  # listings, at most
 FEW = 16  # listings of a measured step on a CPU
-DEPTH = 16  # batches ahead: what is called for at once is never further
 STEPS = 4  # the first of which isn't counted
 
 
@@ -123,9 +122,8 @@ def loader_rate(
     listings: Listings, batches: Sequence[Rows], pretrain: Pretrain, seconds: float, clock: Clock = time.perf_counter
 ) -> float:
     """Listings a second that come out of the loader when nothing else is done; made ahead as in training."""
-    depth = min(listings.steps_ahead(len(batches[0])), DEPTH)
     begin = lambda step: listings.start(batches[step % len(batches)], **training(pretrain))  # noqa: E731
-    return _rate(map(len, ahead(begin, range(10**9), depth)), seconds, clock)
+    return _rate(map(len, ahead(begin, range(10**9), listings.steps_ahead(len(batches[0])))), seconds, clock)
 
 
 def bare_rate(

@@ -12,12 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from weakref import finalize
 
 import cv2
 import numpy as np
-from imagecodecs import jpeg8_decode, png_decode
+from imagecodecs import png_decode
 from numpy.typing import NDArray
+from simplejpeg import decode_jpeg
 
 from workbench.images.augment import GREY, Augmentation, boxes, colour_maps
 from workbench.images.shard import Shards
@@ -25,7 +27,11 @@ from workbench.images.shard import Shards
 Array = NDArray[np.uint8]
 LINEAR = 1.2  # times smaller: so far linear interpolation is as close to an antialiased filter (median 42 dB) as two of
 # these are to each other, and 6 times as fast as averaging areas
-CODECS: dict[str, Callable[..., Array]] = {"jpeg": jpeg8_decode, "png": png_decode}
+RED, GREEN, BLUE = GREY.tolist()
+CODECS: dict[str, Callable[[Any, Array], Array]] = {  # bytes, and the memory to decode into
+    "jpeg": lambda data, out: decode_jpeg(data, "RGB", buffer=out),
+    "png": lambda data, out: png_decode(data, out=out),
+}
 
 
 class CpuDecoder:
@@ -68,22 +74,22 @@ class CpuDecoder:
         stored = self._shards.sides(rows, picked)
         crops = boxes(augmentation.crop, stored).tolist()
         maps, pulls = colour_maps(augmentation)
-        flips, keeps = augmentation.flip.tolist(), augmentation.keeps_colours.tolist()
+        which = list(zip(rows.tolist(), picked.tolist(), stored.tolist(), strict=True))
+        flips, keeps, towards = augmentation.flip.tolist(), augmentation.keeps_colours.tolist(), pulls.tolist()
         todo = iter(np.flatnonzero(usable).tolist())  # that the threads share: each takes the next
 
-        def work() -> None:
+        def work() -> None:  # as few calls a picture as can be: after each a thread waits for the GIL again
             for i in todo:
                 x0, y0, x1, y1 = crops[i]
-                image = self._image(int(rows[i]), int(picked[i]), int(stored[i]))[y0:y1, x0:x1]
-                image = self._resized(image, side)
+                image = self._resized(self._image(*which[i])[y0:y1, x0:x1], side)
                 if not keeps[i]:
                     red, green, blue, _ = cv2.mean(image)
-                    maps[i, :, 3] = pulls[i] * (GREY[0] * red + GREY[1] * green + GREY[2] * blue)
+                    maps[i, :, 3] = towards[i] * (RED * red + GREEN * green + BLUE * blue)
                     image = cv2.transform(image, maps[i], dst=self._scratch("coloured", side))  # type: ignore[assignment]
                 cv2.split(image, list(pixels_BCHW[i]))
                 if flips[i]:
-                    for plane in pixels_BCHW[i]:
-                        cv2.flip(plane, 1, dst=plane)
+                    lines = pixels_BCHW[i].reshape(3 * side, side)
+                    cv2.flip(lines, 1, dst=lines)
 
         working = [self._pool.submit(work) for _ in range(min(self._threads, len(rows)))]
 
@@ -116,7 +122,7 @@ class CpuDecoder:
         data = self._shards.bytes(row, k)
         if self._shards.encoding == "raw":
             return np.frombuffer(data, np.uint8).reshape(side, side, 3)
-        image: Array = CODECS[self._shards.encoding](data, out=self._scratch("decoded", side))
+        image = CODECS[self._shards.encoding](data, self._scratch("decoded", side))
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._kept[row, k] = image.copy()
