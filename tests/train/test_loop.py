@@ -374,7 +374,7 @@ def test_no_masked_token_and_no_picture_is_a_loss_of_zero_and_no_nan(bf16: bool,
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_one_word_title_never_gives_nan(bf16: bool, tmp_path: Path) -> None:
-    made = listings([[MARKER, 7], [8], [MARKER, 9], []], [True, True, False, True], SHAPE.image_side, SHAPE.grid**2)
+    made = listings([[MARKER, 7], [8], [MARKER, 9], []], [True, True, False, True], SHAPE.image_side, SHAPE.patch)
     model, masked = network(0.1), set()
 
     def batches(start: int) -> Iterator[list[Batch]]:
