@@ -79,17 +79,21 @@ class CpuDecoder:
         todo = iter(np.flatnonzero(usable).tolist())  # that the threads share: each takes the next
 
         def work() -> None:  # as few calls a picture as can be: after each a thread waits for the GIL again
+            image: Any
+            resized, coloured = self._scratch("resized", side), self._scratch("coloured", side)
             for i in todo:
                 x0, y0, x1, y1 = crops[i]
-                image = self._resized(self._image(*which[i])[y0:y1, x0:x1], side)
+                image = _fitted(self._image(*which[i])[y0:y1, x0:x1], side, resized)
                 if not keeps[i]:
                     red, green, blue, _ = cv2.mean(image)
-                    maps[i, :, 3] = towards[i] * (RED * red + GREEN * green + BLUE * blue)
-                    image = cv2.transform(image, maps[i], dst=self._scratch("coloured", side))  # type: ignore[assignment]
-                cv2.split(image, list(pixels_BCHW[i]))
+                    colours = maps[i]
+                    colours[:, 3] = towards[i] * (RED * red + GREEN * green + BLUE * blue)
+                    image = cv2.transform(image, colours, coloured)
+                planes = pixels_BCHW[i]
+                cv2.split(image, list(planes))
                 if flips[i]:
-                    lines = pixels_BCHW[i].reshape(3 * side, side)
-                    cv2.flip(lines, 1, dst=lines)
+                    lines = planes.reshape(3 * side, side)
+                    cv2.flip(lines, 1, lines)
 
         working = [self._pool.submit(work) for _ in range(min(self._threads, len(rows)))]
 
@@ -103,16 +107,6 @@ class CpuDecoder:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
-
-    def _resized(self, image: Array, side: int) -> Array:
-        height, width = image.shape[:2]
-        if max(height, width) > LINEAR * side:  # shrunk by area, in the directions that are larger
-            image = self._to(image, min(height, side), min(width, side), cv2.INTER_AREA)
-        return image if image.shape[:2] == (side, side) else self._to(image, side, side, cv2.INTER_LINEAR)
-
-    def _to(self, image: Array, height: int, width: int, how: int) -> Array:
-        into = self._scratch("resized", height) if height == width else None
-        return cv2.resize(image, (width, height), dst=into, interpolation=how)  # type: ignore[return-value]
 
     def _image(self, row: int, k: int, side: int) -> Array:
         """A stored square, (side, side, 3)."""
@@ -134,6 +128,18 @@ class CpuDecoder:
         if purpose not in held or len(held[purpose]) != side:
             held[purpose] = np.empty((side, side, 3), np.uint8)
         return held[purpose]
+
+
+def _fitted(image: Array, side: int, into: Array) -> Array:
+    """(side, side, 3), in `into` unless it is so already."""
+    height, width = image.shape[:2]
+    if height == width == side:
+        return image
+    if max(height, width) > LINEAR * side:  # shrunk by area, in the directions that are larger
+        if min(height, width) >= side:
+            return cv2.resize(image, (side, side), into, 0, 0, cv2.INTER_AREA)  # type: ignore[return-value]
+        image = cv2.resize(image, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return cv2.resize(image, (side, side), into, 0, 0, cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 class Buffers:
