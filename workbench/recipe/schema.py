@@ -459,7 +459,7 @@ class Report(Section):
 
 
 class Runtime(Section):
-    """Where and how to run. Nothing here enters a cache key or changes what is computed."""
+    """Where and how to run. Nothing here enters a cache key, or changes what is computed by more than rounding."""
 
     cache: Path = Field(Path(".mlim"), description="folder of the artifacts")
     reports: Path = Field(Path("reports"), description="folder for reports: REPORTS/RECIPE NAME/report.html")
