@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from weakref import finalize
 
@@ -152,16 +153,14 @@ class Buffers:
 
     def __call__(self, shape: tuple[int, ...]) -> Array:
         size = int(np.prod(shape))
-        memory = next(self._fitting(size), None) or bytearray(size)
+        memory = self._unused(size)
         flat = np.frombuffer(memory, np.uint8, size)  # every view of it holds it, and a tensor does
         finalize(flat, self._free.append, memory).atexit = False
         return flat.reshape(shape)
 
-    def _fitting(self, size: int) -> Iterator[bytearray]:
-        for _ in range(len(self._free)):
-            try:
-                memory = self._free.popleft()
-            except IndexError:  # another thread was faster
-                return
-            if size <= len(memory) <= 2 * size:
-                yield memory
+    def _unused(self, size: int) -> bytearray:
+        with suppress(IndexError):  # none is left that fits
+            while True:
+                if size <= len(memory := self._free.popleft()) <= 2 * size:
+                    return memory
+        return bytearray(size)
