@@ -241,7 +241,7 @@ def steps_of(
 
     never = 10**9  # a checkpoint would be counted
     plan = Plan(steps, pretrain.optim, 0, bf16=model.precision == "bf16", log_every=never, checkpoint_every=never)
-    objective = MlmRecon(Mlim(shape, model.dropout), pretrain.mlm, pretrain.recon)
+    objective = MlmRecon(Mlim(shape, model.dropout), pretrain.objectives.mlm.weight, pretrain.objectives.recon.weight)
     with tempfile.TemporaryDirectory() as folder, suppress(Enough):
         fit(objective, batches, plan, Path(folder), size.device, progress=progress)
     return spent / counted, waited / spent

@@ -28,12 +28,15 @@ def test_the_paper(shop):
     recipe = load_recipe(FOLDER / "paper.yaml")
     assert recipe.model.size == "large"  # BERT-large
     assert (recipe.model.image_side, recipe.model.patch) == (384, 32)  # a grid of 12 x 12 = 144 image tokens
-    assert (recipe.pretrain.mlm, recipe.pretrain.recon) == (1, 1)  # loss = MLM + RECON
+    assert (recipe.pretrain.objectives.mlm.weight, recipe.pretrain.objectives.recon.weight) == (
+        1,
+        1,
+    )  # loss = MLM + RECON
     third = pytest.approx(1 / 3)
     masking = recipe.pretrain.masking
     assert isinstance(masking, Mam)
     assert masking.modes == (third, third, third)
-    assert (masking.heavy_image, masking.heavy_text, masking.light) == (0.8, 0.8, 0.15)
+    assert (masking.heavy_image, masking.heavy_text, masking.light_image, masking.light_text) == (0.8, 0.8, 0.15, 0.15)
     assert (recipe.finetune.match.mdo.text, recipe.finetune.match.mdo.image) == (third, third)
     assert recipe.catalog.feeds[0].path == Path("/shop/feed.csv")
 

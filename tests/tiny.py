@@ -10,7 +10,7 @@ from torch import nn
 
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
-from workbench.model.bert import Size
+from workbench.model.encoder import Size
 from workbench.model.mlim import Mlim, Shape
 
 PAD, UNK, CLS, SEP, MASK, MARKER = range(6)  # ids from 6 on are words
@@ -47,6 +47,7 @@ def batch(lengths: Sequence[int], masked: Sequence[int] = (), shape: Shape = SHA
     return Batch(
         rows_B=torch.arange(size),
         tokens_BL=tokens_BL,
+        shown_BL=tokens_BL.masked_fill(masked_BL, shape.mask_token),
         text_real_BL=real_BL,
         text_masked_BL=masked_BL,
         pixels_BCHW=torch.randint(256, (size, 3, shape.image_side, shape.image_side), generator=stream).byte(),

@@ -28,9 +28,10 @@ class Batch:
     """
 
     rows_B: Tensor  # int64, the row of each listing in the catalog
-    tokens_BL: Tensor  # int64, true token ids: masking is applied by the model
+    tokens_BL: Tensor  # int64, true token ids
+    shown_BL: Tensor  # int64, the ids that the model reads: [MASK], mostly, where `text_masked_BL`
     text_real_BL: Tensor  # bool, False on padding
-    text_masked_BL: Tensor  # bool, True where the model sees [MASK] and must say the token
+    text_masked_BL: Tensor  # bool, True where the model must say the token
     pixels_BCHW: Tensor  # uint8
     image_masked_BP: Tensor  # bool, True where the model sees [MASK] in place of the patch
     has_image_B: Tensor  # bool

@@ -37,7 +37,7 @@ def test_a_batch_is_cls_text_sep_padding_with_its_pictures() -> None:
     assert batch.pixels_BCHW.shape == (3, 3, 4, 4)
     assert batch.pixels_BCHW.amin((1, 2, 3)).tolist() == batch.pixels_BCHW.amax((1, 2, 3)).tolist() == [4, 0, 3]
     types = {f.name: getattr(batch, f.name).dtype for f in fields(Batch)}
-    assert types.pop("rows_B") == types.pop("tokens_BL") == torch.int64
+    assert types.pop("rows_B") == types.pop("tokens_BL") == types.pop("shown_BL") == torch.int64
     assert types.pop("pixels_BCHW") == torch.uint8
     assert set(types.values()) == {torch.bool}
 

@@ -66,7 +66,7 @@ def test_every_patch_is_as_likely(mam: Masks) -> None:
 
 
 def test_mode_probabilities_and_shares_come_from_the_recipe() -> None:
-    masks = draw(Mam(modes=(0.5, 0.2, 0.3), heavy_image=0.5, heavy_text=1, light=0))
+    masks = draw(Mam(modes=(0.5, 0.2, 0.3), heavy_image=0.5, heavy_text=1, light_text=0, light_image=0))
     assert (masks.mode_B == HEAVY_IMAGE).mean() == near(0.5, len(ROWS))
     assert (masks.mode_B == HEAVY_TEXT).mean() == near(0.2, len(ROWS))
     assert (masks.image_BP[masks.mode_B == HEAVY_IMAGE].sum(1) == PATCHES / 2).all()

@@ -13,7 +13,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 from tests.tiny import MASK, PAD, batch, network, scatter
 from workbench.batch import Batch
 from workbench.errors import RecipeError
-from workbench.model.bert import Size, bert_size, load_bert
+from workbench.model.bert import bert_size, load_bert
+from workbench.model.encoder import Size
 from workbench.model.mlim import Mlim, Shape
 
 CONFIG = BertConfig(
@@ -107,7 +108,7 @@ def test_what_stands_in_the_padding_changes_nothing() -> None:
     model, made = network(), batch([2, 10])
     text_BLD, image_BPD = model.encode(made)
     noise = made.tokens_BL.masked_fill(~made.text_real_BL, 17)
-    text_noise_BLD, image_noise_BPD = model.encode(replace(made, tokens_BL=noise))
+    text_noise_BLD, image_noise_BPD = model.encode(replace(made, tokens_BL=noise, shown_BL=noise))
     assert (made.tokens_BL == PAD).any()
     assert torch.equal(text_noise_BLD[made.text_real_BL], text_BLD[made.text_real_BL])
     assert torch.equal(image_noise_BPD, image_BPD)

@@ -87,7 +87,8 @@ def test_quoted_scalars_stay_text(write):
         (
             "pretrain:\n  masking: {policy: uniform, light: 0.3}",
             5,
-            "unknown key pretrain.masking.light; known keys here: policy, text, image",
+            "unknown key pretrain.masking.light; known keys here: text_units, span, fields, image_units, shown, "
+            "policy, text, image",
         ),
         (
             "pretrain:\n  masking: {policy: mum}",
@@ -172,15 +173,17 @@ def test_extends_in_a_circle_or_to_nowhere(write):
 
 
 def test_another_masking_policy_drops_the_keys_of_the_old(write):
-    write(CATALOG + "pretrain: {masking: {policy: mam, light: 0.3}}\n", "base.yaml")
+    write(CATALOG + "pretrain: {masking: {policy: mam, light_text: 0.3}}\n", "base.yaml")
     child = write("extends: base.yaml\npretrain: {masking: {policy: uniform, text: 0.4}}\n")
     assert load_recipe(child).pretrain.masking == Uniform(policy="uniform", text=0.4)
     same = write("extends: base.yaml\npretrain: {masking: {heavy_text: 0.7}}\n")
-    assert load_recipe(same).pretrain.masking == Mam(light=0.3, heavy_text=0.7)
+    assert load_recipe(same).pretrain.masking == Mam(light_text=0.3, heavy_text=0.7)
 
 
 def test_masking_without_a_policy_is_mam(write):
-    assert load_recipe(write(CATALOG + "pretrain: {masking: {light: 0.2}}\n")).pretrain.masking == Mam(light=0.2)
+    assert load_recipe(write(CATALOG + "pretrain: {masking: {light_text: 0.2}}\n")).pretrain.masking == Mam(
+        light_text=0.2
+    )
 
 
 def test_set_reaches_sections_lists_and_new_keys(write):

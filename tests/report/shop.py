@@ -51,7 +51,8 @@ def recipe_of(folder: Path, split: tuple[float, float, float] = (0.5, 0.1, 0.4),
         "tokens": {"vocabulary": 300, "max_length": 16},
         "model": {"size": "tiny", "image_side": 16, "patch": 8, "precision": "fp32"},
         "pretrain": {"epochs": 1, "optim": {"batch_size": 8}, "log_every": 1},
-        "report": {"examples": 4, "bootstrap": 100, "probe_draws": 2},
+        "report": {"examples": 4},
+        "probes": {"bootstrap": 100, "draws": 2},
         "runtime": {"device": "cpu", "threads": 1},
     }
     return recipe_from_tree(tree | changes, folder)
@@ -74,7 +75,7 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
         split.stage(recipe.catalog.split, recipe.duplicates),
         tokens.stage(recipe.tokens, {}),
         pretrain.stage(recipe.model, recipe.pretrain, {}),
-        probes.stage(recipe.report, {}),
+        probes.stage(recipe.report, recipe.probes, {}),
         report.stage(recipe.report, recipe, {}),
     ]
     steps = plan_stages(stages, Store(recipe.runtime.cache))

@@ -53,7 +53,10 @@ def batch_of(made: Batch, places: list[int]) -> Batch:
     cut = {name: tensor[places] for name, tensor in vars(made).items()}
     longest = int(cut["text_real_BL"].sum(1).max())
     return Batch(
-        **{n: t[:, :longest] if n in ("tokens_BL", "text_real_BL", "text_masked_BL") else t for n, t in cut.items()}
+        **{
+            n: t[:, :longest] if n in ("tokens_BL", "shown_BL", "text_real_BL", "text_masked_BL") else t
+            for n, t in cut.items()
+        }
     )
 
 

@@ -53,7 +53,9 @@ def part(whole: Batch, start: int, end: int) -> Batch:
     """Some listings of a batch, as the loader gives them: padded to the longest of these."""
     cut = Batch(*(getattr(whole, f.name)[start:end] for f in fields(Batch)))
     longest = int(cut.text_real_BL.sum(1).max())
-    return replace(cut, **{f: getattr(cut, f)[:, :longest] for f in ("tokens_BL", "text_real_BL", "text_masked_BL")})
+    return replace(
+        cut, **{f: getattr(cut, f)[:, :longest] for f in ("tokens_BL", "shown_BL", "text_real_BL", "text_masked_BL")}
+    )
 
 
 LENGTHS = [1, 3, 2, 4, *[10] * 10, 7, 5, 6, 6, 9]
@@ -380,7 +382,10 @@ def test_a_one_word_title_never_gives_nan(bf16: bool, tmp_path: Path) -> None:
     def batches(start: int) -> Iterator[list[Batch]]:
         for step in range(start, 24):
             rows = [np.array([step % 4]), np.array([0, 1, 2, 3])][step % 2 :]  # alone and together
-            micro = [made.batch(r, epoch=step, seed=0, masking=Mam(heavy_text=1, light=0.5)) for r in rows]
+            micro = [
+                made.batch(r, epoch=step, seed=0, masking=Mam(heavy_text=1, light_text=0.5, light_image=0.5))
+                for r in rows
+            ]
             masked.update(int(m.text_masked_BL.sum()) for m in micro)
             yield micro
 

@@ -84,9 +84,10 @@ class Listings:
             pixels_BCHW = from_dlpack(pixels())
             if (lost_B := has_image_B & ~keep_image_B).any():
                 pixels_BCHW[torch.from_numpy(lost_B).to(pixels_BCHW.device)] = 0
-            others = (rows_B, tokens_BL, real_BL, masks.text_BL, masks.image_BP, keep_image_B, keep_text_B)
-            rows, tokens, real, text, image, has_image, has_text = map(self._tensor, others)
-            return Batch(rows, tokens, real, text, pixels_BCHW, image, has_image, has_text)
+            shown_BL = np.where(masks.text_BL, self.tokens.tokenizer.mask, tokens_BL)
+            others = (rows_B, tokens_BL, shown_BL, real_BL, masks.text_BL, masks.image_BP, keep_image_B, keep_text_B)
+            rows, tokens, shown, real, text, image, has_image, has_text = map(self._tensor, others)
+            return Batch(rows, tokens, shown, real, text, pixels_BCHW, image, has_image, has_text)
 
         return finish
 

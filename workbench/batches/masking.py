@@ -71,7 +71,7 @@ def _shares(masking: Masking, u: float, both: bool) -> tuple[float, float, int]:
             return 0.0, masking.heavy_image, HEAVY_IMAGE
         if both and u < heavy_image + heavy_text:
             return masking.heavy_text, 0.0, HEAVY_TEXT
-        return masking.light, masking.light, LIGHT
+        return masking.light_text, masking.light_image, LIGHT
     if isinstance(masking, Uniform):
         return masking.text, masking.image, LIGHT
     return 0.0, 0.0, LIGHT

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.model.bert import NORM_EPS, Encoder, Size
+from workbench.model.encoder import NORM_EPS, Encoder, Size
 from workbench.model.vision import ImageDecoder, ImageEmbedder, fit_positions
 
 SIZES = {
@@ -65,13 +65,12 @@ class Mlim(nn.Module):
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Outputs of the encoder at the text positions (B, L, D) and at the image positions (B, P, D).
 
-        A masked position gets the embedding of [MASK], the same vector for text and image; positions are added
-        after, interpolated where the pictures are of another side than the model's. Image positions of a listing
+        A masked patch gets the embedding of [MASK], the same vector as a masked word's; positions are added after,
+        interpolated where the pictures are of another side than the model's. Image positions of a listing
         without a picture can't be attended to.
         """
         mask_D = self.words.weight[self.shape.mask_token]
-        text_BLD = self.words(batch.tokens_BL.masked_fill(batch.text_masked_BL, self.shape.mask_token))
-        text_BLD = text_BLD + self.text_positions.weight[: text_BLD.shape[1]]
+        text_BLD = self.words(batch.shown_BL) + self.text_positions.weight[: batch.shown_BL.shape[1]]
         image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
         image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
         image_BPD = image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))

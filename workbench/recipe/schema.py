@@ -226,7 +226,27 @@ class Tokens(Section):
     )
 
 
-class Mam(Section):
+class Hiding(Section):
+    """How the tokens that are hidden are chosen, and what is read in their place (docs/masking.md)."""
+
+    text_units: Literal["token", "word", "span", "field"] = Field(
+        "token", description="what of a text is hidden together: tokens, whole words, spans of words, whole fields"
+    )
+    span: Annotated[float, Field(ge=1)] = Field(3.0, description="words of a span on average, for `text_units: span`")
+    fields: tuple[str, ...] = Field(
+        (), description="hide words of these fields alone: title, or names in `columns.text`; default: of all"
+    )
+    image_units: Literal["patch", "block"] = Field(
+        "patch", description="what of a picture is hidden together: patches, or rectangles of them (BEiT)"
+    )
+    shown: Literal["mask", "80/10/10"] = Field(
+        "mask",
+        description="what is read in place of a hidden word: [MASK]; or, as BERT does, [MASK] 8 times in 10, any word "
+        "once and the word itself once",
+    )
+
+
+class Mam(Hiding):
     """Modality-aware masking: each sample is in one of three modes (paper, section on MAM)."""
 
     policy: Literal["mam"] = Field("mam", description="modality-aware masking")
@@ -235,7 +255,8 @@ class Mam(Section):
     )
     heavy_image: Share = Field(0.8, description="share of image tokens masked in mode heavy image (text kept)")
     heavy_text: Share = Field(0.8, description="share of text tokens masked in mode heavy text (image kept)")
-    light: Share = Field(0.15, description="share masked of both modalities in mode light")
+    light_image: Share = Field(0.15, description="share of image tokens masked in mode light")
+    light_text: Share = Field(0.15, description="share of text tokens masked in mode light")
 
     @model_validator(mode="after")
     def _modes_sum_to_one(self) -> Mam:
@@ -244,7 +265,7 @@ class Mam(Section):
         return self
 
 
-class Uniform(Section):
+class Uniform(Hiding):
     """The same shares for every sample."""
 
     policy: Literal["uniform"] = Field(description="the same shares for every sample")
@@ -293,6 +314,11 @@ class Model(Section):
     size: Literal["tiny", "small", "base", "large"] = Field("small", description="width, layers and heads by name")
     image_side: Annotated[int, Field(ge=8)] = Field(96, description="pixels: side of the picture the model reads")
     patch: Literal[2, 4, 8, 16, 32, 64] = Field(16, description="pixels: side of the square behind one image token")
+    embedder: Literal["cnn", "patches", "resnet"] = Field(
+        "cnn",
+        description="pictures into image tokens: the paper's shallow CNN; one matrix on each patch (ViLT); or a small "
+        "ResNet, which reads beyond the patch (what is masked is blanked before it)",
+    )
     dropout: Share = Field(0.1, description="dropout in the transformer")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="type of matrix products in training (autocast)")
     bert: Path | None = Field(None, description="local folder of published BERT weights to start from")
@@ -361,16 +387,67 @@ class Sampling(Section):
         return self
 
 
-class Pretrain(Section):
-    """Pre-training: loss = mlm * MLM + recon * RECON."""
+class Mlm(Section):
+    """Say the hidden words: negative log-likelihood, averaged over them (paper, Loss)."""
 
-    epochs: Count = Field(40, description="passes over the training listings")
+    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="factor in the loss; 0: left out")
+
+
+class Recon(Section):
+    """Redraw the picture: squared error summed over the channels, averaged over pixels (paper, Loss)."""
+
+    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="factor in the loss; 0: left out")
+    over: Literal["picture", "masked"] = Field(
+        "picture", description="pixels that count: all, as in the paper, or those of masked patches alone"
+    )
+    target: Literal["pixels", "normalised"] = Field(
+        "pixels", description="pixels in [0, 1], or less their patch's mean and divided by its deviation (MAE)"
+    )
+
+
+class Itm(Section):
+    """Tell whether text and picture belong together: half of a batch gets another listing's picture."""
+
+    weight: Annotated[float, Field(ge=0)] = Field(0.0, description="factor in the loss; 0: left out")
+    negatives: Literal["hard", "random"] = Field(
+        "hard", description="whose picture: of the listing in the micro-batch that the model finds most alike, or any"
+    )
+
+
+class Itc(Section):
+    """Find a text's picture, and a picture's text, in the micro-batch: InfoNCE on each modality read alone."""
+
+    weight: Annotated[float, Field(ge=0)] = Field(0.0, description="factor in the loss; 0: left out")
+    width: Count = Field(256, description="numbers in the vectors that are compared")
+    temperature: Annotated[float, Field(gt=0)] = Field(0.07, description="at the start; it is learnt")
+
+
+class Objectives(Section):
+    """loss = sum of weight * objective; each is logged apart."""
+
+    mlm: Mlm = Field(Mlm(), description="say the hidden words")
+    recon: Recon = Field(Recon(), description="redraw the picture")
+    itm: Itm = Field(Itm(), description="do text and picture belong together?")
+    itc: Itc = Field(Itc(), description="which text and picture belong together?")
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Objectives:
+        if not any(part.weight for part in (self.mlm, self.recon, self.itm, self.itc)):
+            raise ValueError("all weights are 0; give one objective a weight above 0")
+        return self
+
+
+class Pretrain(Section):
+    """Pre-training: which loss, on what, for how long."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        40, description="passes over the training listings; 0: none, the network stays as it starts"
+    )
     optim: Optim = Field(Optim(), description="the optimizer")
     masking: Masking = Field(Mam(), description="which tokens the model must say or redraw")
     augment: Augment = Field(Augment(), description="random changes of the pictures")
     sampling: Sampling = Field(Sampling(), description="the order of the listings")
-    mlm: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of MLM")
-    recon: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of RECON")
+    objectives: Objectives = Field(Objectives(), description="what is learnt")
     seed: Seed = Field(0, description="of initial weights, order, masks and augmentation")
     validate_every: Count = Field(5, description="epochs between validations on fixed masks")
     checkpoint_every: Count = Field(200, description="optimizer steps between checkpoints")
@@ -454,8 +531,35 @@ class Report(Section):
 
     title: str = Field("mlim report", description="headline")
     examples: Annotated[int, Field(ge=1, le=48)] = Field(8, description="listings shown in each gallery")
-    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval of the probes")
-    probe_draws: Count = Field(2, description="fixed masks drawn for each held-out listing in the probes")
+
+
+class Probes(Section):
+    """Do pictures and words inform each other, on listings that no training saw (docs/probes.md)?"""
+
+    by: str | None = Field(None, description="a label in `columns.labels`: also within each of its classes")
+    draws: Count = Field(2, description="fixed masks drawn for each listing")
+    listings: Count = Field(2000, description="held-out listings probed, at most")
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval")
+
+
+class Audit(Section):
+    """Listings whose text and picture tell nothing about each other (docs/audit.md)."""
+
+    draws: Count = Field(4, description="fixed masks drawn for each listing")
+    strangers: Count = Field(4, description="other listings' texts and pictures tried beside each of a listing's")
+    shown: Count = Field(20, description="listings shown on the page; the CSV file has all")
+
+
+class Ablate(Section):
+    """Variants of the recipe under an equal budget, side by side (`mlim ablate`, docs/ablate.md)."""
+
+    axes: dict[str, dict[str, tuple[str, ...]]] = Field(
+        {}, description="axis -> choice -> KEY=VALUE …: every combination of choices is a variant"
+    )
+    variants: dict[str, tuple[str, ...]] = Field(
+        {}, description="name -> KEY=VALUE …: further variants; the first of all is what the others are compared with"
+    )
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each variant is trained with each of them")
 
 
 class Runtime(Section):
@@ -465,6 +569,12 @@ class Runtime(Section):
     reports: Path = Field(Path("reports"), description="folder for reports: REPORTS/RECIPE NAME/report.html")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
+    compile: bool = Field(
+        False, description="torch.compile: faster steps on a GPU, after a minute or more of compiling"
+    )
+    recompute: bool = Field(
+        False, description="activation checkpointing: a third slower, and a fraction of the memory, for large models"
+    )
     decoder: Literal["auto", "cpu", "dali"] = Field(
         "auto", description="of training pictures; auto: DALI where torch has a GPU and DALI works, else the CPU's"
     )
@@ -498,6 +608,9 @@ class Recipe(Section):
     model: Model = Field(Model(), description="the network")
     pretrain: Pretrain = Field(Pretrain(), description="pre-training")
     finetune: Finetune = Field(Finetune(), description="the tasks")
+    probes: Probes = Field(Probes(), description="the probes across modalities")
+    audit: Audit = Field(Audit(), description="listings whose text and picture do not fit")
+    ablate: Ablate = Field(Ablate(), description="variants to compare")
     report: Report = Field(Report(), description="the report")
     runtime: Runtime = Field(Runtime(), description="where and how to run")
 

@@ -156,6 +156,7 @@ def _beside(batch: Batch, text: Batch) -> Batch:
     return replace(
         batch,
         tokens_BL=text.tokens_BL,
+        shown_BL=text.shown_BL,
         text_real_BL=text.text_real_BL,
         text_masked_BL=text.text_masked_BL,
         has_text_B=text.has_text_B,

@@ -12,22 +12,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
-from workbench.recipe.schema import Mam, Model, Report
+from workbench.recipe.schema import Mam, Model, Probes, Report
 
 
-def stage(report: Report, digests: Mapping[str, str]) -> Stage:
+def stage(report: Report, probes: Probes, digests: Mapping[str, str]) -> Stage:
     """The probes of the pre-trained network; they read no file but artifacts, so `digests` is empty."""
     return Stage(
         name="probes",
         version=1,
-        section={"report": report.model_dump(mode="json", include={"bootstrap", "probe_draws", "examples"})},
+        section={
+            "report": report.model_dump(mode="json", include={"examples"}),
+            "probes": probes.model_dump(mode="json"),
+        },
         needs=("ingest", "images", "duplicates", "split", "tokens", "pretrain"),
         sources=dict(digests),
-        run=lambda work: _run(work, report),
+        run=lambda work: _run(work, report, probes),
     )
 
 
-def _run(work: Work, report: Report) -> Mapping[str, Any]:
+def _run(work: Work, report: Report, probes: Probes) -> Mapping[str, Any]:
     # Imported here: a plan needs the stage above, not torch.
     from workbench.report.crossmodal import Probe, sampled
     from workbench.report.gallery import choose, write_samples
@@ -53,8 +56,8 @@ def _run(work: Work, report: Report) -> Mapping[str, Any]:
             "reason": "fewer than two product groups with a usable picture and a text are held out"
         }
     else:
-        losses = probe.losses(rows, report.probe_draws, work.console)
+        losses = probe.losses(rows, probes.draws, work.console)
         losses.write_parquet(work.folder / "probes.parquet")
-        found = {"part": part, **probe.summary(losses, report.probe_draws, report.bootstrap)}
+        found = {"part": part, **probe.summary(losses, probes.draws, probes.bootstrap)}
     (work.folder / "probes.json").write_text(json.dumps(found, indent=1, allow_nan=False))
     return found

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
-from workbench.model.bert import Size, bert_size, load_bert
+from workbench.model.bert import bert_size, load_bert
+from workbench.model.encoder import Size
 from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.recipe.schema import Model, Start
 from workbench.text.tokenizer import TextTokenizer

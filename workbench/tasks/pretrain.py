@@ -59,7 +59,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         )
     torch.manual_seed(pretrain.seed)
     network = build(model, catalog.listings.tokens.tokenizer)
-    objective = MlmRecon(network, pretrain.mlm, pretrain.recon)
+    objective = MlmRecon(network, pretrain.objectives.mlm.weight, pretrain.objectives.recon.weight)
     optim = pretrain.optim
     order = Order(
         count=len(train),
