@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Epoch = int | NDArray[np.integer]
-MASKING, MODALITY, ORDER, AUGMENT, LABELS, FETCH, PICTURE = 1, 2, 3, 4, 5, 6, 7  # purposes
+MASKING, MODALITY, ORDER, AUGMENT, LABELS, FETCH, PICTURE, SPANS, SHOWN = 1, 2, 3, 4, 5, 6, 7, 8, 9  # purposes
 _WORD = 2**64 - 1
 _HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
 # Philox4x64's multipliers and what its key grows by at each of ten rounds (Salmon et al. 2011).

@@ -15,16 +15,28 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from workbench.batch import Batch
-from workbench.batches.masking import draw_masks, draw_modality_dropout
+from workbench.batches.masking import Masks, draw_masks, draw_modality_dropout
 from workbench.batches.order import Rows
+from workbench.batches.units import shown, text_units
 from workbench.draws import Epoch
 from workbench.images.augment import draw, draw_pictures, identity
 from workbench.images.decoder import Decoder
-from workbench.recipe.schema import Augment, Masking, ModalityDropout, NoMasking
+from workbench.recipe.schema import Augment, Hiding, Masking, ModalityDropout, NoMasking
 from workbench.text.tokens import TokenTable
 
 T = TypeVar("T")
 _UNMASKED = NoMasking(policy="none")
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Texts of a batch, and what of them and of the pictures is hidden; see `Batch`."""
+
+    tokens_BL: Rows
+    shown_BL: Rows
+    real_BL: NDArray[np.bool_]
+    maskable_BL: NDArray[np.bool_]  # True on ordinary tokens
+    masks: Masks
 
 
 @dataclass(frozen=True)
@@ -76,20 +88,41 @@ class Listings:
         has_image_B, has_text_B = counts_B > 0, self.tokens.lengths[rows_B] > 0
         keep_text_B = has_text_B & (keep_text_B | ~has_image_B)
         keep_image_B = has_image_B & (keep_image_B | ~has_text_B)
-        tokens_BL, real_BL, maskable_BL = self._texts(rows_B, keep_text_B)
-        patches = (side // self.patch) ** 2
-        masks = draw_masks(masking, seed, epoch, rows_B, maskable_BL, patches, keep_image_B)
+        hidden = self.hide(rows_B, keep_text_B, keep_image_B, epoch=epoch, seed=seed, masking=masking, side=side)
 
         def finish() -> Batch:
             pixels_BCHW = from_dlpack(pixels())
             if (lost_B := has_image_B & ~keep_image_B).any():
                 pixels_BCHW[torch.from_numpy(lost_B).to(pixels_BCHW.device)] = 0
-            shown_BL = np.where(masks.text_BL, self.tokens.tokenizer.mask, tokens_BL)
-            others = (rows_B, tokens_BL, shown_BL, real_BL, masks.text_BL, masks.image_BP, keep_image_B, keep_text_B)
-            rows, tokens, shown, real, text, image, has_image, has_text = map(self._tensor, others)
+            texts = (rows_B, hidden.tokens_BL, hidden.shown_BL, hidden.real_BL, hidden.masks.text_BL)
+            rows, tokens, shown, real, text = map(self._tensor, texts)
+            image, has_image, has_text = map(self._tensor, (hidden.masks.image_BP, keep_image_B, keep_text_B))
             return Batch(rows, tokens, shown, real, text, pixels_BCHW, image, has_image, has_text)
 
         return finish
+
+    def hide(
+        self,
+        rows_B: Rows,
+        has_text_B: NDArray[np.bool_],
+        has_image_B: NDArray[np.bool_],
+        *,
+        epoch: Epoch,
+        seed: int,
+        masking: Masking,
+        side: int | None = None,
+    ) -> Hidden:
+        """Everything of a batch but its pictures: the texts, and what of both is hidden."""
+        tokens_BL, real_BL, maskable_BL = self._texts(rows_B, has_text_B)
+        words, units_BL, patches = self.tokens.tokenizer, None, ((side or self.pictures.side) // self.patch) ** 2
+        drawn = (seed, epoch, rows_B)
+        if isinstance(masking, Hiding) and (masking.text_units != "token" or masking.fields):
+            units_BL = text_units(masking, *drawn, tokens_BL, maskable_BL, words)
+        masks = draw_masks(masking, *drawn, maskable_BL, patches, has_image_B, units_BL)
+        shown_BL = tokens_BL
+        if isinstance(masking, Hiding):
+            shown_BL = shown(masking, *drawn, tokens_BL, masks.text_BL, words)
+        return Hidden(tokens_BL, shown_BL, real_BL, maskable_BL, masks)
 
     def steps_ahead(self, listings: int, side: int | None = None) -> int:
         """How many steps of so many listings are made ahead: as many as fit in `prefetch`, but 1 at least and 16 at

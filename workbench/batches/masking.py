@@ -1,7 +1,7 @@
 """Which tokens the model doesn't see: a pure function of (seed, epoch, row).
 
 Each listing draws from its own Philox stream, so masks don't depend on workers, ranks or order, resume exactly, and
-fixed validation masks are simply epoch 0 (training counts epochs from 1).
+fixed validation masks are simply epoch 0 (training counts epochs from 1). What is hidden together is in units.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.batches.units import blocks, number
 from workbench.draws import MASKING, MODALITY, Epoch, streams, uniforms
-from workbench.recipe.schema import Mam, Masking, ModalityDropout, Uniform
+from workbench.recipe.schema import Hiding, Mam, Masking, ModalityDropout, Uniform
 
 HEAVY_IMAGE, HEAVY_TEXT, LIGHT = 0, 1, 2
 MODES = ("heavy image", "heavy text", "light")
@@ -35,24 +36,36 @@ def draw_masks(
     maskable_BL: NDArray[np.bool_],
     patches: int,
     has_image_B: NDArray[np.bool_],
+    units_BL: NDArray[np.int64] | None = None,
 ) -> Masks:
     """Masks for a batch; `maskable_BL` is True on ordinary text tokens: never on special tokens or padding.
 
-    A share of n tokens masks floor(share * n) of them, and one more with the remainder as probability, so that shares
-    hold on average for short texts too. Modality-aware masking (paper, MAM) draws one of three modes; a listing
-    that lacks one modality is always masked lightly, since it has no partner to be guessed from. `epoch` is one of all
-    listings, or each one's (B,).
+    A share of n units masks floor(share * n) of them, and one more with the remainder as probability: so each token is
+    masked with the probability `share`, in short texts too. A text's units are as `text_units` numbers them, each token
+    by default; a picture's are its patches, or `blocks` hide as many. Modality-aware masking (paper, MAM) draws one of
+    three modes; a listing that lacks one modality is always masked lightly, since it has no partner to be guessed from.
+    `epoch` is one of all listings, or each one's (B,).
     """
-    text_BL = np.zeros(maskable_BL.shape, bool)
+    if units_BL is None:
+        units_BL = number(maskable_BL, maskable_BL)
+    both_B = has_image_B & maskable_BL.any(1)
+    counts_B = units_BL.max(1, initial=0).tolist()
+    all_units, places = np.arange(1, units_BL.shape[1] + 1), np.arange(patches)
+    chosen_BU = np.zeros((len(rows_B), len(all_units) + 1), bool)
     image_BP = np.zeros((len(rows_B), patches), bool)
     mode_B = np.full(len(rows_B), LIGHT, np.int64)
+    by_blocks = isinstance(masking, Hiding) and masking.image_units == "block"
     for i, draws in enumerate(streams(seed, MASKING, epoch, rows_B)):
-        words = np.flatnonzero(maskable_BL[i])
-        text_share, image_share, mode_B[i] = _shares(masking, draws.random(), bool(has_image_B[i] and len(words)))
-        text_BL[i, _choose(draws, words, text_share)] = True
-        if has_image_B[i]:
-            image_BP[i, _choose(draws, np.arange(patches), image_share)] = True
-    return Masks(text_BL, image_BP, mode_B)
+        text_share, image_share, mode_B[i] = _shares(masking, draws.random(), bool(both_B[i]))
+        count = int(text_share * counts_B[i] + draws.random())
+        chosen_BU[i, draws.permutation(all_units[: counts_B[i]])[:count]] = True
+        if image_share and has_image_B[i]:
+            count = int(image_share * patches + draws.random())
+            if by_blocks:
+                image_BP[i] = blocks(draws, patches, count)
+            else:
+                image_BP[i, draws.permutation(places)[:count]] = True
+    return Masks(np.take_along_axis(chosen_BU, units_BL, 1), image_BP, mode_B)
 
 
 def draw_modality_dropout(
@@ -75,8 +88,3 @@ def _shares(masking: Masking, u: float, both: bool) -> tuple[float, float, int]:
     if isinstance(masking, Uniform):
         return masking.text, masking.image, LIGHT
     return 0.0, 0.0, LIGHT
-
-
-def _choose(draws: np.random.Generator, positions: NDArray[np.int64], share: float) -> NDArray[np.int64]:
-    count = int(share * len(positions) + draws.random())
-    return draws.permutation(positions)[:count]

@@ -47,7 +47,7 @@ def write_samples(folder: Path, probe: Probe, rows: list[int]) -> None:
         pixels_CHW = batch.pixels_BCHW[0].cpu().numpy()
         redrawn_CHW = (probe.network.redraw(image_BPD)[0] * 255).round().byte().cpu().numpy()
         hidden_P = batch.image_masked_BP[0].cpu().numpy()
-        pictures = {"picture": pixels_CHW, "masked_picture": _covered(pixels_CHW, hidden_P), "redrawn": redrawn_CHW}
+        pictures = {"picture": pixels_CHW, "masked_picture": covered(pixels_CHW, hidden_P), "redrawn": redrawn_CHW}
         names = {role: f"sample-{i:02d}-{role}" for role in pictures}
         for role, seen_CHW in pictures.items():
             image = Image.fromarray(seen_CHW.transpose(1, 2, 0))
@@ -59,7 +59,7 @@ def write_samples(folder: Path, probe: Probe, rows: list[int]) -> None:
     (folder / "samples.json").write_text(json.dumps(samples, indent=1, ensure_ascii=False), "utf-8")
 
 
-def _covered(pixels_CHW: NDArray[np.uint8], hidden_P: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def covered(pixels_CHW: NDArray[np.uint8], hidden_P: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Hidden squares in hatched grey."""
     side, grid = pixels_CHW.shape[1], round(len(hidden_P) ** 0.5)
     hidden_HW = hidden_P.reshape(grid, grid).repeat(side // grid, 0).repeat(side // grid, 1)
@@ -79,7 +79,7 @@ def _tokens(tokenizer: TextTokenizer, ids: list[int], masked: list[bool], guesse
             "guess": tokenizer.decode([guess_at[i]]) if i in guess_at else None,
             "right": guess_at[i] == token if i in guess_at else None,
             "field": token in fields,
-            "joined": i > 0 and token not in fields and not tokenizer.starts_word(token),
+            "joined": i > 0 and token not in fields and not tokenizer.starts_word_V[token],
         }
         for i, token in enumerate(ids)
         if token not in (tokenizer.cls, tokenizer.sep)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,19 @@ class TextTokenizer:
         flat[np.isin(flat, self._never)] = self.unk  # a vocabulary may hold "[MASK]" as a word like others
         return flat, np.concatenate(counts)
 
-    def starts_word(self, token: int) -> bool:
-        """Whether a piece begins a word: "Ġpiece" in byte-level BPE, "piece" and not "##piece" in WordPiece."""
-        piece = self._bare.id_to_token(token) or ""
-        bytewise = (self._spec.get("decoder") or {}).get("type") == "ByteLevel"
-        return piece.startswith("Ġ") if bytewise else not piece.startswith("##")
+    @cached_property
+    def starts_word_V(self) -> NDArray[np.bool_]:
+        """(V,) whether a piece begins a word: "Ġpiece" in byte-level BPE, "▁piece" in SentencePiece, "piece" and not
+        "##piece" in WordPiece. The first piece of a field begins one in any case, which is not told here."""
+        steps = {*_steps(self._spec.get("decoder"), "decoders"), *_steps(self._spec["pre_tokenizer"], "pretokenizers")}
+        begins = "Ġ" if "ByteLevel" in steps else "▁" if "Metaspace" in steps else ""
+        pieces = [self._bare.id_to_token(i) or "" for i in range(self.size)]
+        return np.array([p.startswith(begins) if begins else not p.startswith("##") for p in pieces])
+
+    @cached_property
+    def ordinary(self) -> NDArray[np.int64]:
+        """Ids that a text may hold, in ascending order: neither special tokens nor markers nor gaps."""
+        return np.array([i for i in range(self.size) if i not in self.special_ids and self._bare.id_to_token(i)])
 
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text, special tokens and markers by name; a piece of a letter shows as U+FFFD."""
