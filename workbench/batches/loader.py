@@ -17,7 +17,7 @@ from torch.utils.dlpack import from_dlpack
 from workbench.batch import Batch
 from workbench.batches.masking import Masks, draw_masks, draw_modality_dropout
 from workbench.batches.order import Rows
-from workbench.batches.units import shown, text_units
+from workbench.batches.units import number, shown, text_units
 from workbench.draws import Epoch
 from workbench.images.augment import draw, draw_pictures, identity
 from workbench.images.decoder import Decoder
@@ -35,7 +35,7 @@ class Hidden:
     tokens_BL: Rows
     shown_BL: Rows
     real_BL: NDArray[np.bool_]
-    maskable_BL: NDArray[np.bool_]  # True on ordinary tokens
+    units_BL: Rows  # numbers of what is hidden together; 0 for what never is
     masks: Masks
 
 
@@ -114,15 +114,15 @@ class Listings:
     ) -> Hidden:
         """Everything of a batch but its pictures: the texts, and what of both is hidden."""
         tokens_BL, real_BL, maskable_BL = self._texts(rows_B, has_text_B)
-        words, units_BL, patches = self.tokens.tokenizer, None, ((side or self.pictures.side) // self.patch) ** 2
-        drawn = (seed, epoch, rows_B)
+        words, drawn = self.tokens.tokenizer, (seed, epoch, rows_B)
+        units_BL, shown_BL = number(maskable_BL, maskable_BL), tokens_BL
         if isinstance(masking, Hiding) and (masking.text_units != "token" or masking.fields):
             units_BL = text_units(masking, *drawn, tokens_BL, maskable_BL, words)
+        patches = ((side or self.pictures.side) // self.patch) ** 2
         masks = draw_masks(masking, *drawn, maskable_BL, patches, has_image_B, units_BL)
-        shown_BL = tokens_BL
         if isinstance(masking, Hiding):
             shown_BL = shown(masking, *drawn, tokens_BL, masks.text_BL, words)
-        return Hidden(tokens_BL, shown_BL, real_BL, maskable_BL, masks)
+        return Hidden(tokens_BL, shown_BL, real_BL, units_BL, masks)
 
     def steps_ahead(self, listings: int, side: int | None = None) -> int:
         """How many steps of so many listings are made ahead: as many as fit in `prefetch`, but 1 at least and 16 at

@@ -54,9 +54,12 @@ def draw_masks(
     chosen_BU = np.zeros((len(rows_B), len(all_units) + 1), bool)
     image_BP = np.zeros((len(rows_B), patches), bool)
     mode_B = np.full(len(rows_B), LIGHT, np.int64)
+    shares_of = [shares(masking, mode) for mode in range(len(MODES))]
     by_blocks = isinstance(masking, Hiding) and masking.image_units == "block"
     for i, draws in enumerate(streams(seed, MASKING, epoch, rows_B)):
-        text_share, image_share, mode_B[i] = _shares(masking, draws.random(), bool(both_B[i]))
+        u = draws.random()
+        mode_B[i] = mode = _mode(masking, u) if both_B[i] else LIGHT
+        text_share, image_share = shares_of[mode]
         count = int(text_share * counts_B[i] + draws.random())
         chosen_BU[i, draws.permutation(all_units[: counts_B[i]])[:count]] = True
         if image_share and has_image_B[i]:
@@ -76,15 +79,17 @@ def draw_modality_dropout(
     return u_B >= dropout.text, (u_B < dropout.text) | (u_B >= dropout.text + dropout.image)
 
 
-def _shares(masking: Masking, u: float, both: bool) -> tuple[float, float, int]:
-    """Shares of text and image tokens to mask, and the mode, for a draw `u` in [0, 1)."""
+def shares(masking: Masking, mode: int) -> tuple[float, float]:
+    """The share of a text's units that a mode hides, and of a picture's."""
     if isinstance(masking, Mam):
-        heavy_image, heavy_text, _ = masking.modes
-        if both and u < heavy_image:
-            return 0.0, masking.heavy_image, HEAVY_IMAGE
-        if both and u < heavy_image + heavy_text:
-            return masking.heavy_text, 0.0, HEAVY_TEXT
-        return masking.light_text, masking.light_image, LIGHT
-    if isinstance(masking, Uniform):
-        return masking.text, masking.image, LIGHT
-    return 0.0, 0.0, LIGHT
+        by_mode = (0.0, masking.heavy_image), (masking.heavy_text, 0.0), (masking.light_text, masking.light_image)
+        return by_mode[mode]
+    return (masking.text, masking.image) if isinstance(masking, Uniform) else (0.0, 0.0)
+
+
+def _mode(masking: Masking, u: float) -> int:
+    """The mode of a listing with both modalities, for a draw `u` in [0, 1)."""
+    if not isinstance(masking, Mam):
+        return LIGHT
+    heavy_image, heavy_text, _ = masking.modes
+    return HEAVY_IMAGE if u < heavy_image else HEAVY_TEXT if u < heavy_image + heavy_text else LIGHT

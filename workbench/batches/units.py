@@ -42,17 +42,16 @@ def text_units(
     after_gap_BL = maskable_BL & ~_earlier(maskable_BL, False)
     if hiding.fields:
         maskable_BL = maskable_BL & np.isin(_field_BL(tokens_BL, words), _markers(hiding.fields, words))
-    begins_BL = maskable_BL
-    if hiding.text_units != "token":
-        place_BL = np.where(maskable_BL, _marker_place_BL(tokens_BL, words), -1)
-        begins_field_BL = place_BL > _earlier(np.maximum.accumulate(place_BL, 1), -1)
-        begins_BL = begins_field_BL
-        if hiding.text_units != "field":
-            begins_word_BL = maskable_BL & (words.starts_word_V[tokens_BL] | after_gap_BL)
-            if hiding.text_units == "span":
-                begins_word_BL &= uniforms(seed, SPANS, epoch, rows_B, tokens_BL.shape[1]) < 1 / hiding.span
-            begins_BL = begins_field_BL | begins_word_BL
-    return number(begins_BL, maskable_BL)
+    if hiding.text_units == "token":
+        return number(maskable_BL, maskable_BL)
+    place_BL = np.where(maskable_BL, _marker_place_BL(tokens_BL, words), -1)
+    begins_field_BL = place_BL > _earlier(np.maximum.accumulate(place_BL, 1), -1)
+    if hiding.text_units == "field":
+        return number(begins_field_BL, maskable_BL)
+    begins_BL = maskable_BL & (words.starts_word_V[tokens_BL] | after_gap_BL)
+    if hiding.text_units == "span":
+        begins_BL &= uniforms(seed, SPANS, epoch, rows_B, tokens_BL.shape[1]) < 1 / hiding.span
+    return number(begins_BL | begins_field_BL, maskable_BL)
 
 
 def number(begins_BL: NDArray[np.bool_], maskable_BL: NDArray[np.bool_]) -> Rows:
