@@ -93,8 +93,10 @@ def test_the_command_line_does_not_grow_unnoticed():
         "run": training,
         "report": training,
         "plan": ["--debug", "--set", "path"],
+        "ablate": training,
         "push": [*training, "url"],
         "shards": ["--as", *training[:-1], "out", "path"],
+        "samples": ["--as", "--debug", "--epochs", *training[1:-1], "out", "path"],
     }
     (loader,) = get_command(app).commands["bench"].commands.items()
     assert (loader[0], sorted(o for p in loader[1].params for o in p.opts)) == ("loader", ["--debug", "--set", "path"])

@@ -212,6 +212,21 @@ def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
 
 
 @app.command()
+def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Train the variants of the recipe's `ablate` section with several seeds: one table, intervals, cost."""
+    with _errors(debug):
+        from workbench.ablate.ablate import ablate as run_variants
+        from workbench.ablate.show import rows
+
+        _load(path, sets)  # its errors first
+        content, page = run_variants(path, sets or (), _console(), resume)
+        header, *lines = rows(content)
+        join = "\n" if sys.stdout.isatty() else "  "
+        _table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
+        print(*content["verdict"], f"ablation: {page}", sep="\n")
+
+
+@app.command()
 def push(
     path: RecipePath,
     url: Annotated[
@@ -257,6 +272,30 @@ def shards(
         recipe = _recipe(path, sets)
         made = _run(recipe, ["split"], resume)
         print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
+
+
+@app.command()
+def samples(
+    path: RecipePath,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="folder to write, which is not there yet", show_default=False)
+    ],
+    form: Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")],
+    epochs: Annotated[int, typer.Option(min=1, help="epochs of the train part, each with masks of its own")] = 1,
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """Write what pre-training reads, masked, for other trainers (tokens and split first)."""
+    with _errors(debug):
+        from workbench.images.export import check_new
+
+        check_new(out)
+        recipe = _load(path, sets)
+        artifacts = {name: m.artifact for name, m in _run(recipe, ["split", "tokens"], resume).items()}
+        from workbench.tasks.samples import export_samples
+
+        print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
 
 
 @benches.command("loader")

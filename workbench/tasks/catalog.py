@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings
+from workbench.batches.order import Order
+from workbench.batches.weights import frequencies
 from workbench.catalog.split import read_listings
-from workbench.errors import RecipeError
+from workbench.errors import DataError, RecipeError
 from workbench.images.choose import open_decoder
 from workbench.images.shard import Shards
 from workbench.images.stream import open_shards
-from workbench.recipe.schema import Model, Runtime
+from workbench.recipe.schema import Model, Pretrain, Runtime
 from workbench.text.tokens import TokenTable
 
 CPU = torch.device("cpu")
@@ -56,6 +58,31 @@ def open_catalog(inputs: Mapping[str, Artifact], model: Model, runtime: Runtime,
     tokens = TokenTable(inputs["tokens"].folder)
     listings = Listings(tokens, pictures, model.patch, runtime.prefetch, pinned)
     return Catalog(read_listings(inputs), listings, shards, said)
+
+
+def training_order(catalog: Catalog, images: Artifact, pretrain: Pretrain, epochs: int) -> Order:
+    """In which order so many epochs of pre-training read the listings of `catalog.pictured("train")`.
+
+    Raises DataError where there are none.
+    """
+    train = catalog.pictured("train")
+    if not len(train):
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in images.summary["reasons"].items()) or "none"
+        raise DataError(
+            "pretrain: no listing of the train part has both a usable picture and a text; pictures that can't be used: "
+            f"{reasons}; name their column and place in catalog.feeds (columns.picture, pictures); "
+            f"{images.path('pictures.csv')} lists the pictures and what is wrong with them"
+        )
+    return Order(
+        count=len(train),
+        batch_size=pretrain.optim.batch_size,
+        epochs=epochs,
+        seed=pretrain.seed,
+        sampling=pretrain.sampling,
+        shards=train // images.ingredients["section"]["images"]["shard_pictures"],
+        lengths=catalog.listings.tokens.lengths[train],
+        frequencies=frequencies(catalog.items, train, pretrain.sampling, pretrain.seed),
+    )
 
 
 def _pinned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
