@@ -48,7 +48,7 @@ from workbench.images.shard import Shards
 from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.recipe.load import load_recipe
 from workbench.recipe.schema import Recipe
-from workbench.tasks.objective import MlmRecon
+from workbench.tasks.objective import Pretraining
 from workbench.train.loop import Plan, Progress, fit
 
 WANTED, WAIT = 15_000, 0.02  # pictures/s, share of a step
@@ -241,7 +241,7 @@ def steps_of(
 
     never = 10**9  # a checkpoint would be counted
     plan = Plan(steps, pretrain.optim, 0, bf16=model.precision == "bf16", log_every=never, checkpoint_every=never)
-    objective = MlmRecon(Mlim(shape, model.dropout), pretrain.objectives.mlm.weight, pretrain.objectives.recon.weight)
+    objective = Pretraining(Mlim(shape, model.dropout), pretrain.objectives)
     with tempfile.TemporaryDirectory() as folder, suppress(Enough):
         fit(objective, batches, plan, Path(folder), size.device, progress=progress)
     return spent / counted, waited / spent

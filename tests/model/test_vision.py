@@ -39,7 +39,6 @@ def test_the_decoder_draws_each_token_at_its_place() -> None:
     image_1PD = torch.randn(1, 25, 16, dtype=torch.double, requires_grad=True)
     redrawn_1CHW = decoder(image_1PD)
     assert redrawn_1CHW.shape == (1, 3, 20, 20)
-    assert redrawn_1CHW.min() > 0 and redrawn_1CHW.max() < 1
     gradient = torch.autograd.grad(redrawn_1CHW[0, :, 8:12, 12:16].sum(), image_1PD)[0].abs().sum(2).view(5, 5)
     near = torch.zeros(5, 5, dtype=torch.bool)
     near[1:4, 2:5] = True  # around row 2, column 3: the 3x3 convolutions see the neighbouring patches and no more

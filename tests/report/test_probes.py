@@ -16,7 +16,7 @@ from rich.console import Console
 from tests.report.shop import make, recipe_of, write_shop
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
-from workbench.model.losses import mlm_sum, recon_sum
+from workbench.model.losses import mlm_nats, recon_errors
 from workbench.recipe.schema import Mam
 from workbench.report import crossmodal
 from workbench.report.crossmodal import Probe, partners
@@ -100,8 +100,8 @@ def test_losses_are_those_of_a_slow_loop(probe: Probe, monkeypatch: pytest.Monke
             text_BLD, image_BPD = probe.network.encode(batch)
             if loss == "mlm":
                 logits_MV = probe.network.masked_token_logits(text_BLD, batch)
-                return float(mlm_sum(logits_MV, batch.tokens_BL[batch.text_masked_BL]))
-            return float(recon_sum(probe.network.redraw(image_BPD), batch.pixels_BCHW / 255, batch.has_image_B))
+                return float(mlm_nats(logits_MV, batch.tokens_BL[batch.text_masked_BL]).sum())
+            return float(recon_errors(probe.network.redraw(image_BPD), batch.pixels_BCHW / 255))
 
     slow: dict[str, list[float]] = {}
     tokens = np.zeros(len(rows))

@@ -11,7 +11,7 @@ from workbench.artifacts.stage import Work
 from workbench.errors import DataError, Interrupted, RecipeError
 from workbench.recipe.schema import Runtime
 from workbench.tasks.catalog import choose_device
-from workbench.tasks.objective import MlmRecon
+from workbench.tasks.objective import Pretraining
 from workbench.train import loop
 
 
@@ -32,8 +32,10 @@ def test_every_policy_at_once_resumed_in_mid_epoch_equals_a_run_that_was_not_sto
 ) -> None:
     shop.build(tmp_path)
     seen: list[tuple[int, ...]] = []
-    sums, fit = MlmRecon.sums, loop.fit
-    monkeypatch.setattr(MlmRecon, "sums", lambda self, batch: seen.append(batch.pixels_BCHW.shape) or sums(self, batch))
+    sums, fit = Pretraining.sums, loop.fit
+    monkeypatch.setattr(
+        Pretraining, "sums", lambda self, batch: seen.append(batch.pixels_BCHW.shape) or sums(self, batch)
+    )
 
     def pretrained(cache: str) -> dict[str, str]:
         tree = shop.tree(tmp_path / cache)

@@ -17,8 +17,8 @@ from tests.tiny import MARKER, SHAPE, batch, listings, network
 from workbench.batch import Batch
 from workbench.errors import MlimError
 from workbench.model.mlim import Mlim
-from workbench.recipe.schema import Mam, Optim
-from workbench.tasks.objective import MlmRecon
+from workbench.recipe.schema import Mam, Objectives, Optim
+from workbench.tasks.objective import Pretraining
 from workbench.train import checkpoint
 from workbench.train.loop import Plan, Progress, fit
 from workbench.train.optim import rate
@@ -34,15 +34,15 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 def gradients(folder: Path) -> dict[str, torch.Tensor]:
     """Of the first step, from Adam's first moment: (1 - 0.9) * gradient."""
-    moments = {n: t for n, t in load_file(folder / STATE).items() if n.startswith("optimizer.exp_avg.")}
-    return {n.removeprefix("optimizer.exp_avg."): t / 0.1 for n, t in moments.items()}
+    moments = {n: t for n, t in load_file(folder / STATE).items() if n.startswith("optimizer.exp_avg.network.")}
+    return {n.removeprefix("optimizer.exp_avg.network."): t / 0.1 for n, t in moments.items()}
 
 
 def one_step(folder: Path, micro_batches: Sequence[Batch], optim: Optim = ADAM, bf16: bool = False) -> Mlim:
     folder.mkdir()
     model = network()
     plan = Plan(steps=1, optim=optim, seed=0, bf16=bf16)
-    assert fit(MlmRecon(model, 1.0, 1.0), lambda start: [micro_batches], plan, folder, CPU)
+    assert fit(Pretraining(model, Objectives()), lambda start: [micro_batches], plan, folder, CPU)
     return model
 
 
@@ -151,7 +151,9 @@ def run(
         return (make(step) for step in range(start, plan.steps))
 
     progress = seen.append if seen is not None else lambda progress: None
-    return fit(MlmRecon(model, 1.0, 1.0), batches, plan, folder, CPU, validate=validate, progress=progress, **how)
+    return fit(
+        Pretraining(model, Objectives()), batches, plan, folder, CPU, validate=validate, progress=progress, **how
+    )
 
 
 def result(folder: Path) -> dict[str, bytes]:
@@ -281,11 +283,11 @@ def test_a_kill_while_the_metrics_are_cut_back_loses_no_line(
 # What the steps do
 
 
-class Drawing(MlmRecon):
+class Drawing(Pretraining):
     """Notes the number that dropout would draw next in each micro-batch."""
 
     def __init__(self) -> None:
-        super().__init__(network(), 1.0, 1.0)
+        super().__init__(network(), Objectives())
         self.drawn: list[float] = []
 
     def sums(self, batch: Batch) -> Mapping[str, torch.Tensor]:
@@ -336,7 +338,7 @@ def test_validation_leaves_the_network_in_training(tmp_path: Path) -> None:
     run(tmp_path / "every", plan=RESUMED)
     model, folder = network(0.3), tmp_path / "never"
     folder.mkdir()
-    fit(MlmRecon(model, 1.0, 1.0), lambda start: map(micro_batches, range(start, STEPS)), RESUMED, folder, CPU)
+    fit(Pretraining(model, Objectives()), lambda start: map(micro_batches, range(start, STEPS)), RESUMED, folder, CPU)
     assert (folder / STATE).read_bytes() == (tmp_path / "every" / STATE).read_bytes()
 
 
@@ -351,10 +353,11 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_is_never_saved(value: f
             yield micro_batches(step)
 
     with pytest.raises(MlimError, match=r"step 6: .*learning rate"):
-        fit(MlmRecon(model, 1.0, 1.0), lambda start: poisoned(), RESUMED, tmp_path, CPU)
+        fit(Pretraining(model, Objectives()), lambda start: poisoned(), RESUMED, tmp_path, CPU)
     saved = load_file(tmp_path / STATE)
     assert all(tensor.isfinite().all() for tensor in saved.values())
-    assert checkpoint.load(tmp_path / STATE, network(), torch.optim.AdamW(network().parameters())) == 4
+    fresh = Pretraining(network(), Objectives()).model
+    assert checkpoint.load(tmp_path / STATE, fresh, torch.optim.AdamW(fresh.parameters())) == 4
 
 
 # Degenerate batches
@@ -390,7 +393,7 @@ def test_a_one_word_title_never_gives_nan(bf16: bool, tmp_path: Path) -> None:
             yield micro
 
     plan = Plan(steps=24, optim=Optim(lr=1e-3, clip=1.0), seed=0, bf16=bf16, log_every=1)
-    assert fit(MlmRecon(model, 1.0, 1.0), batches, plan, tmp_path, CPU)
+    assert fit(Pretraining(model, Objectives()), batches, plan, tmp_path, CPU)
     assert {0, 1, 2} <= masked
     assert len(lines(tmp_path)) == 24
     assert all(np.isfinite(list(line.values())).all() for line in lines(tmp_path))

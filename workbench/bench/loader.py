@@ -30,7 +30,7 @@ from workbench.images.shard import INDEX, Shards
 from workbench.recipe.schema import Model, Pretrain
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.network import build
-from workbench.tasks.objective import MlmRecon
+from workbench.tasks.objective import Pretraining
 from workbench.train.loop import Plan, fit
 
 SAMPLE = 2048  # listings, at most
@@ -178,9 +178,7 @@ def transfer(batch: Batch, device: torch.device, clock: Clock = time.perf_counte
 def step_rate(model: Model, pretrain: Pretrain, listings: Listings, ready: Batch, device: torch.device) -> float:
     """Listings a second of the training's own loop where the batch lies ready: the median of a few steps."""
     torch.manual_seed(pretrain.seed)
-    task = MlmRecon(
-        build(model, listings.tokens.tokenizer), pretrain.objectives.mlm.weight, pretrain.objectives.recon.weight
-    )
+    task = Pretraining(build(model, listings.tokens.tokenizer), pretrain.objectives)
     plan = Plan(10 * STEPS, pretrain.optim, pretrain.seed, bf16=model.precision == "bf16", checkpoint_every=10 * STEPS)
     rates: list[float] = []
     with TemporaryDirectory() as folder:

@@ -69,16 +69,29 @@ class Mlim(nn.Module):
         interpolated where the pictures are of another side than the model's. Image positions of a listing
         without a picture can't be attended to.
         """
-        mask_D = self.words.weight[self.shape.mask_token]
-        text_BLD = self.words(batch.shown_BL) + self.text_positions.weight[: batch.shown_BL.shape[1]]
-        image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
-        image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
-        image_BPD = image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
+        text_BLD, image_BPD = self._text(batch), self._image(batch)
         x_BSD = self.dropout(self.embedding_norm(torch.cat([text_BLD, image_BPD], 1)))
         visible_BS = torch.cat([batch.text_real_BL, batch.has_image_B[:, None].expand(batch.image_masked_BP.shape)], 1)
         x_BSD = self.encoder(x_BSD, visible_BS)
         text_length = batch.tokens_BL.shape[1]
         return x_BSD[:, :text_length], x_BSD[:, text_length:]
+
+    def encode_apart(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same, where text attends to text alone and image to image alone: two sequences, since that is less work
+        than one under a mask of two blocks."""
+        text_BLD, image_BPD = (self.dropout(self.embedding_norm(x)) for x in (self._text(batch), self._image(batch)))
+        every_BP = torch.ones_like(batch.image_masked_BP)
+        return self.encoder(text_BLD, batch.text_real_BL), self.encoder(image_BPD, every_BP)
+
+    def _text(self, batch: Batch) -> Tensor:
+        text_BLD: Tensor = self.words(batch.shown_BL) + self.text_positions.weight[: batch.shown_BL.shape[1]]
+        return text_BLD
+
+    def _image(self, batch: Batch) -> Tensor:
+        mask_D = self.words.weight[self.shape.mask_token]
+        image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
+        image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
+        return image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
 
     def set_dropout(self, dropout: float) -> None:
         """Change the rate of every dropout."""
@@ -91,10 +104,14 @@ class Mlim(nn.Module):
         logits_MV: Tensor = self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)
         return logits_MV
 
+    def draw(self, image_BPD: Tensor) -> Tensor:
+        """(B, 3, H, W): the whole picture, masked or not, before the sigmoid."""
+        drawn_BCHW: Tensor = self.image_decoder(image_BPD)
+        return drawn_BCHW
+
     def redraw(self, image_BPD: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1]: the whole picture, masked or not."""
-        redrawn_BCHW: Tensor = self.image_decoder(image_BPD)
-        return redrawn_BCHW
+        return self.draw(image_BPD).sigmoid()
 
 
 class LanguageHead(nn.Module):

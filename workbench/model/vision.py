@@ -68,10 +68,10 @@ class ImageEmbedder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """(B, P, D) -> (B, 3, H, W) in [0, 1], of any square grid.
+    """(B, P, D) -> (B, 3, H, W) in float32, of any square grid; a sigmoid makes pixels of it.
 
     The image tokens, back on their grid, through log2(patch) transposed convolutions 2x2/2, each followed by a 3x3
-    convolution; sigmoid at the end. 10 layers and about 2.8M parameters at patch 32 and width 1024 (paper).
+    convolution. 10 layers and about 2.8M parameters at patch 32 and width 1024 (paper).
     """
 
     def __init__(self, patch: int, width: int) -> None:
@@ -91,4 +91,5 @@ class ImageDecoder(nn.Module):
     def forward(self, image_BPD: Tensor) -> Tensor:
         grid = math.isqrt(image_BPD.shape[1])
         map_BDGG = image_BPD.transpose(1, 2).reshape(*image_BPD.shape[::2], grid, grid)
-        return torch.sigmoid(self.layers(map_BDGG).float())
+        drawn_BCHW: Tensor = self.layers(map_BDGG).float()
+        return drawn_BCHW

@@ -13,12 +13,13 @@ from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.model.bert import bert_size, load_bert
 from workbench.model.encoder import Size
+from workbench.model.heads import Heads
 from workbench.model.mlim import SIZES, Mlim, Shape
-from workbench.recipe.schema import Model, Start
+from workbench.recipe.schema import Model, Objectives, Start
 from workbench.text.tokenizer import TextTokenizer
 from workbench.train.checkpoint import read_weights, write
 
-WEIGHTS, CONFIG = "model.safetensors", "model.json"
+WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "model.json"
 
 
 def model_section(pretrained: Artifact) -> Model:
@@ -42,10 +43,12 @@ def build(model: Model, tokenizer: TextTokenizer) -> Mlim:
     return network
 
 
-def save_network(folder: Path, network: Mlim) -> None:
-    """Write the weights and what is needed to build the network again."""
+def save_network(folder: Path, network: Mlim, heads: Heads | None = None) -> None:
+    """Write the weights, of the objectives' heads too if there are any, and what is needed to build it all again."""
     config = dataclasses.asdict(network.shape) | {"dropout": network.dropout.p}
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
+    if heads and heads.state_dict():
+        write(folder / HEADS, heads.state_dict())
     write(folder / WEIGHTS, dict(network.named_parameters()))  # last: where there are weights, all is there
 
 
@@ -61,6 +64,19 @@ def load_network(folder: Path) -> Mlim:
     network = Mlim(*read_shape(folder))
     read_weights(folder / WEIGHTS, network)
     return network
+
+
+def trained_for(pretrained: Artifact) -> Objectives:
+    """The objectives of the recipe that a pre-training ran with."""
+    return Objectives(**pretrained.ingredients["section"]["pretrain"]["objectives"])
+
+
+def load_heads(pretrained: Artifact) -> Heads:
+    """The heads of these objectives as `save_network` wrote them; without any where none has one."""
+    heads = Heads(trained_for(pretrained), read_shape(pretrained.folder)[0].size.width)
+    if heads.state_dict():
+        read_weights(pretrained.path(HEADS), heads)
+    return heads
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog
     from workbench.tasks.network import WEIGHTS, build, save_network
-    from workbench.tasks.objective import MlmRecon
+    from workbench.tasks.objective import Pretraining, group_numbers
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
     from workbench.train.stopping import stoppable
@@ -59,7 +59,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         )
     torch.manual_seed(pretrain.seed)
     network = build(model, catalog.listings.tokens.tokenizer)
-    objective = MlmRecon(network, pretrain.objectives.mlm.weight, pretrain.objectives.recon.weight)
+    objective = Pretraining(network, pretrain.objectives, group_numbers(catalog.items))
     optim = pretrain.optim
     order = Order(
         count=len(train),
@@ -103,7 +103,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         if not due or not len(valid):
             return None
         network.eval()
-        sums, counts = {"mlm": 0.0, "recon": 0.0}, {"mlm": 0, "recon": 0}
+        sums, counts = dict.fromkeys(objective.weights, 0.0), dict.fromkeys(objective.weights, 0)
         for batch in catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking):
             batch = batch.to(device)
             for name, total in objective.sums(batch).items():
@@ -133,10 +133,10 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
             )
         if stop():
             raise stop.interrupted("pretrain")
-        save_network(work.folder, network)
+        save_network(work.folder, network, objective.heads)
     (work.folder / "checkpoint.safetensors").unlink(missing_ok=True)  # the optimizer's state is of no use any more
     lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
-    validations = [line for line in lines if "valid_mlm" in line]
+    validations = [line for line in lines if "lr" not in line]
     rows = catalog.rows("train")
     return {
         "listings": len(train),
