@@ -157,6 +157,27 @@ def why(
 
 
 @app.command()
+def preview(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Draw listings as the model will read them, here and as a page, before anything is trained (tokens first)."""
+    with _errors(debug):
+        recipe = _load(path, sets)
+        made = _run(recipe, ["split", "tokens"], resume)
+        from workbench.report.preview import preview
+        from workbench.report.preview_page import render
+        from workbench.report.preview_text import paint, told
+
+        found = preview({name: m.artifact for name, m in made.items()}, recipe)
+        file = recipe.runtime.reports / recipe.name / "preview.html"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(render(recipe.name, found), "utf-8")
+        if sys.stdout.isatty():
+            paint(found, _console())
+        else:
+            print(*told(found), sep="\n")
+        print(f"preview: {file}")
+
+
+@app.command()
 def pretrain(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Pre-train the model on the catalog (ingest, images and tokens first)."""
     with _errors(debug):
@@ -176,6 +197,35 @@ def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: 
                 "    classify: {label: category}     # a name in columns.labels"
             )
         _run(recipe, goals, resume)
+
+
+@app.command()
+def probes(
+    path: RecipePath,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="probe the network of this folder: --set probes.checkpoint=FOLDER")
+    ] = None,
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """Does the picture matter for hidden words, the text for a hidden picture, and in which classes (pretrain first)?"""
+    with _errors(debug):
+        import json
+
+        from workbench.report.gaps import UNITS, table
+
+        other = [f"probes.checkpoint={json.dumps(str(checkpoint.absolute()))}"] if checkpoint else []
+        artifact = _run(_load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
+        found = json.loads(artifact.path("probes.json").read_text("utf-8"))
+        if "reason" in found:
+            print(f"nothing probed: {found['reason']}")
+        for loss, unit in UNITS.items():
+            if loss in found:
+                _table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
+            elif reason := found.get("left_out", {}).get(loss):
+                print(f"{loss} left out: {reason}")
+        print(f"figures: {artifact.path('probes.json')}")
 
 
 @app.command()

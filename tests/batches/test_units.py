@@ -88,7 +88,7 @@ def test_spans_are_whole_words_of_geometric_lengths_within_a_field() -> None:
     assert (units[:, 203] > units[:, 201]).all()  # a new one where a field begins
     lengths = np.concatenate(
         [np.bincount(row[203:303])[row[203] : row[302]] for row in units]
-    )  # but the last: it is cut
+    )  # not the last: it is cut
     assert lengths.mean() == pytest.approx(4, abs=0.15)
     for length in (1, 2, 5):
         assert (lengths == length).mean() == pytest.approx(0.25 * 0.75 ** (length - 1), abs=0.015)

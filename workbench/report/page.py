@@ -22,13 +22,21 @@ STYLES = {
 }
 
 
+OBJECTIVES = {
+    "mlm": "Words: MLM loss, nats a hidden token",
+    "recon": "Pictures: RECON loss, squared error a pixel",
+    "itm": "Do text and picture belong together? ITM loss, nats a listing",
+    "itc": "Which text and picture belong together? ITC loss, nats a listing",
+}
+
+
 def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """The page of a report (fields: docs/report.md); `pictures` are PNG bytes by the names the report uses.
 
     A picture the report names and `pictures` lacks is shown as an empty frame.
     """
     return (
-        _environment(pictures)
+        environment(pictures)
         .get_template("page.html")
         .render(
             report,
@@ -41,10 +49,16 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
 def render_catalog(name: str, data: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """The page of a catalog alone, before any training; `data` is that section of a report."""
-    return _environment(pictures).get_template("catalog.html").render(name=name, data=data)
+    return environment(pictures).get_template("catalog.html").render(name=name, data=data)
 
 
-def _environment(pictures: Mapping[str, bytes]) -> Environment:
+def render_ablation(content: Mapping[str, Any]) -> str:
+    """The page of `mlim ablate`; `content` is its table (workbench/ablate/table.py)."""
+    return environment({}).get_template("ablation.html").render(content)
+
+
+def environment(pictures: Mapping[str, bytes]) -> Environment:
+    """The templates of this folder, with what they share; `pictures` are PNG bytes by the names that they use."""
     here = Path(__file__).parent
     env = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -75,22 +89,20 @@ def _environment(pictures: Mapping[str, bytes]) -> Environment:
 
 
 def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
-    """MLM, RECON and the learning rate by epoch; a step without hidden words has no MLM."""
+    """Each objective and the learning rate by epoch; none without a training."""
+    if not pretrain["curve"]:
+        return []
 
     def points(rows: list[Mapping[str, Any]], field: str) -> list[charts.Point]:
         return charts.thin([(r["epoch"], r[field]) for r in rows if r[field] is not None])
 
-    def losses(title: str, field: str) -> charts.Chart:
+    def losses(field: str) -> charts.Chart:
         valid = charts.Line("held out", "s-pre", points(pretrain["valid"], field), dots=True)
         train = charts.Line("training", "s-train", points(pretrain["curve"], field))
-        return charts.chart(title, [valid, train], "epoch")
+        return charts.chart(OBJECTIVES[field], [valid, train], "epoch")
 
     rate = charts.Line("learning rate", "s-train", points(pretrain["curve"], "lr"))
-    return [
-        losses("Words: MLM loss, nats a hidden token", "mlm"),
-        losses("Pictures: RECON loss, squared error a pixel", "recon"),
-        charts.chart("Learning rate", [rate], "epoch"),
-    ]
+    return [*map(losses, pretrain["objectives"]), charts.chart("Learning rate", [rate], "epoch")]
 
 
 def _curve_charts(match: Mapping[str, Any]) -> list[charts.Chart]:
