@@ -16,7 +16,8 @@ FLOORS = {
     "tasks": 5,
     **dict.fromkeys(("bench", "report", "sources"), 6),
     "plan": 7,
-    "cli": 8,
+    "ablate": 8,
+    "cli": 9,
 }
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 JUNK = {"utils", "util", "common", "misc", "helpers"}

@@ -59,7 +59,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.images import build as images
     from workbench.report import build as report
     from workbench.report import census, probes
-    from workbench.tasks import classify, match, pretrain
+    from workbench.tasks import alone, classify, match, pretrain
     from workbench.text import tokens
 
     tuned = recipe.finetune
@@ -81,6 +81,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     if tuned.match:
         pairs = tuned.match
         stages["match"] = lambda: match.stage(pairs, sources.of("match.pairs"))
+        stages["alone"] = alone.stage
     if tuned.classify:
         labels = tuned.classify
         stages["classify"] = lambda: classify.stage(labels, {})

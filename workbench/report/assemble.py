@@ -15,6 +15,7 @@ from workbench.recipe.schema import Recipe, Report
 from workbench.report.counts import count
 from workbench.report.places import names
 from workbench.report.shelf import Shelf
+from workbench.report.times import read_log, stage_seconds, step_times
 
 PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
 
@@ -62,7 +63,7 @@ def _about(work: Work, report: Report, recipe: Recipe) -> Json:
         "mlim_version": __version__,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "stages": [
-            {"name": name, "key": artifact.key, "seconds": _stage_seconds(_log(artifact, work.log.parent))}
+            {"name": name, "key": artifact.key, "seconds": stage_seconds(read_log(artifact, work.log.parent))}
             for name, artifact in work.inputs.items()
         ],
     }
@@ -81,7 +82,7 @@ def _pretrain(artifact: Artifact, logs: Path) -> Json:
         "pictures": summary["listings"],  # those without a usable one are left out
         "left_out": [{"reason": reason, "count": count} for reason, count in summary["left_out"].items()],
         **{name: summary[name] for name in ("parameters", "epochs", "steps")},
-        **_speed(_log(artifact, logs)),
+        **_speed(read_log(artifact, logs)),
         "curve": [point(line) | {"lr": line["lr"]} for line in lines if "lr" in line],
         "valid": [point(line, "valid_") for line in lines if "valid_mlm" in line],
         "masking": artifact.ingredients["section"]["pretrain"]["masking"],
@@ -89,30 +90,14 @@ def _pretrain(artifact: Artifact, logs: Path) -> Json:
 
 
 def _speed(log: list[Json]) -> Json:
-    """Time and speed of a training; of steps that were repeated after a kill, the last time."""
-    steps = {line["step"]: line for line in log if "step" in line}.values()
+    """Time and speed of a training."""
+    steps = step_times(log)
     samples, seconds, waited = (sum(line[name] for line in steps) for name in ("samples", "seconds", "waited"))
     return {
         "seconds": seconds or None,
         "samples_per_second": samples / seconds if seconds else None,
         "data_wait": waited / seconds if seconds else None,
     }
-
-
-def _stage_seconds(log: list[Json]) -> float | None:
-    return next((line["stage_seconds"] for line in reversed(log) if "stage_seconds" in line), None)
-
-
-def _log(artifact: Artifact, logs: Path) -> list[Json]:
-    """What the run that made an artifact told of its times; empty if that is not known."""
-    path = logs / f"{artifact.stage}-{artifact.key[:16]}.jsonl"
-    lines = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:  # cut off by a kill
-            continue
-    return lines
 
 
 def _read(artifact: Artifact, name: str) -> Any:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -45,6 +42,7 @@ from workbench.tasks.compare import labels_in_words
 from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
 from workbench.train.checkpoint import write
 from workbench.train.loop import Plan, fit
+from workbench.train.processes import ctrl_c_later, die_with_parent
 from workbench.train.stopping import Stop, stoppable
 from workbench.train.task import Movable, Task
 
@@ -235,7 +233,7 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
     ending = context.Event()
     pool = ProcessPoolExecutor(processes, context, _enter, (bench, ending))
     try:
-        with _ctrl_c_later():
+        with ctrl_c_later():
             waiting = {pool.submit(_work, run): run for run in runs}
         while waiting:
             done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -253,33 +251,16 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
         pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Processes started within it never see Ctrl-C, which a terminal sends to all of them; this one sees it after."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _own: tuple[Bench, Listings, Event]  # of a process that trains
 
 
 def _enter(bench: Bench, ending: Event) -> None:
     """Begin a process: it ends its run when asked by its parent alone, and dies with it."""
     global _own
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(bench.runtime.threads)
     _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime, bench.device).listings, ending
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _work(run: Run) -> float | None:
