@@ -31,11 +31,8 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
 
     from workbench.batch import Batch
     from workbench.batches.loader import ahead
-    from workbench.batches.order import Order
-    from workbench.batches.weights import frequencies
-    from workbench.errors import DataError
     from workbench.images.stream import note_of_limit
-    from workbench.tasks.catalog import choose_device, open_catalog
+    from workbench.tasks.catalog import choose_device, open_catalog, training_order
     from workbench.tasks.network import WEIGHTS, build, save_network
     from workbench.tasks.objective import Pretraining, group_numbers
     from workbench.train.loop import Plan, fit
@@ -48,29 +45,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     if note := note_of_limit(work.inputs["images"], pretrain.sampling.window, "pretrain.sampling.window"):
         work.console.print(note, soft_wrap=True, markup=False)
     train, valid = catalog.pictured("train"), catalog.pictured("valid")
-    if not len(train):
-        reasons = (
-            ", ".join(f"{reason} ({n})" for reason, n in work.inputs["images"].summary["reasons"].items()) or "none"
-        )
-        raise DataError(
-            "pretrain: no listing of the train part has both a usable picture and a text; pictures that can't be used: "
-            f"{reasons}; name their column and place in catalog.feeds (columns.picture, pictures); "
-            f"{work.inputs['images'].path('pictures.csv')} lists the pictures and what is wrong with them"
-        )
+    order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
     torch.manual_seed(pretrain.seed)
     network = build(model, catalog.listings.tokens.tokenizer)
     objective = Pretraining(network, pretrain.objectives, group_numbers(catalog.items))
     optim = pretrain.optim
-    order = Order(
-        count=len(train),
-        batch_size=optim.batch_size,
-        epochs=pretrain.epochs,
-        seed=pretrain.seed,
-        sampling=pretrain.sampling,
-        shards=train // work.inputs["images"].ingredients["section"]["images"]["shard_pictures"],
-        lengths=catalog.listings.tokens.lengths[train],
-        frequencies=frequencies(catalog.items, train, pretrain.sampling, pretrain.seed),
-    )
     micro = optim.micro_batch or optim.batch_size
     largest = max([model.image_side, *(side for _, side in pretrain.sampling.sides)])
     depth = catalog.listings.steps_ahead(optim.batch_size, largest)

@@ -74,23 +74,24 @@ def export_samples(
     `images.shard_pictures` samples. Raises DataError where `out` is there already or no listing of the train
     part has both a usable picture and a text, ArtifactError where what is read has changed.
     """
+    for stage, file in READ_FROM.items():
+        artifacts[stage].verify(file)
+    artifacts["tokens"].verify()
+    catalog = open_catalog(artifacts, model, runtime.model_copy(update={"decoder": "cpu"}))
+    order = training_order(catalog, artifacts["images"], pretrain, epochs)
+    size = artifacts["images"].ingredients["section"]["images"]["shard_pictures"]
     with new_folder(out) as folder, ThreadPoolExecutor(runtime.threads or None) as pool:
-        for stage, file in READ_FROM.items():
-            artifacts[stage].verify(file)
-        artifacts["tokens"].verify()
-        catalog = open_catalog(artifacts, model, runtime.model_copy(update={"decoder": "cpu"}))
-        samples = Samples(catalog, pretrain, training_order(catalog, artifacts["images"], pretrain, epochs), pool)
-        told = _told(samples, artifacts, model, epochs)
-        size = artifacts["images"].ingredients["section"]["images"]["shard_pictures"]
+        samples = Samples(catalog, pretrain, order, pool)
+        told = _told(samples, artifacts, model)
         write = _write_tars if form == "webdataset" else _write_dataset
         for part, count in told["samples"].items():
             write(folder, part, cut(samples.lines(part), count, size), told)
         if form == "datasets":
             (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(told["samples"])}))
-        (folder / "samples.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
         counts = _counts(told)
         readme = README.format(counts="; ".join(counts), code=READ_BY[form], no_label=NO_LABEL)
         (folder / "README.md").write_text(readme, "utf-8")
+        (folder / "samples.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
         write_tokenizer(artifacts["tokens"].folder, folder / "tokenizer")
     return "\n".join((*counts, f"written: {out}"))
 
@@ -210,7 +211,7 @@ def _features(told: Mapping[str, Any]) -> Features:
     )
 
 
-def _told(samples: Samples, artifacts: Mapping[str, Artifact], model: Model, epochs: int) -> dict[str, Any]:
+def _told(samples: Samples, artifacts: Mapping[str, Artifact], model: Model) -> dict[str, Any]:
     """What samples.json holds."""
     words, pretrain, counts = samples.catalog.listings.tokens.tokenizer, samples.pretrain, dict[str, int]()
     drawn_N = np.zeros(samples.catalog.items.height, np.bool_)
@@ -227,14 +228,14 @@ def _told(samples: Samples, artifacts: Mapping[str, Artifact], model: Model, epo
         "seed": pretrain.seed,
         "image_side": model.image_side,
         "patch": model.patch,
-        "epochs": epochs,
+        "epochs": samples.order.epochs,
     }
     made_of = {stage: artifacts[stage].key for stage in (*READ_FROM, "tokens")}
     return {
         "samples": counts,
         "listings": len(drawn_N),
         "written": int(drawn_N.sum()),
-        "left_out": _left_out(samples.catalog, drawn_N),
+        "left_out": left_out(samples.catalog, drawn_N),
         "vocabulary": words.size,
         "max_length": words.max_length,
         "special": words.vocabulary.special,
@@ -246,7 +247,7 @@ def _told(samples: Samples, artifacts: Mapping[str, Artifact], model: Model, epo
     }
 
 
-def _left_out(catalog: Catalog, drawn_N: NDArray[np.bool_]) -> dict[str, int]:
+def left_out(catalog: Catalog, drawn_N: NDArray[np.bool_]) -> dict[str, int]:
     """Listings that no sample is of, by reason."""
     states, no_text = catalog.shards.states.cast(pl.String), pl.Series(catalog.listings.tokens.lengths == 0)
     reasons = pl.select(

@@ -45,8 +45,8 @@ def _learn(model: dict[str, Any], added: dict[int, str]) -> None:
 
 
 def _special(i: int, name: str) -> dict[str, Any]:
-    no = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": i, "content": name, **no, "special": True}
+    no = dict.fromkeys(("single_word", "rstrip", "normalized"), False)  # the space before it is no part of the text
+    return {"id": i, "content": name, "lstrip": True, **no, "special": True}
 
 
 def _around(cls: str, sep: str, ids: dict[str, int]) -> dict[str, Any]:
