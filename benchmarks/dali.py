@@ -229,7 +229,7 @@ def steps_of(
     """Seconds of a step of the training loop, and the share of them spent waiting."""
     torch.manual_seed(0)
     words, model, pretrain = texts.tokenizer, size.recipe.model, size.recipe.pretrain
-    shape = Shape(SIZES[model.size], words.size, words.mask, words.max_length, side, model.patch)
+    shape = Shape(SIZES[model.size], words.size, words.mask, words.max_length, side, model.patch, model.embedder)
     spent, waited, counted = 0.0, 0.0, 0
 
     def progress(progress: Progress) -> None:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from workbench.errors import RecipeError
+from workbench.model.mlim import SIZES
+from workbench.model.vision import EMBEDDERS, ImageDecoder
 from workbench.recipe.load import load_recipe
 from workbench.recipe.schema import Mam
 
@@ -39,6 +42,16 @@ def test_the_paper(shop):
     assert (masking.heavy_image, masking.heavy_text, masking.light_image, masking.light_text) == (0.8, 0.8, 0.15, 0.15)
     assert (recipe.finetune.match.mdo.text, recipe.finetune.match.mdo.image) == (third, third)
     assert recipe.catalog.feeds[0].path == Path("/shop/feed.csv")
+
+
+def test_the_papers_embedder_and_decoder_have_its_layers_and_parameters(shop):
+    model = load_recipe(FOLDER / "paper.yaml").model
+    width = SIZES[model.size].width
+    parts = (EMBEDDERS[model.embedder](model.patch, width), ImageDecoder(model.patch, width))
+    layers = [sum(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in part.modules()) for part in parts]
+    assert layers == [7, 10]
+    parameters = [sum(p.numel() for p in part.parameters()) for part in parts]
+    assert parameters == [pytest.approx(200e3, rel=0.05), pytest.approx(2.8e6, rel=0.05)]
 
 
 def test_the_quickstart_needs_only_what_is_shipped():

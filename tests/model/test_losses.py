@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from workbench.model.losses import contrast, mlm_nats, normalise, pixels_of, recon_errors, restore
+from workbench.model.losses import contrast, mlm_nats, normalise, recon_errors, restore
+from workbench.model.vision import pixels_of
 
 
 def test_mlm_by_hand() -> None:

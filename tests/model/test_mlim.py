@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from tests.tiny import MASK, SHAPE, batch, network
 from workbench.batch import Batch
 from workbench.model.losses import recon_errors
 from workbench.model.mlim import SIZES, Mlim, Shape
-from workbench.model.vision import fit_positions
+from workbench.model.vision import EMBEDDERS, fit_positions
 
 
 def other_pixels(made: Batch, where_BP: Tensor) -> Batch:
@@ -21,8 +22,9 @@ def other_pixels(made: Batch, where_BP: Tensor) -> Batch:
 
 
 @torch.no_grad()
-def test_a_masked_image_token_hides_its_pixels_wholly() -> None:
-    model, made = network(), batch([3, 6, 1], [1, 0, 0])
+@pytest.mark.parametrize("embedder", EMBEDDERS)
+def test_a_masked_image_token_hides_its_pixels_wholly(embedder: str) -> None:
+    model, made = network(shape=replace(SHAPE, embedder=embedder)), batch([3, 6, 1], [1, 0, 0])
     assert made.image_masked_BP.any(1).all() and not made.image_masked_BP.all()
     before = torch.cat(model.encode(made), 1)
     hidden = torch.cat(model.encode(other_pixels(made, made.image_masked_BP)), 1)

@@ -5,18 +5,23 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from tests.tiny import SHAPE, network, scatter
-from workbench.model.vision import ImageDecoder, ImageEmbedder, fit_positions
+from workbench.model.vision import EMBEDDERS, CnnEmbedder, ImageDecoder, ImageEmbedder, fit_positions
 
 
+def tokens_of(embedder: ImageEmbedder, pixels_BCHW: Tensor) -> Tensor:
+    return embedder(pixels_BCHW, torch.zeros(len(pixels_BCHW), 1, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("name", ["cnn", "patches"])
 @pytest.mark.parametrize("patch", [2, 4, 8])
-def test_each_pixel_reaches_exactly_one_token(patch: int) -> None:
+def test_each_pixel_reaches_exactly_one_token(patch: int, name: str) -> None:
     torch.manual_seed(0)
-    embedder = ImageEmbedder(patch, 24)
+    embedder = EMBEDDERS[name](patch, 24)
     pixels_1CHW = torch.rand(1, 3, 3 * patch, 2 * patch, requires_grad=True)
-    tokens_1PD = embedder(pixels_1CHW)
+    tokens_1PD = tokens_of(embedder, pixels_1CHW)
     assert tokens_1PD.shape == (1, 6, 24)
     for p in range(6):
         (gradient,) = torch.autograd.grad(tokens_1PD[0, p].square().sum(), pixels_1CHW, retain_graph=True)
@@ -29,7 +34,21 @@ def test_each_pixel_reaches_exactly_one_token(patch: int) -> None:
 
 def test_the_embedder_refuses_a_picture_of_one_channel() -> None:
     with pytest.raises(ValueError, match="expected 3 colour channels, found 1"):
-        ImageEmbedder(4, 16)(torch.rand(2, 1, 8, 8))
+        tokens_of(CnnEmbedder(4, 16), torch.rand(2, 1, 8, 8))
+
+
+def test_patches_are_one_matrix_on_the_pixels_of_each() -> None:
+    torch.manual_seed(0)
+    embedder, pixels_1CHW = EMBEDDERS["patches"](4, 10), torch.rand(1, 3, 8, 8)
+    last_K = pixels_1CHW[0, :, 4:, 4:].reshape(-1)
+    expected_D = embedder.layers.weight.reshape(10, 48) @ last_K + embedder.layers.bias
+    torch.testing.assert_close(tokens_of(embedder, pixels_1CHW)[0, 3], expected_D, rtol=0, atol=1e-6)
+
+
+def test_a_listings_tokens_are_the_same_in_any_batch() -> None:
+    torch.manual_seed(0)
+    embedder, pixels_BCHW = EMBEDDERS["resnet"](8, 16).train(), torch.rand(3, 3, 16, 16)
+    torch.testing.assert_close(tokens_of(embedder, pixels_BCHW)[:1], tokens_of(embedder, pixels_BCHW[:1]))
 
 
 def test_the_decoder_draws_each_token_at_its_place() -> None:
@@ -46,7 +65,7 @@ def test_the_decoder_draws_each_token_at_its_place() -> None:
 
 
 def test_sizes_at_patch_32_and_width_1024_are_those_of_the_paper() -> None:
-    embedder, decoder = ImageEmbedder(32, 1024), ImageDecoder(32, 1024)
+    embedder, decoder = CnnEmbedder(32, 1024), ImageDecoder(32, 1024)
     convolutions = [m for m in embedder.modules() if isinstance(m, nn.Conv2d)]
     assert [(c.kernel_size, c.stride) for c in convolutions] == [((2, 2), (2, 2))] * 5 + [((1, 1), (1, 1))] * 2
     assert sum(p.numel() for p in embedder.parameters()) == pytest.approx(200e3, rel=0.05)
@@ -59,9 +78,10 @@ def test_sizes_at_patch_32_and_width_1024_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize("width", [128, 256, 768, 1024])
 @pytest.mark.parametrize("patch", [2, 4, 8, 16, 32, 64])
 def test_every_patch_fits_every_width(patch: int, width: int) -> None:
-    tokens_1PD = ImageEmbedder(patch, width)(torch.rand(1, 3, patch, patch))
-    assert tokens_1PD.shape == (1, 1, width)
-    assert ImageDecoder(patch, width)(tokens_1PD).shape == (1, 3, patch, patch)
+    for embedder in EMBEDDERS.values():
+        tokens_1PD = tokens_of(embedder(patch, width), torch.rand(1, 3, 2 * patch, 2 * patch))
+        assert tokens_1PD.shape == (1, 4, width)
+    assert ImageDecoder(patch, width)(tokens_1PD).shape == (1, 3, 2 * patch, 2 * patch)
 
 
 def test_positions_of_another_grid_are_interpolated_as_a_map() -> None:

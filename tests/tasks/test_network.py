@@ -1,8 +1,51 @@
+"""Networks saved and loaded, at their own side and at another; what is done to weights before tuning."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 import torch
 
-from tests.tiny import network
+from tests.tiny import batch, network
+from workbench.errors import ArtifactError
+from workbench.model.encoder import Size
+from workbench.model.mlim import Shape
+from workbench.model.vision import fit_positions
 from workbench.recipe.schema import Start
-from workbench.tasks.network import shrink_and_perturb
+from workbench.tasks.network import CONFIG, load_network, read_shape, save_network, shrink_and_perturb
+
+SHAPE_224 = Shape(Size(16, 1, 2), vocabulary=40, mask_token=4, text_positions=12, image_side=224, patch=32)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("embedder", ["cnn", "patches", "resnet"])
+def test_a_checkpoint_of_224_px_loads_at_384(tmp_path: Path, embedder: str):
+    small = network(shape=replace(SHAPE_224, embedder=embedder))
+    save_network(tmp_path, small)
+    large = load_network(tmp_path, replace(small.shape, image_side=384)).eval()
+    assert large.shape.grid == 12
+    assert torch.equal(large.image_positions.weight, fit_positions(small.image_positions.weight, 12))
+    text_BLD, image_BPD = large.encode(batch([3, 6], [1, 2], large.shape))
+    assert image_BPD.shape == (2, 144, 16) and text_BLD.isfinite().all()
+    assert large.redraw(image_BPD).shape == (2, 3, 384, 384) and large.redraw(image_BPD).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"patch": 16}, "patch 32, expected 16"), ({"embedder": "resnet"}, "cnn, expected resnet")]
+)
+def test_a_checkpoint_of_another_patch_or_embedder_is_refused(tmp_path: Path, change: dict[str, int], told: str):
+    save_network(tmp_path, network(shape=SHAPE_224))
+    with pytest.raises(ArtifactError, match=f"{tmp_path}: a network of .*{told}; only image_side may be another"):
+        load_network(tmp_path, replace(SHAPE_224, **change))
+
+
+def test_a_network_saved_before_there_were_other_embedders_has_the_papers(tmp_path: Path):
+    save_network(tmp_path, network(shape=SHAPE_224))
+    config = json.loads((tmp_path / CONFIG).read_text())
+    del config["embedder"]
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    assert read_shape(tmp_path)[0] == load_network(tmp_path).shape == SHAPE_224
 
 
 def test_shrink_alone_halves_matrices_and_pulls_gains_to_one_and_offsets_to_zero():

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from tests.tasks import shop
-from tests.tiny import batch, network, scatter
+from tests.tiny import SHAPE, batch, network, scatter
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.model.reading import Reading
@@ -149,7 +149,7 @@ def test_itc_is_infonce_between_listings_of_different_groups() -> None:
     assert mean(task, FOUR, "itc") == pytest.approx(by_hand.item(), rel=1e-5)
     with torch.no_grad():
         head.log_scale.fill_(50)
-    assert float(head.scale) == 100
+    assert head.scale.item() == 100
 
 
 @pytest.mark.parametrize("negatives", ["hard", "random"])
@@ -177,11 +177,16 @@ def test_numbers_of_groups_are_by_row() -> None:
 COMBINATIONS = [c for n in range(1, 5) for c in itertools.combinations(NAMES, n)]
 
 
-@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
-def test_all_that_learns_gets_a_gradient(names: tuple[str, ...]) -> None:
-    task = training(of(*names))
-    sums = task.sums(FOUR)
-    assert set(sums) == set(task.weights) == set(task.counts(FOUR)) == set(names)
+CASES = [*((names, "cnn", 16) for names in COMBINATIONS), *((("mlm", "recon"), e, 16) for e in ("patches", "resnet"))]
+CASES += [(("mlm", "recon"), "cnn", side) for side in (8, 24)]  # position embeddings interpolated
+
+
+@pytest.mark.parametrize(("names", "embedder", "side"), CASES, ids=str)
+def test_all_that_learns_gets_a_gradient(names: tuple[str, ...], embedder: str, side: int) -> None:
+    task = Pretraining(network(shape=replace(SHAPE, embedder=embedder)), of(*names))
+    made = FOUR if side == 16 else batch([3, 6, 1, 4], [1, 2, 0, 4], replace(SHAPE, image_side=side))
+    sums = task.sums(made)
+    assert set(sums) == set(task.weights) == set(task.counts(made)) == set(names)
     torch.stack(list(sums.values())).sum().backward()
     learning = {n: p for n, p in task.model.named_parameters() if p.requires_grad}
     assert [n for n, p in learning.items() if p.grad is None or not p.grad.any() or not p.grad.isfinite().all()] == []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from workbench.model.vision import pixels_of
 
 _LEAST_VARIANCE = 1e-6  # of a patch's pixels, as in MAE
 
@@ -29,14 +29,6 @@ def recon_errors(drawn_BCHW: Tensor, true_BCHW: Tensor, counted_BP: Tensor | Non
         return errors_BHW.mean((1, 2))
     counted_BHW = pixels_of(counted_BP, drawn_BCHW)[:, 0]
     return (errors_BHW * counted_BHW).sum((1, 2)) / counted_BHW.sum((1, 2)).clamp(min=1)
-
-
-def pixels_of(patches_BP: Tensor, pixels_BCHW: Tensor) -> Tensor:
-    """(B, 1, H, W) bool: the pixels of these patches of pictures of this size."""
-    grid = math.isqrt(patches_BP.shape[1])
-    patches_B1GG = patches_BP.view(-1, 1, grid, grid)
-    patch = pixels_BCHW.shape[-1] // grid
-    return patches_B1GG.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
 
 def normalise(pixels_BCHW: Tensor, patch: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,15 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.model.encoder import NORM_EPS, Encoder, Size
-from workbench.model.vision import ImageDecoder, ImageEmbedder, fit_positions
+from workbench.model.encoder import Encoder, Size
+from workbench.recipe.schema import SIZES as NUMBERS
+from workbench.model.vision import EMBEDDERS, ImageDecoder, ImageEmbedder, fit_positions
 
-SIZES = {
-    "tiny": Size(128, 4, 2),
-    "small": Size(256, 4, 4),
-    "base": Size(768, 12, 12),
-    "large": Size(1024, 24, 16),
-}
+SIZES = {name: Size(*numbers) for name, numbers in NUMBERS.items()}
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Shape:
     text_positions: int  # longest text, [CLS] and [SEP] included
     image_side: int
     patch: int
+    embedder: str = "cnn"  # a name in EMBEDDERS
 
     @property
     def grid(self) -> int:
@@ -53,11 +50,11 @@ class Mlim(nn.Module):
         self.words = nn.Embedding(shape.vocabulary, width)
         self.text_positions = nn.Embedding(shape.text_positions, width)
         self.image_positions = nn.Embedding(shape.grid**2, width)
-        self.image_embedder = ImageEmbedder(shape.patch, width)
-        self.embedding_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.image_embedder: ImageEmbedder = EMBEDDERS[shape.embedder](shape.patch, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=shape.size.norm_eps)
         self.dropout = nn.Dropout(dropout)
         self.encoder = Encoder(shape.size, dropout)
-        self.language_head = LanguageHead(width, shape.vocabulary)
+        self.language_head = LanguageHead(shape.size, shape.vocabulary)
         self.image_decoder = ImageDecoder(shape.patch, width)
         self.apply(_initialise)
         self.register_load_state_dict_pre_hook(_fit_positions)  # type: ignore[no-untyped-call]
@@ -89,7 +86,7 @@ class Mlim(nn.Module):
 
     def _image(self, batch: Batch) -> Tensor:
         mask_D = self.words.weight[self.shape.mask_token]
-        image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255)
+        image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255, batch.image_masked_BP)
         image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
         return image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
 
@@ -117,10 +114,10 @@ class Mlim(nn.Module):
 class LanguageHead(nn.Module):
     """BERT's head for masked tokens; its last matrix is the word embedding."""
 
-    def __init__(self, width: int, vocabulary: int) -> None:
+    def __init__(self, size: Size, vocabulary: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.dense = nn.Linear(size.width, size.width)
+        self.norm = nn.LayerNorm(size.width, eps=size.norm_eps)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, x_MD: Tensor, words_VD: Tensor) -> Tensor:

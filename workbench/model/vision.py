@@ -1,12 +1,14 @@
 """Pictures into image tokens and back.
 
-The embedder is the paper's shallow CNN: 2x2 convolutions of stride 2, so that each pixel reaches exactly one image
-token and a masked token hides its pixels wholly. The decoder redraws the whole picture from the transformer's outputs.
+An embedder makes one token of each patch, such that a masked token hides its pixels wholly: the paper's CNN and ViLT's
+matrix read nothing but the patch; the ResNet reads beyond it, so that what is masked has to be blanked before it. The
+decoder redraws the whole picture from the transformer's outputs.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 # Channels after each halving of the side, for patches of 2, 4, ... 64 pixels (embedder, first to last).
 _EMBEDDER = (16, 32, 64, 96, 112, 128)
+_RESNET = (32, 64, 128, 256, 256, 256)
 
 
 class PositionNorm(nn.LayerNorm):
@@ -39,12 +42,31 @@ def fit_positions(positions_PD: Tensor, grid: int) -> Tensor:
     return fitted_GGD.flatten(0, 1)
 
 
-class ImageEmbedder(nn.Module):
-    """(B, 3, H, W) in [0, 1] -> (B, P, D), P = (H / patch) * (W / patch).
+def pixels_of(patches_BP: Tensor, pixels_BCHW: Tensor) -> Tensor:
+    """(B, 1, H, W): what holds for each patch, for its pixels, in pictures of this size."""
+    grid = math.isqrt(patches_BP.shape[1])
+    patch = pixels_BCHW.shape[-1] // grid
+    return patches_BP.view(-1, 1, grid, grid).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
-    log2(patch) convolutions 2x2/2, then two 1x1 convolutions up to the transformer's width; about 200K parameters
-    at patch 32 and width 1024 (paper, image embedder; channels are our reading).
-    """
+
+class ImageEmbedder(nn.Module):
+    """(B, 3, H, W) in [0, 1], (B, P) masked -> (B, P, D), P = (H / patch) * (W / patch)."""
+
+    layers: nn.Module
+    beyond = False  # does a token hold pixels of other patches?
+
+    def forward(self, pixels_BCHW: Tensor, masked_BP: Tensor) -> Tensor:
+        if pixels_BCHW.shape[1] != 3:
+            raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
+        if self.beyond:  # 0 is what its convolutions see beyond the picture's edges, too
+            pixels_BCHW = pixels_BCHW.masked_fill(pixels_of(masked_BP, pixels_BCHW), 0)
+        features_BDGG: Tensor = self.layers(pixels_BCHW)
+        return features_BDGG.flatten(2).transpose(1, 2)
+
+
+class CnnEmbedder(ImageEmbedder):
+    """log2(patch) convolutions 2x2/2, then two 1x1 convolutions up to the transformer's width; 7 layers and about 200K
+    parameters at patch 32 and width 1024 (paper, image embedder; channels are our reading)."""
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()
@@ -60,11 +82,43 @@ class ImageEmbedder(nn.Module):
         layers += [nn.Conv2d(last, last, 1), PositionNorm(last), nn.GELU(), nn.Conv2d(last, width, 1)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        if pixels_BCHW.shape[1] != 3:
-            raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
-        features_BDGG: Tensor = self.layers(pixels_BCHW)
-        return features_BDGG.flatten(2).transpose(1, 2)
+
+class PatchEmbedder(ImageEmbedder):
+    """One matrix on a patch's pixels (Kim et al. 2021, ViLT, section 3)."""
+
+    def __init__(self, patch: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Conv2d(3, width, patch, stride=patch)
+
+
+class ResNetEmbedder(ImageEmbedder):
+    """A convolution 3x3/2, ResNet-18's blocks, each of stride 2 until the grid is reached, and a 1x1 convolution.
+
+    GroupNorm in place of BatchNorm, since a listing must not depend on others in its batch (Wu & He 2018).
+    """
+
+    beyond = True
+
+    def __init__(self, patch: int, width: int) -> None:
+        from torchvision.models.resnet import BasicBlock  # here: a second, which other embedders don't pay
+
+        super().__init__()
+        halvings = int(math.log2(patch))
+        channels = _RESNET[: max(halvings, 2)]  # one block at least
+        layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)]
+        layers += [_group_norm(channels[0]), nn.ReLU()]
+        for before, after in pairwise(channels):
+            stride = 2 if halvings > 1 else 1
+            shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=stride, bias=False), _group_norm(after))
+            layers.append(BasicBlock(before, after, stride, shortcut, norm_layer=_group_norm))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], width, 1))
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(channels // 16, channels)
+
+
+EMBEDDERS = {"cnn": CnnEmbedder, "patches": PatchEmbedder, "resnet": ResNetEmbedder}
 
 
 class ImageDecoder(nn.Module):

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
-from workbench.model.bert import bert_size, load_bert
+from workbench.errors import ArtifactError
+from workbench.errors import RecipeError
+from workbench.model.bert import Loaded, bert_size, load_bert
 from workbench.model.encoder import Size
 from workbench.model.heads import Heads
 from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.recipe.schema import Model, Objectives, Start
-from workbench.text.tokenizer import TextTokenizer
+from workbench.text.tokenizer import TextTokenizer, load_huggingface
 from workbench.train.checkpoint import read_weights, write
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "model.json"
@@ -27,20 +29,38 @@ def model_section(pretrained: Artifact) -> Model:
     return Model(**pretrained.ingredients["section"]["model"])
 
 
-def build(model: Model, tokenizer: TextTokenizer) -> Mlim:
-    """A new network; its weights come from the global generator, which the caller seeds."""
+def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
+    """A new network, and what came of published weights. Its own come from the global generator, which the caller
+    seeds. Raises RecipeError where the published weights are not of the tokenizer's words, or don't fit."""
     shape = Shape(
-        size=bert_size(model.bert) if model.bert else SIZES[model.size],
+        size=bert_size(model.bert) if model.bert else SIZES[model.size or "small"],
         vocabulary=tokenizer.size,
         mask_token=tokenizer.mask,
         text_positions=tokenizer.max_length,
         image_side=model.image_side,
         patch=model.patch,
+        embedder=model.embedder,
     )
     network = Mlim(shape, model.dropout)
-    if model.bert:
-        load_bert(model.bert, network)
-    return network
+    if not model.bert:
+        return network, None
+    _check_words(model.bert, tokenizer)
+    return network, load_bert(model.bert, network, words=tokenizer.size - len(tokenizer.fields))
+
+
+def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
+    """Where the weights' folder tells their words, each must have the same id."""
+    if not any((bert / name).exists() for name in ("tokenizer.json", "vocab.txt")):
+        return
+    published = load_huggingface(bert, (), tokenizer.max_length).words
+    ours = tokenizer.words
+    for word in sorted(published, key=published.__getitem__):
+        if ours.get(word) != published[word]:
+            raise RecipeError(
+                f"model.bert: {bert}: the word {word!r} has the id {published[word]}, in tokens.tokenizer "
+                f"{'it has ' + str(ours[word]) if word in ours else 'there is no such word'}; leave tokens.tokenizer out, "
+                "so that it is taken from model.bert"
+            )
 
 
 def save_network(folder: Path, network: Mlim, heads: Heads | None = None) -> None:
@@ -59,9 +79,21 @@ def read_shape(folder: Path) -> tuple[Shape, float]:
     return Shape(**config | {"size": Size(**config["size"])}), dropout
 
 
-def load_network(folder: Path) -> Mlim:
-    """The network that `save_network` wrote."""
-    network = Mlim(*read_shape(folder))
+def load_network(folder: Path, shape: Shape | None = None) -> Mlim:
+    """The network that `save_network` wrote; or one of another picture side, its position embeddings interpolated.
+
+    Raises ArtifactError where `shape` differs in anything else.
+    """
+    saved, dropout = read_shape(folder)
+    wanted = dataclasses.asdict(shape or saved)
+    differ = [
+        f"{name} {value}, expected {wanted[name]}"
+        for name, value in dataclasses.asdict(saved).items()
+        if name != "image_side" and value != wanted[name]
+    ]
+    if differ:
+        raise ArtifactError(f"{folder}: a network of {'; '.join(differ)}; only image_side may be another")
+    network = Mlim(shape or saved, dropout)
     read_weights(folder / WEIGHTS, network)
     return network
 

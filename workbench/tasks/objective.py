@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from workbench.batch import Batch
 from workbench.model.heads import ContrastHead, Heads, MatchHead
-from workbench.model.losses import contrast, mlm_nats, normalise, pixels_of, recon_errors, restore
+from workbench.model.losses import contrast, mlm_nats, normalise, recon_errors, restore
 from workbench.model.mlim import Mlim
 from workbench.model.reading import Reading
+from workbench.model.vision import pixels_of
 from workbench.recipe.schema import Objectives, Recon
 from workbench.tasks.network import mean_of_tokens
 
