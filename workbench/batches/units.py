@@ -5,7 +5,7 @@ Each is a pure function of (seed, epoch, row), like the masks that are made of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
@@ -83,23 +83,28 @@ def blocks(draws: np.random.Generator, patches: int, count: int) -> NDArray[np.b
     A rectangle lies around a patch that isn't hidden yet, drawn from all such, and is never larger than what is left to
     hide: so no share is missed and none of them is cut.
     """
-    grid = isqrt(patches)
-    hidden_P = np.zeros(patches, bool)
-    hidden_HW = hidden_P.reshape(grid, grid)
-    left = count
+    grid, left, numbers = isqrt(patches), count, _numbers(draws)
+    hidden, full = bytearray(patches), b"\1" * patches  # a patch of these is looked at sooner than of an array
     while left > 0:
-        size, shape, y, x, place = draws.random(5).tolist()
-        free_P = np.flatnonzero(~hidden_P)
-        row, column = divmod(int(free_P[int(place * len(free_P))]), grid)
+        place = int(next(numbers) * patches)
+        if hidden[place]:
+            continue
+        row, column = divmod(place, grid)
         least = min(SMALLEST, left)
-        area = int(least + size * (left - least + 1))
-        high = min(max(round((area * LONGEST ** (2 * shape - 1)) ** 0.5), 1), grid, area)
+        area = int(least + next(numbers) * (left - least + 1))
+        high = min(max(round((area * LONGEST ** (2 * next(numbers) - 1)) ** 0.5), 1), grid, area)
         wide = min(area // high, grid)
-        top = min(max(row - int(y * high), 0), grid - high)
-        start = min(max(column - int(x * wide), 0), grid - wide)
-        hidden_HW[top : top + high, start : start + wide] = True
-        left = count - int(np.count_nonzero(hidden_P))
-    return hidden_P
+        top = min(max(row - int(next(numbers) * high), 0), grid - high)
+        start = min(max(column - int(next(numbers) * wide), 0), grid - wide)
+        for first in range(top * grid + start, (top + high) * grid, grid):
+            hidden[first : first + wide] = full[:wide]
+        left = count - hidden.count(1)
+    return np.frombuffer(hidden, bool)
+
+
+def _numbers(draws: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from draws.random(32).tolist()
 
 
 def _markers(fields: Sequence[str], words: TextTokenizer) -> list[int]:
