@@ -92,8 +92,9 @@ def blocks(draws: np.random.Generator, patches: int, count: int) -> NDArray[np.b
         row, column = divmod(place, grid)
         least = min(SMALLEST, left)
         area = int(least + next(numbers) * (left - least + 1))
-        high = min(max(round((area * LONGEST ** (2 * next(numbers) - 1)) ** 0.5), 1), grid, area)
-        wide = min(area // high, grid)
+        shape = 2 * next(numbers) - 1
+        long = min(max(round((area * LONGEST ** abs(shape)) ** 0.5), 1), grid, area)
+        high, wide = (long, area // long) if shape > 0 else (area // long, long)
         top = min(max(row - int(next(numbers) * high), 0), grid - high)
         start = min(max(column - int(next(numbers) * wide), 0), grid - wide)
         for first in range(top * grid + start, (top + high) * grid, grid):
