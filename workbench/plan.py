@@ -86,7 +86,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         labels = tuned.classify
         stages["classify"] = lambda: classify.stage(labels, {})
     stages["census"] = lambda: census.stage(recipe)
-    stages["probes"] = lambda: probes.stage(recipe.report, recipe.probes, {})
+    stages["probes"] = lambda: probes.stage(
+        recipe.report, recipe.probes, recipe.pretrain, sources.of("probes.checkpoint")
+    )
     stages["report"] = lambda: report.stage(recipe.report, recipe, {})
     return stages
 

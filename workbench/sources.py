@@ -105,6 +105,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
         "tokens.tokenizer": recipe.tokens.tokenizer,
         "model.bert": recipe.model.bert,
         "finetune.match.pairs": match.pairs if match else None,
+        "probes.checkpoint": recipe.probes.checkpoint,
     }
     for i, feed in enumerate(recipe.catalog.feeds):
         paths[f"catalog.feeds.{i}.path"] = feed.path

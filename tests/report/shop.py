@@ -75,7 +75,7 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
         split.stage(recipe.catalog.split, recipe.duplicates),
         tokens.stage(recipe.tokens, {}),
         pretrain.stage(recipe.model, recipe.pretrain, {}),
-        probes.stage(recipe.report, recipe.probes, {}),
+        probes.stage(recipe.report, recipe.probes, recipe.pretrain, {}),
         report.stage(recipe.report, recipe, {}),
     ]
     steps = plan_stages(stages, Store(recipe.runtime.cache))

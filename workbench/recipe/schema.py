@@ -536,10 +536,13 @@ class Report(Section):
 class Probes(Section):
     """Do pictures and words inform each other, on listings that no training saw (docs/probes.md)?"""
 
-    by: str | None = Field(None, description="a label in `columns.labels`: also within each of its classes")
+    by: str | None = Field(None, description="name of a label in `columns.labels`: also within each of its classes")
     draws: Count = Field(2, description="fixed masks drawn for each listing")
     listings: Count = Field(2000, description="held-out listings probed, at most")
     bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="resamples behind each interval")
+    checkpoint: Path | None = Field(
+        None, description="folder of a saved network to probe in place of the one that the recipe pre-trains"
+    )
 
 
 class Audit(Section):

@@ -37,9 +37,9 @@ def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str
     if samples := _read(probes, "samples.json"):
         content["samples"] = samples
         for sample in samples:
-            for name in (sample[role] for role in ("picture", "masked_picture", "redrawn")):
+            for name in (sample[role] for role in ("picture", "masked_picture", "redrawn") if role in sample):
                 shelf.pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
-    if "mlm" in (found := _read(probes, "probes.json")):
+    if "listings" in (found := _read(probes, "probes.json")):
         content["probes"] = found
     for task in ("match", "classify"):
         if task in artifacts:
@@ -73,8 +73,11 @@ def _pretrain(artifact: Artifact, logs: Path) -> Json:
     summary = artifact.summary
     lines = [json.loads(line) for line in artifact.path("metrics.jsonl").read_text().splitlines()]
 
+    section = artifact.ingredients["section"]["pretrain"]
+    weights = {name: part["weight"] for name, part in section["objectives"].items() if part["weight"]}
+
     def point(line: Json, prefix: str = "") -> Json:
-        losses = {name: line[prefix + name] or None for name in ("mlm", "recon")}  # 0: nothing was hidden
+        losses = {name: line[prefix + name] or None for name in weights}  # 0: nothing was asked
         return {"step": line["step"], "epoch": line["step"] * summary["epochs"] / summary["steps"], **losses}
 
     return {
@@ -84,8 +87,9 @@ def _pretrain(artifact: Artifact, logs: Path) -> Json:
         **{name: summary[name] for name in ("parameters", "epochs", "steps")},
         **_speed(read_log(artifact, logs)),
         "curve": [point(line) | {"lr": line["lr"]} for line in lines if "lr" in line],
-        "valid": [point(line, "valid_") for line in lines if "valid_mlm" in line],
-        "masking": artifact.ingredients["section"]["pretrain"]["masking"],
+        "valid": [point(line, "valid_") for line in lines if "lr" not in line],
+        "objectives": weights,
+        "masking": section["masking"],
     }
 
 

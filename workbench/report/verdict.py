@@ -42,7 +42,8 @@ class Finding(NamedTuple):
 
 def findings(report: Mapping[str, Any]) -> list[Finding]:
     """What the report's sections allow to say, in the order a reader asks."""
-    found = [_talk(report["probes"])] if "probes" in report else []
+    probes = report.get("probes", {})
+    found = [_talk(probes)] if any(loss in probes for loss in _TALK) else []
     for name in ("match", "classify"):
         if name in report:
             found += [*_against_baseline(name, report[name]), *_pretraining_pays(name, report[name])]
@@ -72,30 +73,45 @@ def main_arm(task: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _talk(probes: Mapping[str, Any]) -> Finding:
-    words, pictures = probes["mlm"]["random_minus_true"], probes["recon"]["random_minus_true"]
-    answers = above_zero(words) == "yes", above_zero(pictures) == "yes"
-    answer, sentence = {
-        (True, True): ("Yes, both ways", "the model uses pictures to guess hidden words, and words to redraw pictures"),
-        (True, False): (
-            "One way",
-            "the model uses pictures to guess hidden words; that words help it to redraw pictures is not shown",
-        ),
-        (False, True): (
-            "One way",
-            "the model uses words to redraw pictures; that pictures help it to guess hidden words is not shown",
-        ),
-        (False, False): ("Not shown", "it is not shown that pictures and words inform each other"),
-    }[answers]
+    asked = [loss for loss in _TALK if loss in probes]
+    gaps = {loss: probes[loss]["random_minus_true"] for loss in asked}
+    shown = [loss for loss in asked if above_zero(gaps[loss]) == "yes"]
+    answer = ("Yes, both ways" if len(shown) == 2 else "One way") if shown else "Not shown"
+    clauses = [_TALK[loss].does for loss in shown] + [_TALK[loss].not_shown for loss in asked if loss not in shown]
+    if len(shown) == 2:
+        clauses = ["the model uses pictures to guess hidden words, and words to redraw pictures"]
+    elif not shown:
+        clauses = ["it is not shown that pictures and words inform each other"]
     return Finding(
         "Do pictures and words inform each other?",
         answer,
-        "good" if all(answers) else "part" if any(answers) else "open",
-        f"On products it had never seen, {sentence}.",
-        [
-            Evidence("a wrong picture makes words harder", words, 3),
-            Evidence("a wrong text makes pictures harder", pictures, 4),
-        ],
+        "good" if len(shown) == 2 else "part" if shown else "open",
+        f"On products it had never seen, {'; '.join(clauses)}.",
+        [Evidence(_TALK[loss].evidence, gaps[loss], _TALK[loss].digits) for loss in asked],
     )
+
+
+class _Talk(NamedTuple):
+    does: str
+    not_shown: str
+    evidence: str
+    digits: int
+
+
+_TALK = {
+    "mlm": _Talk(
+        "the model uses pictures to guess hidden words",
+        "that pictures help it to guess hidden words is not shown",
+        "a wrong picture makes words harder",
+        3,
+    ),
+    "recon": _Talk(
+        "the model uses words to redraw pictures",
+        "that words help it to redraw pictures is not shown",
+        "a wrong text makes pictures harder",
+        4,
+    ),
+}
 
 
 def _against_baseline(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
