@@ -57,8 +57,8 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.catalog.duplicates import stage as duplicates
     from workbench.catalog.fetch import fetch
     from workbench.images import build as images
+    from workbench.report import audit, census, probes
     from workbench.report import build as report
-    from workbench.report import census, probes
     from workbench.tasks import alone, classify, match, pretrain
     from workbench.text import tokens
 
@@ -75,8 +75,8 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         ),
         "duplicates": lambda: duplicates.stage(recipe.duplicates),
         "split": lambda: split.stage(recipe.catalog.split, recipe.duplicates),
-        "tokens": lambda: tokens.stage(recipe.tokens, sources.of("tokens.tokenizer")),
-        "pretrain": lambda: pretrain.stage(recipe.model, recipe.pretrain, sources.of("model.bert")),
+        "tokens": lambda: tokens.stage(sources.tokens(), sources.of("tokens.tokenizer")),
+        "pretrain": lambda: pretrain.stage(sources.model(), recipe.pretrain, sources.of("model.bert")),
     }
     if tuned.match:
         pairs = tuned.match
@@ -89,6 +89,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     stages["probes"] = lambda: probes.stage(
         recipe.report, recipe.probes, recipe.pretrain, sources.of("probes.checkpoint")
     )
+    stages["audit"] = lambda: audit.stage(recipe.name, recipe.audit, recipe.pretrain, sources.of("audit.checkpoint"))
     stages["report"] = lambda: report.stage(recipe.report, recipe, {})
     return stages
 
@@ -99,7 +100,7 @@ def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step
     Raises DataError for a source that isn't there and is needed, RecipeError for a cache or reports folder that can't
     be written.
     """
-    for key in ("cache", *(["reports"] if {"census", "report"} & set(goals) else [])):
+    for key in ("cache", *(["reports"] if {"audit", "census", "report"} & set(goals) else [])):
         _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
     store, digests = store_of(recipe.runtime), Digests(recipe.runtime.cache / "digests.json")
     remote = Remote(recipe.runtime.remote) if recipe.runtime.remote else None

@@ -15,7 +15,8 @@ from workbench.artifacts.stage import Stage
 from workbench.artifacts.store import Artifact
 from workbench.catalog.feeds.layouts import source_files
 from workbench.errors import DataError
-from workbench.recipe.schema import Recipe
+from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
+from workbench.recipe.schema import Model, Recipe, Tokens
 
 
 class Sources:
@@ -34,6 +35,26 @@ class Sources:
     def of(self, end: str) -> dict[str, str]:
         """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
         return {key: self._digest(key, path) for key, path in self._paths.items() if key.endswith(end)}
+
+    def tokens(self) -> Tokens:
+        """The recipe's section, its tokenizer in a folder of this machine."""
+        tokens = self._recipe.tokens
+        folder = self._published("tokens.tokenizer", tokens.tokenizer)
+        return tokens.model_copy(update={"tokenizer": folder})
+
+    def model(self) -> Model:
+        """The recipe's section, its published weights in a folder of this machine; RecipeError where they don't fit."""
+        model = self._recipe.model
+        folder = self._published("model.bert", model.bert)
+        if folder:
+            check_fits(model, folder, self._recipe.tokens.max_length)
+        return model.model_copy(update={"bert": folder})
+
+    def _published(self, key: str, named: Path | None) -> Path | None:
+        if not named:
+            return None
+        self._paths[key] = folder = folder_of(key, named)
+        return folder
 
     @cached_property
     def pushed(self) -> Pushed | None:
@@ -74,7 +95,8 @@ class Sources:
                 folder = path if path.is_dir() else path.parent
                 whole = path if files == {str(path)} else folder
                 return self.digests.of(whole, lambda name: name not in files and os.path.isfile(name))
-            return self.digests.of(path, skip=self._no_picture if key.endswith(".pictures") else None)
+            skips = {"pictures": self._no_picture, "tokenizer": no_words, "bert": no_weights}
+            return self.digests.of(path, skips.get(key.rpartition(".")[2]))
         except OSError as error:
             also = f", or push {self._recipe.name} to {self.remote.shown} from where it is" if self.remote else ""
             raise DataError(f"{key}: {path}: {error.strerror}; correct the path in the recipe{also}") from None
@@ -106,6 +128,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
         "model.bert": recipe.model.bert,
         "finetune.match.pairs": match.pairs if match else None,
         "probes.checkpoint": recipe.probes.checkpoint,
+        "audit.checkpoint": recipe.audit.checkpoint,
     }
     for i, feed in enumerate(recipe.catalog.feeds):
         paths[f"catalog.feeds.{i}.path"] = feed.path

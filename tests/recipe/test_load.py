@@ -230,7 +230,7 @@ def test_paths_are_relative_to_the_file_that_has_them(write, tmp_path, monkeypat
     path = write(
         "extends: ../base/base.yaml\nfinetune: {match: {precision: 0.5}}\nruntime: {reports: out}\n", "my/my.yaml"
     )
-    (tmp_path / "here").mkdir()
+    (tmp_path / "here/tok").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     for given in (path, Path("../my/my.yaml")):
         recipe = load_recipe(given, ["tokens.tokenizer=tok"])
@@ -304,13 +304,15 @@ def test_a_label_that_the_model_reads_is_refused(write, role, text):
     assert load_recipe(path, ["finetune.classify=null"])
 
 
-def test_published_weights_need_their_own_vocabulary(write, tmp_path):
-    path = write(CATALOG + "model:\n  bert: published\n")
-    assert error_of(path) == (
-        f"{path}, line 5: model.bert needs its own vocabulary; set tokens.tokenizer to the same folder, "
-        f"{tmp_path / 'published'}"
-    )
-    assert load_recipe(path, [f"tokens.tokenizer={tmp_path}"]).model.bert == tmp_path / "published"
+def test_published_weights_bring_their_own_vocabulary(write, tmp_path):
+    path = write(CATALOG + "model:\n  bert: shop/minilm\n")
+    recipe = load_recipe(path)
+    assert recipe.model.bert == recipe.tokens.tokenizer == Path("shop/minilm")  # no such folder: a name on the hub
+    (tmp_path / "shop/minilm").mkdir(parents=True)
+    recipe = load_recipe(path)
+    assert recipe.model.bert == recipe.tokens.tokenizer == tmp_path / "shop/minilm"
+    assert load_recipe(path, [f"tokens.tokenizer={tmp_path}"]).tokens.tokenizer == tmp_path
+    assert load_recipe(path, ["model.bert=../minilm"]).model.bert.is_absolute()  # no name on the hub looks so
 
 
 def test_yaml_of_a_tree_reads_back_as_the_same_recipe(write, tmp_path):

@@ -178,7 +178,7 @@ def transfer(batch: Batch, device: torch.device, clock: Clock = time.perf_counte
 def step_rate(model: Model, pretrain: Pretrain, listings: Listings, ready: Batch, device: torch.device) -> float:
     """Listings a second of the training's own loop where the batch lies ready: the median of a few steps."""
     torch.manual_seed(pretrain.seed)
-    task = Pretraining(build(model, listings.tokens.tokenizer), pretrain.objectives)
+    task = Pretraining(build(model, listings.tokens.tokenizer)[0], pretrain.objectives)
     plan = Plan(10 * STEPS, pretrain.optim, pretrain.seed, bf16=model.precision == "bf16", checkpoint_every=10 * STEPS)
     rates: list[float] = []
     with TemporaryDirectory() as folder:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from workbench.batch import Batch
 from workbench.model.encoder import Encoder, Size
-from workbench.recipe.schema import SIZES as NUMBERS
 from workbench.model.vision import EMBEDDERS, ImageDecoder, ImageEmbedder, fit_positions
+from workbench.recipe.schema import SIZES as NUMBERS
 
 SIZES = {name: Size(*numbers) for name, numbers in NUMBERS.items()}
 

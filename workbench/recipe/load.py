@@ -20,12 +20,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import RecipeError
-from workbench.recipe.schema import Recipe, check_side, fields, sections
+from workbench.recipe.schema import ON_HUB, Recipe, check_side, fields, sections
 
 KeyPath = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -251,8 +252,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
         raise RecipeError("\n".join(lines)) from None
     _check_label(recipe, source, top)
     _check_sampling(recipe, source, top)
-    _check_bert(recipe, source, top)
-    return recipe
+    return _with_words_of_bert(recipe)
 
 
 def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
@@ -297,13 +297,11 @@ def _check_known(recipe: Recipe, source: _Source, top: Origin, key: KeyPath, lab
         )
 
 
-def _check_bert(recipe: Recipe, source: _Source, top: Origin) -> None:
+def _with_words_of_bert(recipe: Recipe) -> Recipe:
     """Published weights are those of published words."""
-    if recipe.model.bert and not recipe.tokens.tokenizer:
-        raise RecipeError(
-            f"{_where(source.origins, ('model', 'bert')) or top.where}: model.bert needs its own vocabulary; set "
-            f"tokens.tokenizer to the same folder, {recipe.model.bert}"
-        )
+    if not recipe.model.bert or recipe.tokens.tokenizer:
+        return recipe
+    return recipe.model_copy(update={"tokens": recipe.tokens.model_copy(update={"tokenizer": recipe.model.bert})})
 
 
 def _lies_within(loc: KeyPath, outer: KeyPath) -> bool:
@@ -365,7 +363,8 @@ def _policy(model: type[BaseModel]) -> str | None:
 def _resolve_paths(
     model: type[BaseModel], tree: Any, path: KeyPath, origins: Mapping[KeyPath, Origin], top: Origin
 ) -> None:
-    """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it."""
+    """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it; what may be a
+    name on the Hugging Face hub, and is no path of this machine, stays as it is."""
     if isinstance(tree, list):
         for i, child in enumerate(tree):
             _resolve_paths(model, child, (*path, i), origins, top)
@@ -375,7 +374,9 @@ def _resolve_paths(
         value = tree.get(name, field.default)
         if _is_path(field.annotation) and isinstance(value, (str, Path)):
             folder = origins.get((*path, name), top).folder
-            tree[name] = os.path.normpath(folder / os.path.expanduser(value))
+            resolved = os.path.normpath(folder / os.path.expanduser(value))
+            on_hub = field.json_schema_extra == ON_HUB and _HUB_NAME.fullmatch(str(value))
+            tree[name] = value if on_hub and not os.path.exists(resolved) else resolved
         for inner in sections(field.annotation):
             _resolve_paths(inner, tree.get(name), (*path, name), origins, top)
 

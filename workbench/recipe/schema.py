@@ -18,6 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ON_HUB: dict[str, Any] = {"on_hub": True}  # marks a Path that may be a name on the Hugging Face hub: it stays relative
 
 
 class Section(BaseModel):
@@ -217,7 +218,10 @@ class Tokens(Section):
     """The tokenizer and the length of texts."""
 
     tokenizer: Path | None = Field(
-        None, description="a local Hugging Face tokenizer folder; absent: byte-level BPE trained on the catalog"
+        None,
+        description="a Hugging Face tokenizer: a local folder, or a name on the hub; absent: that of `model.bert`, "
+        "else byte-level BPE trained on the catalog",
+        json_schema_extra=ON_HUB,
     )
     vocabulary: Count = Field(8000, description="size of the trained vocabulary, special tokens included")
     lowercase: bool = Field(True, description="lower-case texts before training and encoding")
@@ -308,10 +312,16 @@ def check_side(key: str, side: int, patch_key: str, patch: int) -> None:
         raise ValueError(f"{key} {side} is no multiple of {patch_key} {patch}; nearest: {near}")
 
 
+SIZES = {"tiny": (128, 4, 2), "small": (256, 4, 4), "base": (768, 12, 12), "large": (1024, 24, 16)}
+
+
 class Model(Section):
     """Sizes of the MLIM model."""
 
-    size: Literal["tiny", "small", "base", "large"] = Field("small", description="width, layers and heads by name")
+    size: Literal["tiny", "small", "base", "large"] | None = Field(
+        "small",
+        description="width, layers and heads by name; with `bert` they are those of the weights: leave it out, or null",
+    )
     image_side: Annotated[int, Field(ge=8)] = Field(96, description="pixels: side of the picture the model reads")
     patch: Literal[2, 4, 8, 16, 32, 64] = Field(16, description="pixels: side of the square behind one image token")
     embedder: Literal["cnn", "patches", "resnet"] = Field(
@@ -321,10 +331,17 @@ class Model(Section):
     )
     dropout: Share = Field(0.1, description="dropout in the transformer")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="type of matrix products in training (autocast)")
-    bert: Path | None = Field(None, description="local folder of published BERT weights to start from")
+    bert: Path | None = Field(
+        None,
+        description="published BERT weights to start from: a local folder, or a name on the Hugging Face hub "
+        "(docs/bert.md)",
+        json_schema_extra=ON_HUB,
+    )
 
     @model_validator(mode="after")
-    def _patches_fit(self) -> Model:
+    def _fits(self) -> Model:
+        if not self.size and not self.bert:
+            raise ValueError("size is null without bert; give one of the two")
         check_side("image_side", self.image_side, "patch", self.patch)
         return self
 
@@ -548,9 +565,13 @@ class Probes(Section):
 class Audit(Section):
     """Listings whose text and picture tell nothing about each other (docs/audit.md)."""
 
-    draws: Count = Field(4, description="fixed masks drawn for each listing")
-    strangers: Count = Field(4, description="other listings' texts and pictures tried beside each of a listing's")
+    strangers: Annotated[int, Field(ge=2)] = Field(
+        8, description="other products' pictures tried beside each text; more tell better, and take longer"
+    )
     shown: Count = Field(20, description="listings shown on the page; the CSV file has all")
+    checkpoint: Path | None = Field(
+        None, description="folder of a saved network to audit with in place of the one that the recipe pre-trains"
+    )
 
 
 class Ablate(Section):

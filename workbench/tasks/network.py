@@ -11,8 +11,7 @@ from torch import Tensor
 
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
-from workbench.errors import ArtifactError
-from workbench.errors import RecipeError
+from workbench.errors import ArtifactError, RecipeError
 from workbench.model.bert import Loaded, bert_size, load_bert
 from workbench.model.encoder import Size
 from workbench.model.heads import Heads
@@ -58,8 +57,8 @@ def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
         if ours.get(word) != published[word]:
             raise RecipeError(
                 f"model.bert: {bert}: the word {word!r} has the id {published[word]}, in tokens.tokenizer "
-                f"{'it has ' + str(ours[word]) if word in ours else 'there is no such word'}; leave tokens.tokenizer out, "
-                "so that it is taken from model.bert"
+                f"{'it has ' + str(ours[word]) if word in ours else 'there is no such word'}; leave tokens.tokenizer "
+                "out, so that it is taken from model.bert"
             )
 
 

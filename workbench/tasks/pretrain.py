@@ -31,6 +31,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
 
     from workbench.batch import Batch
     from workbench.batches.loader import ahead
+    from workbench.draws import ORDER, stream
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
     from workbench.tasks.network import WEIGHTS, build, save_network
@@ -47,8 +48,12 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     train, valid = catalog.pictured("train"), catalog.pictured("valid")
     order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
     torch.manual_seed(pretrain.seed)
-    network = build(model, catalog.listings.tokens.tokenizer)
+    network, loaded = build(model, catalog.listings.tokens.tokenizer)
+    if loaded:
+        work.console.print(str(loaded), soft_wrap=True, markup=False)
     objective = Pretraining(network, pretrain.objectives, group_numbers(catalog.items))
+    if objective.heads.state_dict():  # neighbours in a feed would be unlike the strangers of training
+        valid = stream(pretrain.seed, ORDER).permutation(valid)
     optim = pretrain.optim
     micro = optim.micro_batch or optim.batch_size
     largest = max([model.image_side, *(side for _, side in pretrain.sampling.sides)])
@@ -84,10 +89,10 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         network.eval()
         sums, counts = dict.fromkeys(objective.weights, 0.0), dict.fromkeys(objective.weights, 0)
         for batch in catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking):
-            batch = batch.to(device)
-            for name, total in objective.sums(batch).items():
+            for name, count in objective.counts(batch).items():
+                counts[name] += count
+            for name, total in objective.sums(batch.to(device)).items():
                 sums[name] += float(total)
-                counts[name] += objective.counts(batch)[name]
         return {f"valid_{name}": sums[name] / max(counts[name], 1) for name in sums}
 
     plan = Plan(
@@ -124,6 +129,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         "epochs": pretrain.epochs,
         "steps": order.steps,
         "valid": {k: v for k, v in validations[-1].items() if k != "step"} if validations else {},
+        **({"bert": loaded.summary()} if loaded else {}),
     }
 
 

@@ -23,6 +23,7 @@ from workbench.recipe.schema import Tokens
 TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocabulary.json"
 ROLES = ("pad", "unk", "cls", "sep", "mask")
+_ROBERTA = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
 AT_ONCE = 20_000  # words encoded in one call: bounds the memory that their offsets take
 TOGETHER = 200  # words in one encoding
 
@@ -68,6 +69,11 @@ class TextTokenizer:
     def save(self, folder: Path) -> None:
         (folder / TOKENIZER).write_text(json.dumps(self._spec, ensure_ascii=False, indent=1), "utf-8")
         (folder / VOCABULARY).write_text(json.dumps(asdict(self.vocabulary), indent=1))
+
+    @property
+    def words(self) -> dict[str, int]:
+        """Every piece that a text can hold, and its id."""
+        return self._bare.get_vocab()
 
     def marker(self, field: str) -> int:
         return self.vocabulary.markers[self.fields.index(field)]
@@ -155,20 +161,25 @@ def load_huggingface(folder: Path, fields: Sequence[str], max_length: int) -> Te
 
     Raises DataError when there is neither, or when it lacks one of the five special tokens.
     """
-    config = _json(folder / "tokenizer_config.json")
-    names = {}
-    for role in ROLES:
-        name = (config | _json(folder / "special_tokens_map.json")).get(f"{role}_token") or f"[{role.upper()}]"
-        names[role] = str(name["content"] if isinstance(name, dict) else name)
+    config, where = _json(folder / "tokenizer_config.json"), f"tokens.tokenizer: {folder}"
+    given = config | _json(folder / "special_tokens_map.json")
     if (folder / "tokenizer.json").exists():
         spec = _json(folder / "tokenizer.json")
     elif (folder / "vocab.txt").exists():
-        spec = _bert(folder / "vocab.txt", config, names["unk"])
+        spec = _bert(folder / "vocab.txt", config, _name(given.get("unk_token")) or "[UNK]")
     else:
         raise DataError(
-            f"tokens.tokenizer: {folder}: neither tokenizer.json nor vocab.txt; expected a tokenizer's folder"
+            f"{where}: neither tokenizer.json nor vocab.txt; expected a tokenizer's folder (of another kind, "
+            "transformers makes one: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
         )
-    return _with_markers(spec, names, fields, max_length, f"tokens.tokenizer: {folder}")
+    usual = _ROBERTA if "<mask>" in _ids(spec, where) else {role: f"[{role.upper()}]" for role in ROLES}
+    names = {role: _name(given.get(f"{role}_token")) or usual[role] for role in ROLES}
+    return _with_markers(spec, names, fields, max_length, where)
+
+
+def _name(token: Any) -> str:
+    """A special token's name, as text or with its properties; "" where none is given."""
+    return str(token["content"] if isinstance(token, dict) else token or "")
 
 
 def _bert(vocab: Path, config: dict[str, Any], unknown: str) -> dict[str, Any]:
@@ -190,10 +201,7 @@ def _with_markers(
     spec: dict[str, Any], names: dict[str, str], fields: Sequence[str], max_length: int, where: str
 ) -> TextTokenizer:
     """Bare of what would find special tokens in texts, cut or pad them; markers after the last id."""
-    try:
-        ids: dict[str, int] = Tokenizer.from_str(json.dumps(spec)).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises nothing narrower
-        raise DataError(f"{where}: not a tokenizer that can be read: {error}") from None
+    ids = _ids(spec, where)
     if missing := [f"{role} ({name})" for role, name in names.items() if name not in ids]:
         raise DataError(f"{where}: no token for {', '.join(missing)}; expected a tokenizer of a masked language model")
     spec = spec | {"added_tokens": [], "truncation": None, "padding": None, "post_processor": None}
@@ -203,6 +211,14 @@ def _with_markers(
     markers = tuple(range(first, first + len(fields)))
     special = {role: ids[name] for role, name in names.items()}
     return TextTokenizer(spec, Vocabulary(first + len(fields), max_length, tuple(fields), markers, special, names))
+
+
+def _ids(spec: dict[str, Any], where: str) -> dict[str, int]:
+    try:
+        ids: dict[str, int] = Tokenizer.from_str(json.dumps(spec)).get_vocab(with_added_tokens=True)
+    except Exception as error:  # the library raises nothing narrower
+        raise DataError(f"{where}: not a tokenizer that can be read: {error}") from None
+    return ids
 
 
 def _is_wordwise(spec: dict[str, Any]) -> bool:
