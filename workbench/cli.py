@@ -209,7 +209,7 @@ def probes(
     resume: Resume = True,
     debug: Debug = False,
 ) -> None:
-    """Does the picture matter for hidden words, the text for a hidden picture, and in which classes (pretrain first)?"""
+    """Does the picture matter for hidden words, the text for a hidden picture, and where (pretrain first)?"""
     with _errors(debug):
         import json
 
@@ -226,6 +226,22 @@ def probes(
             elif reason := found.get("left_out", {}).get(loss):
                 print(f"{loss} left out: {reason}")
         print(f"figures: {artifact.path('probes.json')}")
+
+
+@app.command()
+def audit(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+    """Listings whose picture and text don't fit, the worst first: a CSV file and a page (pretrain first)."""
+    with _errors(debug):
+        import csv
+
+        from workbench.report.audit import told
+
+        recipe = _load(path, sets)
+        made = _run(recipe, ["audit"], resume)["audit"].artifact
+        with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
+            worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
+        _table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
+        print(f"all of them: {recipe.runtime.reports / recipe.name / 'audit.csv'}")
 
 
 @app.command()
@@ -343,7 +359,7 @@ def samples(
         check_new(out)
         recipe = _load(path, sets)
         artifacts = {name: m.artifact for name, m in _run(recipe, ["split", "tokens"], resume).items()}
-        from workbench.tasks.samples import export_samples
+        from workbench.tasks.samples_write import export_samples
 
         print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
 
@@ -444,7 +460,7 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
         for name, m in made.items()
     }
     _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
-    for name, page in (("census", "catalog.html"), ("report", "report.html")):
+    for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
         if name in goals:
             folder = recipe.runtime.reports / recipe.name
             publish(made[name].artifact, folder)

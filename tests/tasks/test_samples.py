@@ -29,7 +29,8 @@ from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Recipe
 from workbench.tasks import samples as module
 from workbench.tasks.catalog import Catalog, open_catalog
-from workbench.tasks.samples import NO_LABEL, export_samples, left_out
+from workbench.tasks.samples import NO_LABEL
+from workbench.tasks.samples_write import export_samples, left_out
 
 DOCS = Path(__file__).parents[2] / "docs" / "samples.md"
 MASKING = {"policy": "mam", "text_units": "word", "shown": "80/10/10", "image_units": "block"}
