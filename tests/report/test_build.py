@@ -193,3 +193,16 @@ def test_without_masks_there_is_no_loss_of_words(tmp_path: Path) -> None:
     assert {p["mlm"] for p in (*report["pretrain"]["curve"], *report["pretrain"]["valid"])} == {None}
     assert report["pretrain"]["valid"][0]["recon"] > 0
     assert report["probes"]["part"] == "valid" and report["probes"]["mlm"]["true"] > 0  # by the paper's masks
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_was_not_trained_is_left_out(tmp_path: Path, epochs: int) -> None:
+    write_shop(tmp_path, 40)
+    objectives = {"mlm": {"weight": 0}, "recon": {"weight": 0}, "itm": {"weight": 1}, "itc": {"weight": 0.5}}
+    pretrain = {"epochs": epochs, "optim": {"batch_size": 8}, "objectives": objectives}
+    made = make(recipe_of(tmp_path, pretrain=pretrain))
+    report, html = read(made), made["report"].path("report.html").read_text("utf-8")
+    assert report["pretrain"]["objectives"] == {"itm": 1, "itc": 0.5}
+    assert len(report["pretrain"]["curve"]) == epochs
+    assert "redrawn" not in report["samples"][0] and "probes" not in report
+    assert ("ITM loss" in html) == bool(epochs) and "RECON loss" not in html

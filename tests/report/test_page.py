@@ -161,6 +161,7 @@ def report() -> dict[str, Any]:
                 for s in (1, 2, 3)
             ],
             "valid": [{"step": 65, "epoch": 5.0, "mlm": 2.5, "recon": 0.07}],
+            "objectives": {"mlm": 1.0, "recon": 0.5},
             "masking": {"policy": "mam", "modes": [0.5, 0.25, 0.25], "light": 0.15},
         },
         "samples": [
@@ -341,6 +342,22 @@ def _documented() -> Iterator[str]:
     for path, kind in re.findall(r"^- `([^`]+)`(?: \((\w+)\))?: \S", fields, re.MULTILINE):
         for leaf in [f"{path}.{inner}" for inner in shape[kind]] if kind else [path]:
             yield re.sub(r"<\w+>", r"[^.]+", re.escape(leaf))
+
+
+def test_each_objective_that_was_trained_has_a_chart(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    report["pretrain"]["objectives"] = {"mlm": 1.0, "itm": 2.0}
+    for point in (*report["pretrain"]["curve"], *report["pretrain"]["valid"]):
+        point["itm"] = point.pop("recon")
+    del report["samples"][0]["redrawn"]
+    text = _Tags(render(report, pictures)).text
+    assert "MLM loss" in text and "ITM loss" in text and "RECON loss" not in text
+    assert "ITM × 2.00" in text and "what it redrew" not in text
+
+
+def test_without_a_training_there_are_no_curves(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
+    report["pretrain"] |= {"curve": [], "valid": [], "epochs": 0, "steps": 0}
+    text = _Tags(render(report, pictures)).text
+    assert "the network is as it starts" in text and "MLM loss" not in text and "Held-out losses" not in text
 
 
 @pytest.mark.parametrize("absent", ["pretrain", "samples", "probes", "match", "classify", "recipe"])

@@ -91,7 +91,7 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
         rate=rate,
         later=later,
         device=device.type,
-        model=model.size,
+        model=str(model.bert or model.size),
         step=step_rate(model, pretrain, listings, ready, device),
     )
 
