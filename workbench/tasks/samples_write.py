@@ -20,7 +20,7 @@ from workbench.artifacts.store import Artifact
 from workbench.images.export import READ_FROM, Line, Member, cut, new_folder, to_json, write_dataset, write_tars
 from workbench.recipe.schema import Model, Pretrain, Runtime
 from workbench.tasks.catalog import Catalog, open_catalog, training_order
-from workbench.tasks.samples import NO_LABEL, Samples
+from workbench.tasks.samples import Samples
 from workbench.text.for_transformers import write_tokenizer
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ Written by `mlim samples`, whose docs/samples.md has the format and a training l
     {code}
 
 `image` is the whole picture, `bool_masked_pos` which of its patches are hidden, row by row from the top left; `labels`
-has the hidden words, and {no_label} where `input_ids` has what the text says. `samples.json`: the vocabulary, the ids
-of special tokens, what was left out and why. `tokenizer/`: for `transformers.AutoTokenizer.from_pretrained`.
+has the hidden words, -100 elsewhere. `samples.json`: the vocabulary, the ids of special tokens, what was left out and
+why. `tokenizer/`: for `transformers.AutoTokenizer.from_pretrained`.
 """
 READ_BY = {
-    "datasets": 'datasets.load_from_disk(FOLDER).with_format("torch")',
-    "webdataset": 'webdataset.WebDataset(sorted(glob.glob(FOLDER + "/train-*.tar"))).decode("torchrgb8")',
+    "datasets": "datasets.load_from_disk(FOLDER).with_format('torch')",
+    "webdataset": "webdataset.WebDataset(sorted(glob.glob(FOLDER + '/train-*.tar')), shardshuffle=False)"
+    ".decode('torchrgb8')",
 }
 
 
@@ -76,7 +77,7 @@ def export_samples(
         if form == "datasets":
             (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(told["samples"])}))
         counts = _counts(told)
-        readme = README.format(counts="  \n".join(counts), code=READ_BY[form], no_label=NO_LABEL)
+        readme = README.format(counts="  \n".join(counts), code=READ_BY[form])
         (folder / "README.md").write_text(readme, "utf-8")
         (folder / "samples.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
         write_tokenizer(artifacts["tokens"].folder, folder / "tokenizer")
