@@ -12,7 +12,8 @@ from workbench.model.vision import EMBEDDERS, CnnEmbedder, ImageDecoder, ImageEm
 
 
 def tokens_of(embedder: ImageEmbedder, pixels_BCHW: Tensor) -> Tensor:
-    return embedder(pixels_BCHW, torch.zeros(len(pixels_BCHW), 1, dtype=torch.bool))
+    patches = pixels_BCHW[0, 0].numel() // embedder.patch**2
+    return embedder(pixels_BCHW, torch.zeros(len(pixels_BCHW), patches, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("name", ["cnn", "patches"])
@@ -110,3 +111,35 @@ def test_weights_of_a_small_grid_load_into_a_model_of_a_larger_one() -> None:
     assert torch.equal(large.image_positions.weight, expected) and expected.shape == (64, 32)
     assert torch.equal(large.encoder.layers[0].up.weight, small.encoder.layers[0].up.weight)
     assert len(weights["image_positions.weight"]) == 16  # what was given is not touched
+
+
+def of(module: nn.Module, out: Tensor) -> dict[str, Tensor]:
+    """The output, and the gradient of each parameter for fixed weights on the output's elements."""
+    torch.manual_seed(1)
+    gradients = torch.autograd.grad((out * torch.randn(out.shape)).sum(), list(module.parameters()))
+    return {"out": out, **dict(zip(dict(module.named_parameters()), gradients, strict=True))}
+
+
+@pytest.mark.parametrize("share", [0, 0.4, 1])
+@pytest.mark.parametrize("name", ["cnn", "patches"])
+def test_an_embedder_by_patches_is_its_convolutions_over_the_picture(name: str, share: float) -> None:
+    torch.manual_seed(0)
+    embedder, pixels_BCHW = EMBEDDERS[name](8, 24), torch.rand(3, 3, 32, 32)
+    scatter(embedder)
+    masked_BP = torch.rand(3, 16) < share
+    slow_BPD = embedder.layers(pixels_BCHW).flatten(2).transpose(1, 2).masked_fill(masked_BP[:, :, None], 0)
+    fast, slow = of(embedder, embedder(pixels_BCHW, masked_BP)), of(embedder, slow_BPD)
+    for key in slow:
+        close = 1e-5 * slow[key].abs().max().item()
+        torch.testing.assert_close(fast[key], slow[key], rtol=0, atol=close, msg=key)
+
+
+@pytest.mark.parametrize("patch", [2, 16])
+def test_the_decoder_by_matrices_is_its_convolutions(patch: int) -> None:
+    torch.manual_seed(0)
+    decoder, image_BPD = ImageDecoder(patch, 32), torch.randn(2, 9, 32)
+    slow_BCHW = decoder.layers(image_BPD.transpose(1, 2).reshape(2, 32, 3, 3))
+    fast, slow = of(decoder, decoder(image_BPD)), of(decoder, slow_BCHW)
+    for key in slow:
+        close = 1e-5 * slow[key].abs().max().item()
+        torch.testing.assert_close(fast[key], slow[key], rtol=0, atol=close, msg=key)

@@ -42,7 +42,8 @@ class Layer(nn.Module):
     def forward(self, x_BSD: Tensor, bias_B11S: Tensor) -> Tensor:
         # Copied once as (3, B, H, S, D/H): else each of the products copies its own.
         qkv_3BHSD = self.qkv(x_BSD).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
-        attended_BHSD = attend(*qkv_3BHSD, bias_B11S)
+        q_BHSD, k_BHSD, v_BHSD = qkv_3BHSD
+        attended_BHSD = attend(q_BHSD, k_BHSD, v_BHSD, bias_B11S)
         x_BSD = self.attention_norm(x_BSD + self.dropout(self.out(attended_BHSD.transpose(1, 2).flatten(2))))
         x_BSD = self.mlp_norm(x_BSD + self.dropout(self.down(F.gelu(self.up(x_BSD)))))
         return x_BSD
@@ -55,7 +56,7 @@ def attend(q_BHSD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, bias_B11S: Tensor) ->
         return F.scaled_dot_product_attention(q_BHSD, k_BHSD, v_BHSD, attn_mask=bias_B11S.to(q_BHSD.dtype))
     scores_BHSS = (q_BHSD * q_BHSD.shape[-1] ** -0.5) @ k_BHSD.transpose(-1, -2)
     weights_BHSS = (scores_BHSS + bias_B11S).softmax(-1)  # in float32, since the bias is
-    return weights_BHSS.to(v_BHSD.dtype) @ v_BHSD
+    return torch.matmul(weights_BHSS.to(v_BHSD.dtype), v_BHSD)
 
 
 class Encoder(nn.Module):

@@ -49,27 +49,55 @@ def pixels_of(patches_BP: Tensor, pixels_BCHW: Tensor) -> Tensor:
     return patches_BP.view(-1, 1, grid, grid).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
 
+def cut(pixels_BCHW: Tensor, patch: int) -> Tensor:
+    """(B, P, C, patch, patch): the patches of pictures."""
+    size, channels, height, width = pixels_BCHW.shape
+    grid = pixels_BCHW.view(size, channels, height // patch, patch, width // patch, patch)
+    return grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+
+
 class ImageEmbedder(nn.Module):
-    """(B, 3, H, W) in [0, 1], (B, P) masked -> (B, P, D), P = (H / patch) * (W / patch)."""
+    """(B, 3, H, W) in [0, 1], (B, P) masked -> (B, P, D), P = (H / patch) * (W / patch).
+
+    What reads each patch alone may leave out the masked ones, whose tokens are then 0.
+    """
 
     layers: nn.Module
     beyond = False  # does a token hold pixels of other patches?
+
+    def __init__(self, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
 
     def forward(self, pixels_BCHW: Tensor, masked_BP: Tensor) -> Tensor:
         if pixels_BCHW.shape[1] != 3:
             raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
         if self.beyond:  # 0 is what its convolutions see beyond the picture's edges, too
             pixels_BCHW = pixels_BCHW.masked_fill(pixels_of(masked_BP, pixels_BCHW), 0)
-        features_BDGG: Tensor = self.layers(pixels_BCHW)
-        return features_BDGG.flatten(2).transpose(1, 2)
+            features_BDGG: Tensor = self.layers(pixels_BCHW)
+            return features_BDGG.flatten(2).transpose(1, 2)
+        patches_BPCpp = cut(pixels_BCHW, self.patch)
+        if pixels_BCHW.is_cuda or torch.compiler.is_compiling():  # where to know how many are masked costs a wait
+            return self.tokens(patches_BPCpp.flatten(0, 1)).view(*masked_BP.shape, -1)
+        tokens_MD = self.tokens(patches_BPCpp[~masked_BP])
+        return tokens_MD.new_zeros(*masked_BP.shape, tokens_MD.shape[1]).masked_scatter(
+            ~masked_BP[:, :, None], tokens_MD
+        )
+
+    def tokens(self, patches_MCpp: Tensor) -> Tensor:
+        """(M, D): the token of each patch."""
+        raise NotImplementedError
 
 
 class CnnEmbedder(ImageEmbedder):
     """log2(patch) convolutions 2x2/2, then two 1x1 convolutions up to the transformer's width; 7 layers and about 200K
-    parameters at patch 32 and width 1024 (paper, image embedder; channels are our reading)."""
+    parameters at patch 32 and width 1024 (paper, image embedder; channels are our reading).
+
+    Its convolutions are computed as matrices on pixels laid out such that each four which they join are neighbours.
+    """
 
     def __init__(self, patch: int, width: int) -> None:
-        super().__init__()
+        super().__init__(patch)
         halvings = int(math.log2(patch))
         # Small patches start wider: with few halvings nothing may be lost before the 1x1 convolutions.
         wider = 2 ** (6 - halvings) if halvings < 5 else 1
@@ -80,15 +108,39 @@ class CnnEmbedder(ImageEmbedder):
             layers += [nn.Conv2d(last, c, 2, stride=2), PositionNorm(c), nn.GELU()]
             last = c
         layers += [nn.Conv2d(last, last, 1), PositionNorm(last), nn.GELU(), nn.Conv2d(last, width, 1)]
-        self.layers = nn.Sequential(*layers)
+        self.layers: nn.Sequential = nn.Sequential(*layers)
+        self.order_K: Tensor
+        self.register_buffer("order_K", _fours(patch), persistent=False)
+
+    def tokens(self, patches_MCpp: Tensor) -> Tensor:
+        x = patches_MCpp.flatten(2)[:, :, self.order_K].transpose(1, 2)
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
+                x = F.linear(x.reshape(-1, weight.shape[1]), weight, layer.bias)
+            elif isinstance(layer, PositionNorm):
+                x = F.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
+            else:
+                x = layer(x)
+        return x
+
+
+def _fours(patch: int) -> Tensor:
+    """(patch ** 2,) places of the pixels of a patch: its four quarters after each other, and so on within these."""
+    halves = [2] * int(math.log2(patch))
+    places = torch.arange(patch**2).view(*halves, *halves)
+    return places.permute([i + half for i in range(len(halves)) for half in (0, len(halves))]).flatten()
 
 
 class PatchEmbedder(ImageEmbedder):
     """One matrix on a patch's pixels (Kim et al. 2021, ViLT, section 3)."""
 
     def __init__(self, patch: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Conv2d(3, width, patch, stride=patch)
+        super().__init__(patch)
+        self.layers: nn.Conv2d = nn.Conv2d(3, width, patch, stride=patch)
+
+    def tokens(self, patches_MCpp: Tensor) -> Tensor:
+        return F.linear(patches_MCpp.flatten(1), self.layers.weight.flatten(1), self.layers.bias)
 
 
 class ResNetEmbedder(ImageEmbedder):
@@ -102,7 +154,7 @@ class ResNetEmbedder(ImageEmbedder):
     def __init__(self, patch: int, width: int) -> None:
         from torchvision.models.resnet import BasicBlock  # here: a second, which other embedders don't pay
 
-        super().__init__()
+        super().__init__(patch)
         halvings = int(math.log2(patch))
         channels = _RESNET[: max(halvings, 2)]  # one block at least
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)]
@@ -144,6 +196,19 @@ class ImageDecoder(nn.Module):
 
     def forward(self, image_BPD: Tensor) -> Tensor:
         grid = math.isqrt(image_BPD.shape[1])
-        map_BDGG = image_BPD.transpose(1, 2).reshape(*image_BPD.shape[::2], grid, grid)
-        drawn_BCHW: Tensor = self.layers(map_BDGG).float()
-        return drawn_BCHW
+        x_BGGD = image_BPD.reshape(len(image_BPD), grid, grid, -1)
+        for layer in self.layers:
+            if isinstance(layer, nn.ConvTranspose2d):
+                x_BGGD = _doubled(x_BGGD, layer)
+            else:  # channels last in memory, as the convolutions like it
+                x_BGGD = layer(x_BGGD.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x_BGGD.permute(0, 3, 1, 2).float()
+
+
+def _doubled(x_BGGD: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution 2x2/2 of maps with their channels last, as a matrix on each position."""
+    weight, bias = layer.weight.permute(2, 3, 1, 0).flatten(0, 2), layer.bias
+    assert bias is not None
+    size, grid = x_BGGD.shape[:2]
+    fours = F.linear(x_BGGD, weight, bias.repeat(4)).view(size, grid, grid, 2, 2, -1)
+    return fours.transpose(2, 3).reshape(size, 2 * grid, 2 * grid, -1)
