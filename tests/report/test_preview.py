@@ -76,7 +76,7 @@ def test_each_view_is_what_training_reads(recipe: Recipe, found: Preview) -> Non
             for piece, id_ in zip(pieces, ids, strict=True):
                 way = MASK if id_ == words.mask else ITSELF if id_ == piece.id else OTHER
                 assert piece.way == (way if piece.way else "")
-            assert view.words == (sum(bool(p.way) for p in pieces), len(pieces))
+            assert view.tokens == (sum(bool(p.way) for p in pieces), len(pieces))
             assert view.patches == (view.hidden_P.sum(), 4)
             text = "".join(("" if p.joined else " ") + p.text for p in pieces)
             assert listing.title.startswith(text.strip())
@@ -85,8 +85,8 @@ def test_each_view_is_what_training_reads(recipe: Recipe, found: Preview) -> Non
 def test_shares_are_counted_by_mode(found: Preview) -> None:
     assert [one.mode for one in found.measured] == ["heavy image", "heavy text", "light"]
     for one, words, patches in zip(found.measured, (0, 0.8, 0.5), (0.8, 0, 0.5), strict=True):
-        assert (one.listings[0], one.words[0], one.patches[0]) == (pytest.approx(1 / 3), words, patches)
-        assert one.words[1] == pytest.approx(words, abs=0.12) and one.patches[1] == pytest.approx(patches, abs=0.12)
+        assert (one.listings[0], one.tokens[0], one.patches[0]) == (pytest.approx(1 / 3), words, patches)
+        assert one.tokens[1] == pytest.approx(words, abs=0.12) and one.patches[1] == pytest.approx(patches, abs=0.12)
     assert sum(one.listings[1] or 0 for one in found.measured) == pytest.approx(1)
     assert found.measured[0].wordless == 1
     assert sum(found.read) == pytest.approx(1) and found.read[0] == pytest.approx(0.8, abs=0.1)
@@ -101,11 +101,11 @@ def test_shares_are_counted_by_mode(found: Preview) -> None:
 def test_one_line_for_uniform_and_nothing_hidden_without_masking(folder: Path) -> None:
     one = shop(folder, {"policy": "uniform", "text": 1, "image": 0})
     (line,) = preview(made(one), one).measured
-    assert (line.mode, line.listings, line.words, line.patches) == ("every listing", (1, 1), (1, 1), (0, 0))
+    assert (line.mode, line.listings, line.tokens, line.patches) == ("every listing", (1, 1), (1, 1), (0, 0))
     assert line.wordless == 0
     none = shop(folder, {"policy": "none"})
     found = preview(made(none), none)
-    assert found.read == () and found.measured[0].words == (0, 0)
+    assert found.read == () and found.measured[0].tokens == (0, 0)
     assert not any(view.hidden_P.any() for listing in found.listings for view in listing.views)
 
 
@@ -117,7 +117,7 @@ def test_listings_without_pictures_are_shown_where_there_are_no_others(tmp_path:
     found = preview(made(recipe), recipe)
     assert found.notes[0] == "pre-training reads 0 of the 6 listings of the train part"
     assert all(view.mode == "light" and view.pixels_CHW is None for one in found.listings for view in one.views)
-    assert found.measured[2].patches == (0.5, None) and found.measured[0].words == (0, None)
+    assert found.measured[2].patches == (0.5, None) and found.measured[0].tokens == (0, None)
     said = "\n".join(told(found))
     assert " of 0 patches hidden" in said and "light\t33.3%\t100.0%\t50.0%" in said
     assert "no picture" in render("shop", found)

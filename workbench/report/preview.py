@@ -46,7 +46,7 @@ class View:
     epoch: int
     mode: str
     fields: tuple[tuple[str, tuple[Piece, ...]], ...]  # name of the field -> its tokens
-    words: tuple[int, int]  # tokens hidden, of those that can be
+    tokens: tuple[int, int]  # tokens hidden, of those that can be
     patches: tuple[int, int]  # likewise; (0, 0) without a picture
     pixels_CHW: NDArray[np.uint8] | None  # cropped, turned and coloured as the epoch draws it
     hidden_P: NDArray[np.bool_]
@@ -67,7 +67,7 @@ class Measured:
 
     mode: str
     listings: tuple[float, float | None]
-    words: tuple[float, float | None]
+    tokens: tuple[float, float | None]
     patches: tuple[float, float | None]
     wordless: float | None  # share of its listings of which no word is hidden: they teach no word
 
@@ -133,7 +133,7 @@ def _view(i: int, epoch: int, batch: Batch, hidden: Hidden, words: TextTokenizer
         epoch=epoch,
         mode=MODES[hidden.masks.mode_B[i]],
         fields=tuple(_fields(batch.tokens_BL[i].tolist(), batch.shown_BL[i].tolist(), masked_L, words)),
-        words=(int(masked_L.sum()), int((units_L > 0).sum())),
+        tokens=(int(masked_L.sum()), int((units_L > 0).sum())),
         patches=(int(hidden_P.sum()), len(hidden_P) * there),
         pixels_CHW=batch.pixels_BCHW[i].numpy() if there else None,
         hidden_P=hidden_P,
@@ -169,7 +169,7 @@ def _hidden(listings: Listings, rows: Rows, recipe: Recipe) -> Iterator[Hidden]:
 
 def _measured(masking: Masking, hidden: list[Hidden], pictured_N: NDArray[np.bool_]) -> Iterator[Measured]:
     mode_N = np.concatenate([h.masks.mode_B for h in hidden])
-    words_N = np.concatenate([h.masks.text_BL.sum(1) for h in hidden])
+    tokens_N = np.concatenate([h.masks.text_BL.sum(1) for h in hidden])
     can_N = np.concatenate([(h.units_BL > 0).sum(1) for h in hidden])
     patches_N = np.concatenate([h.masks.image_BP.sum(1) for h in hidden])
     grid_N = np.tile(pictured_N, len(EPOCHS)) * hidden[0].masks.image_BP.shape[1]
@@ -182,9 +182,9 @@ def _measured(masking: Masking, hidden: list[Hidden], pictured_N: NDArray[np.boo
         yield Measured(
             mode=MODES[mode] if mam else "every listing",
             listings=(meant, float(of_N.mean())),
-            words=(text, _ratio(words_N[of_N].sum(), can_N[of_N].sum())),
+            tokens=(text, _ratio(tokens_N[of_N].sum(), can_N[of_N].sum())),
             patches=(image, _ratio(patches_N[of_N].sum(), grid_N[of_N].sum())),
-            wordless=_ratio((words_N[of_N] == 0).sum(), of_N.sum()),
+            wordless=_ratio((tokens_N[of_N] == 0).sum(), of_N.sum()),
         )
 
 

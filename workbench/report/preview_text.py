@@ -59,7 +59,7 @@ def measured_lines(measured: tuple[Measured, ...]) -> Iterator[tuple[str, ...]]:
     """What was meant and what was drawn, by mode, as cells."""
     yield "mode", "listings meant", "drawn", "tokens meant", "drawn", "patches meant", "drawn", "no token hidden"
     for one in measured:
-        pairs = (cell for pair in (one.listings, one.words, one.patches) for cell in pair)
+        pairs = (cell for pair in (one.listings, one.tokens, one.patches) for cell in pair)
         yield one.mode, *map(_share, (*pairs, one.wordless))
 
 
@@ -80,7 +80,7 @@ def _share(value: float | None) -> str:
 
 
 def _headline(view: View) -> str:
-    words, patches = (f"{hidden} of {all_}" for hidden, all_ in (view.words, view.patches))
+    words, patches = (f"{hidden} of {all_}" for hidden, all_ in (view.tokens, view.patches))
     return f"epoch {view.epoch}, {view.mode}: {words} tokens and {patches} patches hidden"
 
 
