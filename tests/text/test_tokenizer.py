@@ -184,7 +184,17 @@ def test_bad_use_is_told(tmp_path: Path) -> None:
         load_huggingface(tmp_path, ["title"], 64)
 
 
-def test_pieces_that_begin_a_word(trained: TextTokenizer) -> None:
+def test_pieces_that_begin_a_word(trained: TextTokenizer, tmp_path: Path) -> None:
+    names = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    pieces = Tokenizer(models.Unigram([(piece, -1.0) for piece in (*names, "▁re", "d", "▁")], 1))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    roles = zip(("pad", "unk", "cls", "sep", "mask"), names, strict=True)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({f"{role}_token": name for role, name in roles}))
+    sentence = load_huggingface(tmp_path, ["title"], 64)
+    assert sentence.starts_word_V.tolist() == [False] * 5 + [True, False, True, False]
+    assert sentence.ordinary.tolist() == [5, 6, 7]
     ids, _ = trained.encode_words(["unmistakably"])
     assert trained.starts_word_V[ids].tolist() == [True] + [False] * (len(ids) - 1)
     assert len(ids) > 1
+    assert trained.ordinary.tolist() == [i for i in range(trained.size) if i not in trained.special_ids]

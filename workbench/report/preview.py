@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.batches.loader import Hidden, Listings
-from workbench.batches.masking import MODES, shares
+from workbench.batches.masking import LIGHT, MODES, shares
 from workbench.draws import ORDER, stream
 from workbench.errors import DataError
 from workbench.recipe.schema import Mam, Masking, Recipe
@@ -111,29 +111,23 @@ def preview(inputs: Mapping[str, Artifact], recipe: Recipe) -> Preview:
 
 def _shown(catalog: Catalog, rows: list[int], recipe: Recipe) -> Iterator[Shown]:
     """The listings, each as it is read in each of EPOCHS."""
-    training, of = recipe.pretrain, np.array(rows)
-    how = {"seed": training.seed, "masking": training.masking}
-    batches, hidden = [], []
-    for epoch in EPOCHS:
-        batch = catalog.listings.batch(of, epoch=epoch, augment=training.augment, any_picture=True, **how)
-        batches.append(batch)
-        hidden.append(_hide(catalog.listings, of, epoch, recipe))
+    of, words = np.array(rows), catalog.listings.tokens.tokenizer
+    how = {"seed": recipe.pretrain.seed, "masking": recipe.pretrain.masking, "augment": recipe.pretrain.augment}
+    batches = [catalog.listings.batch(of, epoch=epoch, any_picture=True, **how) for epoch in EPOCHS]
+    hidden = [_hide(catalog.listings, of, epoch, recipe) for epoch in EPOCHS]
     for i, row in enumerate(rows):
         line = catalog.items.row(row, named=True)
-        words = catalog.listings.tokens.tokenizer
-        views = (_view(i, e, b, h, words) for e, b, h in zip(EPOCHS, batches, hidden, strict=True))
-        yield Shown(line["id"], title_of(line), tuple(views))
+        views = tuple(_view(i, *one, words) for one in zip(EPOCHS, hidden, batches, strict=True))
+        yield Shown(line["id"], title_of(line), views)
 
 
-def _view(i: int, epoch: int, batch: Batch, hidden: Hidden, words: TextTokenizer) -> View:
-    there = bool(batch.has_image_B[i])
-    hidden_P = batch.image_masked_BP[i].numpy()
-    masked_L, units_L = hidden.masks.text_BL[i], hidden.units_BL[i]
+def _view(i: int, epoch: int, hidden: Hidden, batch: Batch, words: TextTokenizer) -> View:
+    there, masked_L, hidden_P = bool(batch.has_image_B[i]), hidden.masks.text_BL[i], hidden.masks.image_BP[i]
     return View(
         epoch=epoch,
         mode=MODES[hidden.masks.mode_B[i]],
-        fields=tuple(_fields(batch.tokens_BL[i].tolist(), batch.shown_BL[i].tolist(), masked_L, words)),
-        tokens=(int(masked_L.sum()), int((units_L > 0).sum())),
+        fields=tuple(_fields(hidden.tokens_BL[i].tolist(), hidden.shown_BL[i].tolist(), masked_L.tolist(), words)),
+        tokens=(int(masked_L.sum()), int((hidden.units_BL[i] > 0).sum())),
         patches=(int(hidden_P.sum()), len(hidden_P) * there),
         pixels_CHW=batch.pixels_BCHW[i].numpy() if there else None,
         hidden_P=hidden_P,
@@ -141,11 +135,11 @@ def _view(i: int, epoch: int, batch: Batch, hidden: Hidden, words: TextTokenizer
 
 
 def _fields(
-    ids: list[int], read: list[int], masked_L: NDArray[np.bool_], words: TextTokenizer
+    ids: list[int], read: list[int], masked_L: list[bool], words: TextTokenizer
 ) -> Iterator[tuple[str, tuple[Piece, ...]]]:
     names = dict(zip(words.vocabulary.markers, words.fields, strict=True))
     name, pieces = "", list[Piece]()
-    for id_, read_id, masked in zip(ids, read, masked_L.tolist(), strict=True):
+    for id_, read_id, masked in zip(ids, read, masked_L, strict=True):
         if id_ in names or id_ == words.sep:
             if pieces:
                 yield name, tuple(pieces)
@@ -173,14 +167,11 @@ def _measured(masking: Masking, hidden: list[Hidden], pictured_N: NDArray[np.boo
     can_N = np.concatenate([(h.units_BL > 0).sum(1) for h in hidden])
     patches_N = np.concatenate([h.masks.image_BP.sum(1) for h in hidden])
     grid_N = np.tile(pictured_N, len(EPOCHS)) * hidden[0].masks.image_BP.shape[1]
-    mam = isinstance(masking, Mam)
-    for mode, meant in enumerate(masking.modes if isinstance(masking, Mam) else (0.0, 0.0, 1.0)):
-        of_N = mode_N == mode
-        if not mam and not meant:
-            continue
-        text, image = shares(masking, mode)
+    modes = dict(enumerate(masking.modes)) if isinstance(masking, Mam) else {LIGHT: 1.0}
+    for mode, meant in modes.items():
+        of_N, (text, image) = mode_N == mode, shares(masking, mode)
         yield Measured(
-            mode=MODES[mode] if mam else "every listing",
+            mode=MODES[mode] if len(modes) > 1 else "every listing",
             listings=(meant, float(of_N.mean())),
             tokens=(text, _ratio(tokens_N[of_N].sum(), can_N[of_N].sum())),
             patches=(image, _ratio(patches_N[of_N].sum(), grid_N[of_N].sum())),

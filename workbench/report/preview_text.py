@@ -98,7 +98,7 @@ def _instead(piece: Piece) -> str:
 
 def _side_by_side(listing: Shown, width: int) -> Table:
     table = Table.grid(padding=(0, 2), expand=False)
-    wide = min(WIDEST, width // len(listing.views) - 2)
+    wide = max(2, min(WIDEST, width // len(listing.views) - 2))
     for _ in listing.views:
         table.add_column(width=wide)
     table.add_row(*(_painted(view, wide // 2 * 2) for view in listing.views))
