@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 def shop(monkeypatch):
     monkeypatch.setenv("MLIM_FEED", "/shop/feed.csv")
     monkeypatch.setenv("MLIM_PAIRS", "/shop/pairs.csv")
+    monkeypatch.setenv("MLIM_BERT", "/shop/minilm")
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda p: p.stem)
