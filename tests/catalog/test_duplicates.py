@@ -333,3 +333,24 @@ def test_the_search_against_comparing_all_with_all(tmp_path: Path) -> None:
     named = {(items["id"][a], items["id"][b]) for a, b in found.select("left", "right").iter_rows()}
     assert len(kinds(pairs)) >= 20 and named == set(kinds(pairs))
     assert confirmed(found, facts, texts, shown, thumbs, colours).equals(found)
+
+
+def test_a_family_is_told_by_comparing_one_of_its_members_with_all() -> None:
+    base = "hand with fingers splayed raised stop"
+    titles = [base, base.upper(), *(f"{base} {tone}" for tone in ("light", "dark", "pale", "olive"))]
+    lines = [{"id": f"h{i}", "group": f"h{min(i, 2)}", "title": title} for i, title in enumerate(titles)] + NOISE
+    items = pl.DataFrame(
+        {
+            "row": range(len(lines)),
+            "group": [line.get("group", line["id"]) for line in lines],
+            "code": [None] * len(lines),
+            "title": [line["title"] for line in lines],
+        },
+        {"row": pl.UInt32, "group": pl.String, "code": pl.String, "title": pl.String},
+    )
+    shown = pl.DataFrame(schema={"row": pl.UInt32, "order": pl.Int64, "picture": pl.UInt32, "look": pl.UInt32})
+    blank = np.zeros((0, 32, 32), np.uint8), np.zeros((0, 3), np.uint8)
+    every = brute(np.arange(len(items)), *described(items), shown, *blank).pairs
+    alone = brute(np.array([2]), *described(items), shown, *blank).pairs
+    assert alone.equals(every.filter((pl.col("left") == 2) | (pl.col("right") == 2)))
+    assert every.select("left", "right").rows() == [(0, 1)]

@@ -36,15 +36,26 @@ class Brute:
 def brute(
     rows: Ints, facts: pl.DataFrame, texts: Texts, shown: pl.DataFrame, thumbs: Thumbs, colours: Colours
 ) -> Brute:
-    """`rows` against all listings; `shown` has row, order, picture (a place in `thumbs`), look."""
+    """`rows` against all listings; `shown` has row, order, picture (a place in `thumbs`), look.
+
+    A family is told by its pairs, of which one member may see too few: so those that are told alike in words are asked
+    for theirs, too.
+    """
     ours = shown.filter(pl.col("row").is_in(rows))["picture"].unique().sort().to_numpy().astype(np.int64)
-    near = _near_pictures(ours, thumbs, colours)
-    nears = shown_near(shown, near)
-    by_words = _alike_in_words(rows, texts)
-    pairs = pl.concat([by_words, nears.select("left", "right")]).unique()
-    sames = same_pictures(shown).join(pairs, on=["left", "right"], how="semi")
-    found = tell(pairs, facts, texts, shown, sames, nears)
-    return Brute(found, len(rows) * texts.count, len(ours) * len(thumbs))
+    nears = shown_near(shown, _near_pictures(ours, thumbs, colours))
+
+    def told(asked: Ints) -> pl.DataFrame:
+        pairs = pl.concat([_alike_in_words(asked, texts), nears.select("left", "right")]).unique()
+        sames = same_pictures(shown).join(pairs, on=["left", "right"], how="semi")
+        found = tell(pairs, facts, texts, shown, sames, nears)
+        return found.filter(pl.col("left").is_in(rows) | pl.col("right").is_in(rows))
+
+    found = told(rows)
+    in_words = found.filter(pl.col("kind").is_in(["near text", "near listing"]))
+    members = np.union1d(rows, in_words.select("left", "right").to_numpy())
+    if len(members) > len(rows):
+        found = told(members)
+    return Brute(found, len(members) * texts.count, len(ours) * len(thumbs))
 
 
 def confirmed(
