@@ -44,7 +44,7 @@ class View:
     """A listing as it is read in one epoch."""
 
     epoch: int
-    mode: str
+    mode: str  # of MAM; "" with another policy
     fields: tuple[tuple[str, tuple[Piece, ...]], ...]  # name of the field -> its tokens
     tokens: tuple[int, int]  # tokens hidden, of those that can be
     patches: tuple[int, int]  # likewise; (0, 0) without a picture
@@ -111,21 +111,21 @@ def preview(inputs: Mapping[str, Artifact], recipe: Recipe) -> Preview:
 
 def _shown(catalog: Catalog, rows: list[int], recipe: Recipe) -> Iterator[Shown]:
     """The listings, each as it is read in each of EPOCHS."""
-    of, words = np.array(rows), catalog.listings.tokens.tokenizer
+    of, words, mam = np.array(rows), catalog.listings.tokens.tokenizer, isinstance(recipe.pretrain.masking, Mam)
     how = {"seed": recipe.pretrain.seed, "masking": recipe.pretrain.masking, "augment": recipe.pretrain.augment}
     batches = [catalog.listings.batch(of, epoch=epoch, any_picture=True, **how) for epoch in EPOCHS]
     hidden = [_hide(catalog.listings, of, epoch, recipe) for epoch in EPOCHS]
     for i, row in enumerate(rows):
         line = catalog.items.row(row, named=True)
-        views = tuple(_view(i, *one, words) for one in zip(EPOCHS, hidden, batches, strict=True))
+        views = tuple(_view(i, *one, words, mam) for one in zip(EPOCHS, hidden, batches, strict=True))
         yield Shown(line["id"], title_of(line), views)
 
 
-def _view(i: int, epoch: int, hidden: Hidden, batch: Batch, words: TextTokenizer) -> View:
+def _view(i: int, epoch: int, hidden: Hidden, batch: Batch, words: TextTokenizer, mam: bool) -> View:
     there, masked_L, hidden_P = bool(batch.has_image_B[i]), hidden.masks.text_BL[i], hidden.masks.image_BP[i]
     return View(
         epoch=epoch,
-        mode=MODES[hidden.masks.mode_B[i]],
+        mode=MODES[hidden.masks.mode_B[i]] if mam else "",
         fields=tuple(_fields(hidden.tokens_BL[i].tolist(), hidden.shown_BL[i].tolist(), masked_L.tolist(), words)),
         tokens=(int(masked_L.sum()), int((hidden.units_BL[i] > 0).sum())),
         patches=(int(hidden_P.sum()), len(hidden_P) * there),

@@ -80,8 +80,8 @@ def _share(value: float | None) -> str:
 
 
 def _headline(view: View) -> str:
-    words, patches = (f"{hidden} of {all_}" for hidden, all_ in (view.tokens, view.patches))
-    return f"epoch {view.epoch}, {view.mode}: {words} tokens and {patches} patches hidden"
+    tokens, patches = (f"{hidden} of {all_}" for hidden, all_ in (view.tokens, view.patches))
+    return f"epoch {view.epoch}{', ' * bool(view.mode)}{view.mode}: {tokens} tokens and {patches} patches hidden"
 
 
 def _words(pieces: tuple[Piece, ...]) -> str:
