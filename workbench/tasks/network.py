@@ -16,6 +16,7 @@ from workbench.model.bert import Loaded, bert_size, load_bert
 from workbench.model.encoder import Size
 from workbench.model.heads import Heads
 from workbench.model.mlim import SIZES, Mlim, Shape
+from workbench.recipe.published import folder_of
 from workbench.recipe.schema import Model, Objectives, Start
 from workbench.text.tokenizer import TextTokenizer, load_huggingface
 from workbench.train.checkpoint import read_weights, write
@@ -31,8 +32,9 @@ def model_section(pretrained: Artifact) -> Model:
 def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
     """A new network, and what came of published weights. Its own come from the global generator, which the caller
     seeds. Raises RecipeError where the published weights are not of the tokenizer's words, or don't fit."""
+    bert = folder_of("model.bert", model.bert) if model.bert else None
     shape = Shape(
-        size=bert_size(model.bert) if model.bert else SIZES[model.size or "small"],
+        size=bert_size(bert) if bert else SIZES[model.size or "small"],
         vocabulary=tokenizer.size,
         mask_token=tokenizer.mask,
         text_positions=tokenizer.max_length,
@@ -41,10 +43,10 @@ def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
         embedder=model.embedder,
     )
     network = Mlim(shape, model.dropout)
-    if not model.bert:
+    if not bert:
         return network, None
-    _check_words(model.bert, tokenizer)
-    return network, load_bert(model.bert, network, words=tokenizer.size - len(tokenizer.fields))
+    _check_words(bert, tokenizer)
+    return network, load_bert(bert, network, words=tokenizer.size - len(tokenizer.fields))
 
 
 def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
