@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from workbench.ablate.variants import read_variants
 from workbench.errors import RecipeError
 from workbench.model.mlim import SIZES
 from workbench.model.vision import EMBEDDERS, ImageDecoder
@@ -18,6 +19,7 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 def shop(monkeypatch):
     monkeypatch.setenv("MLIM_FEED", "/shop/feed.csv")
     monkeypatch.setenv("MLIM_PAIRS", "/shop/pairs.csv")
+    monkeypatch.setenv("MLIM_CATALOGS", "/catalogs")
     monkeypatch.setenv("MLIM_BERT", "/shop/minilm")
 
 
@@ -53,6 +55,19 @@ def test_the_papers_embedder_and_decoder_have_its_layers_and_parameters(shop):
     assert layers == [7, 10]
     parameters = [sum(p.numel() for p in part.parameters()) for part in parts]
     assert parameters == [pytest.approx(200e3, rel=0.05), pytest.approx(2.8e6, rel=0.05)]
+
+
+def test_the_paper_s_table(shop):
+    recipe, variants = read_variants(FOLDER / "ablations" / "table.yaml")
+    assert recipe.ablate.seeds == (0, 1, 2)
+    parts = [v.recipes[0].pretrain.objectives for v in variants]
+    assert [(p.mlm.weight, p.recon.weight, p.itm.weight) for p in parts] == [
+        (1, 1, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0), (1, 1, 0),
+    ]  # fmt: skip
+    assert [v.recipes[0].pretrain.masking.policy for v in variants] == ["mam"] * 4 + ["uniform", "mam"]
+    assert [v.recipes[0].pretrain.epochs > 0 for v in variants] == [True] * 5 + [False]
+    assert [v.recipes[0].finetune.match.mdo.text > 0 for v in variants] == [True, False, *[True] * 4]
+    assert [v.name for v in read_variants(FOLDER / "ablations" / "emoji.yaml")[1]] == [v.name for v in variants]
 
 
 def test_the_quickstart_needs_only_what_is_shipped():

@@ -91,7 +91,8 @@ def _side_by_side(
                     yield job, time.monotonic() - begun
     finally:
         _end(workers.values())
-        for process in workers.values():
+        for worker, process in workers.items():
+            worker.close()  # to one that waits for a job it says the same
             process.join()
 
 
@@ -122,7 +123,7 @@ def _answer(worker: Connection) -> MlimError | None:
 
 
 def _work(parent: Connection, threads: int, resume: bool) -> None:
-    """What a process does, until it is told to end (SIGTERM), or its parent dies."""
+    """What a process does, until it is told to end (SIGTERM, or no more jobs), or its parent dies."""
     die_with_parent()
     signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -139,7 +140,7 @@ def _work(parent: Connection, threads: int, resume: bool) -> None:
                 parent.send(MlimError(f"{job.name}: {type(error).__name__}: {error}"))
             else:
                 parent.send(None)
-    except Interrupted:  # what was to be saved is saved
+    except (Interrupted, EOFError, BrokenPipeError):  # what was to be saved is saved
         return
 
 
