@@ -312,6 +312,7 @@ def test_published_weights_bring_their_own_vocabulary(write, tmp_path):
     recipe = load_recipe(path)
     assert recipe.model.bert == recipe.tokens.tokenizer == tmp_path / "shop/minilm"
     assert load_recipe(path, [f"tokens.tokenizer={tmp_path}"]).tokens.tokenizer == tmp_path
+    assert "line 4: model.size is null without model.bert" in error_of(write(CATALOG + "model: {size: null}\n"))
     assert load_recipe(path, ["model.bert=../minilm"]).model.bert.is_absolute()  # no name on the hub looks so
 
 

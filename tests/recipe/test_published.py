@@ -16,7 +16,6 @@ CONFIG = {
     "num_hidden_layers": 6,
     "num_attention_heads": 12,
     "intermediate_size": 1536,
-    "vocab_size": 30522,
     "max_position_embeddings": 512,
 }
 
@@ -33,9 +32,9 @@ def published(folder: Path, **other: object) -> Path:
 
 
 def test_a_config_is_read(folder: Path) -> None:
-    assert read_config(folder) == Published(384, 6, 12, 1e-12, 30522, 512, 0)
+    assert read_config(folder) == Published(384, 6, 12, 1e-12, 512, 0)
     published(folder, model_type="xlm-roberta", max_position_embeddings=514, layer_norm_eps=1e-5)
-    assert read_config(folder) == Published(384, 6, 12, 1e-5, 30522, 512, 2)
+    assert read_config(folder) == Published(384, 6, 12, 1e-5, 512, 2)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +81,6 @@ def test_another_size_and_longer_texts_than_published_are_refused(folder: Path) 
     )
     with pytest.raises(RecipeError, match=r"^tokens\.max_length is 200, .* has 128 positions"):
         check_fits(Model(bert=folder), published(folder, max_position_embeddings=128), 200)
-    with pytest.raises(ValueError, match="size is null without bert"):
-        Model(size=None)
 
 
 def test_a_name_on_the_hub_comes_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

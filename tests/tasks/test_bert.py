@@ -11,6 +11,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from tests.tasks import shop
 from workbench.errors import RecipeError
+from workbench.tasks.network import model_section
 
 WORDS = [*"abcdefghijklmnopqrstuvwxyz0123456789", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789")]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -37,7 +38,7 @@ def pretrained(folder: Path, monkeypatch: pytest.MonkeyPatch, **sections: dict[s
     if not (folder / "feed.csv").exists():
         shop.build(folder)
     tree = shop.tree(folder / "cache") | {"tokens": {"max_length": 12}}
-    tree["model"] = {"image_side": 16, "patch": 8, "bert": "bert"}
+    tree["model"] = {"size": None, "image_side": 16, "patch": 8, "bert": "bert"}
     tree["pretrain"]["epochs"] = 0
     for name, changed in sections.items():
         tree[name] = tree[name] | changed
@@ -58,6 +59,7 @@ def test_words_and_weights_are_as_published(bert: Path, tmp_path: Path, monkeypa
     )
     assert line in " ".join(said.split())
     assert (made.summary["bert"]["loaded"], made.summary["bert"]["of"]) == (42, 42)
+    assert model_section(made).image_side == 16
     (bert / "README.md").write_text("no weight")
     assert pretrained(tmp_path, monkeypatch)[0].key == made.key
     torch.manual_seed(2)

@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from workbench.errors import RecipeError
 from workbench.recipe.schema import SIZES, Model
@@ -15,14 +14,10 @@ from workbench.recipe.schema import SIZES, Model
 WORD_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 CONFIG = "config.json"
 # The first of these that is there is read; an index names the files of weights in several.
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _SAFE, _OLD = ("model*.safetensors", WEIGHTS[1]), ("pytorch_model*.bin", WEIGHTS[3])
 
+_NUMBERS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
 # Model types that differ from BERT by names and the first position alone: the number of positions left unused.
 _UNUSED_POSITIONS = {"bert": 0, "roberta": 2, "xlm-roberta": 2, "camembert": 2}
 _OTHERS = {
@@ -46,7 +41,6 @@ class Published:
     layers: int
     heads: int
     norm_eps: float
-    vocabulary: int
     positions: int  # that a text may have
     unused_positions: int  # rows of the table before the first
 
@@ -58,10 +52,11 @@ def folder_of(key: str, named: Path) -> Path:
         return named
     from huggingface_hub import snapshot_download
 
+    weights = key == "model.bert"
     try:
-        folder = Path(snapshot_download(str(named), allow_patterns=[CONFIG, *WORD_FILES, *_SAFE]))
-        if not any(folder.glob("model*.safetensors")):  # published before there was safetensors
-            folder = Path(snapshot_download(str(named), allow_patterns=[CONFIG, *WORD_FILES, *_OLD]))
+        folder = Path(snapshot_download(str(named), allow_patterns=[CONFIG, *WORD_FILES, *(_SAFE if weights else ())]))
+        if weights and not any(folder.glob("model*.safetensors")):  # published before there was safetensors
+            folder = Path(snapshot_download(str(named), allow_patterns=list(_OLD)))
     except Exception as error:  # a dozen kinds, of the hub, the network and the disk
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise RecipeError(
@@ -97,29 +92,21 @@ def read_config(folder: Path) -> Published:
             f"model.bert: {folder} holds a {kind!r}, which this encoder can't be{why}; expected one of "
             f"{', '.join(_UNUSED_POSITIONS)} (also MiniLM's, published as bert or xlm-roberta)"
         )
-    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings")
-    for key in sizes:
+    for key in _NUMBERS:
         if not isinstance(config.get(key), int):
             raise RecipeError(f"model.bert: {file}: {key} is {config.get(key)!r}; expected a whole number")
+    width, layers, heads, positions = (config[key] for key in _NUMBERS)
     expected = {
         "hidden_act": "gelu",
         "position_embedding_type": "absolute",
-        "intermediate_size": 4 * config["hidden_size"],
+        "intermediate_size": 4 * width,
         "is_decoder": False,
     }
     for key, value in expected.items():
         if config.get(key, value) != value:
             raise RecipeError(f"model.bert: {file}: {key} is {config[key]!r}; expected {value!r}, as in BERT")
-    return _published(config, _UNUSED_POSITIONS[kind])
-
-
-def _published(config: dict[str, Any], unused: int) -> Published:
-    width, layers, heads, vocabulary, positions = (
-        config[key]
-        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings")
-    )
-    eps = config.get("layer_norm_eps", 1e-12)
-    return Published(width, layers, heads, eps, vocabulary, positions - unused, unused)
+    unused = _UNUSED_POSITIONS[kind]
+    return Published(width, layers, heads, config.get("layer_norm_eps", 1e-12), positions - unused, unused)
 
 
 def check_fits(model: Model, folder: Path, max_length: int) -> None:

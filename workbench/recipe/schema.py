@@ -339,9 +339,7 @@ class Model(Section):
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> Model:
-        if not self.size and not self.bert:
-            raise ValueError("size is null without bert; give one of the two")
+    def _patches_fit(self) -> Model:
         check_side("image_side", self.image_side, "patch", self.patch)
         return self
 
@@ -565,7 +563,7 @@ class Probes(Section):
 class Audit(Section):
     """Listings whose text and picture tell nothing about each other (docs/audit.md)."""
 
-    strangers: Annotated[int, Field(ge=2)] = Field(
+    strangers: Annotated[int, Field(ge=3)] = Field(
         8, description="other products' pictures tried beside each text; more tell better, and take longer"
     )
     shown: Count = Field(20, description="listings shown on the page; the CSV file has all")
