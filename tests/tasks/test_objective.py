@@ -15,6 +15,7 @@ from tests.tasks import shop
 from tests.tiny import SHAPE, batch, network, scatter
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
+from workbench.model.mlim import Mlim
 from workbench.model.reading import Reading
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
@@ -87,53 +88,59 @@ def test_pictures_of_normalised_patches_are_shown_as_pixels(over: str) -> None:
 # Telling what belongs together
 
 
-def shown_to(loss: ItmLoss, task: Pretraining, made: Batch, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], Batch]:
-    """Whose picture each listing got."""
+EIGHT = batch([3, 6, 1, 4, 2, 5, 7, 8], [1] * 8)
+
+
+def itm_of(task: Pretraining) -> ItmLoss:
+    (loss,) = (o for o in task.objectives if isinstance(o, ItmLoss))
+    return loss
+
+
+def test_every_second_listing_gets_the_next_ones_picture() -> None:
+    made = replace(EIGHT, has_image_B=torch.arange(8) != 2)
+    task = training(of("itm", itm={"negatives": "random"}))
+    assert itm_of(task).whose(Reading(task.network, made)).tolist() == [0, 4, 2, 3, 6, 5, 1, 7]  # 1, 4 and 6
+    assert task.counts(made) == {"itm": 7}
+
+
+def test_itm_is_the_cross_entropy_of_belonging_together(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Batch] = []
-    encode = type(task.network).encode
-    monkeypatch.setattr(type(task.network), "encode", lambda self, b: seen.append(b) or encode(self, b))
-    loss.by_listing(Reading(task.network, made))
-    equal_BB = (seen[-1].pixels_BCHW[:, None] == made.pixels_BCHW).flatten(2).all(2)
-    return equal_BB.long().argmax(1).tolist(), seen[-1]
-
-
-def test_every_second_listing_gets_the_next_strangers_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = batch([3, 6, 1, 4, 2, 5], [1] * 6)
-    made = replace(made, has_image_B=torch.tensor([True, True, False, True, True, True]))
-    task = training(of("itm", itm={"negatives": "random"}), groups=[7, 7, 1, 7, 2, 3])
-    (loss,) = task.objectives
-    whose, shown = shown_to(loss, task, made, monkeypatch)
-    assert whose == [0, 4, 2, 3, 5, 5]  # of 0, 1, 3, 4, 5 the second and the fourth
-    assert not shown.text_masked_BL.any() and not shown.image_masked_BP.any()
-    assert torch.equal(shown.shown_BL, made.tokens_BL)
-    assert task.counts(made) == {"itm": 5}
+    encode = Mlim.encode
+    monkeypatch.setattr(Mlim, "encode", lambda self, b: seen.append(b) or encode(self, b))
+    task = training(of("itm", itm={"negatives": "random"}))
+    losses_B = itm_of(task).by_listing(Reading(task.network, FOUR))
+    (shown,) = seen
+    assert torch.equal(shown.shown_BL, FOUR.tokens_BL) and not shown.image_masked_BP.any()
+    assert torch.equal(shown.pixels_BCHW, FOUR.pixels_BCHW[[0, 3, 2, 1]])
     logits_B = task.heads.itm(task.network.encode(shown)[0])
-    by_hand = F.softplus(torch.tensor([-1.0, 1, 0, -1, 1, -1]) * logits_B) * made.has_image_B
-    torch.testing.assert_close(loss.by_listing(Reading(task.network, made)), by_hand)
+    torch.testing.assert_close(losses_B, F.softplus(torch.tensor([-1.0, 1, -1, 1]) * logits_B))
 
 
-def test_hard_pictures_are_of_the_most_alike_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = batch([3, 6, 1, 4], [1] * 4)
-    made.tokens_BL[3], made.pixels_BCHW[3] = made.tokens_BL[1], made.pixels_BCHW[1]  # 3 is 1 again: of its group
-    near = made.pixels_BCHW[1].clone()
-    near[0, 0, 0] ^= 1
-    made.tokens_BL[2], made.shown_BL[2], made.text_real_BL[2] = (
-        made.tokens_BL[1],
-        made.shown_BL[1],
-        made.text_real_BL[1],
-    )
-    made.pixels_BCHW[2], made.image_masked_BP[2] = near, made.image_masked_BP[1]
-    task = training(of("itm"), groups=[0, 5, 2, 5])
-    assert shown_to(task.objectives[0], task, made, monkeypatch)[0][:3:2] == [0, 2]
-    assert shown_to(task.objectives[0], task, made, monkeypatch)[0][1] == 2
+@pytest.mark.parametrize("negatives", ["hard", "random"])
+def test_every_picture_is_seen_once_and_none_beside_its_own_group(negatives: str) -> None:
+    groups = [0, 1, 2, 1, 3, 4, 5, 1]  # 1, 3 and 7 are of one group, and 5 the only stranger given away with them
+    task = training(of("itm", itm={"negatives": negatives}), groups)
+    whose = itm_of(task).whose(Reading(task.network, EIGHT)).tolist()
+    moved = {i: k for i, k in enumerate(whose) if i != k}
+    assert sorted(moved) == sorted(moved.values()) and len(moved) == 2 and 5 in moved
+    assert all(groups[i] != groups[k] for i, k in moved.items())
 
 
-def test_hard_pictures_go_by_itc_where_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = training(of("itc", "itm"))
-    with torch.no_grad():
-        cosines_BB = task.heads.itc(*Reading(task.network, FOUR).apart).fill_diagonal_(-9)
-    nearest = cosines_BB.argmax(1).tolist()
-    assert shown_to(task.objectives[1], task, FOUR, monkeypatch)[0] == [0, nearest[1], 2, nearest[3]]
+@torch.no_grad()
+@pytest.mark.parametrize("names", [("itm",), ("itc", "itm")], ids="+".join)
+def test_hard_pictures_are_of_those_most_alike(names: tuple[str, ...]) -> None:
+    task = training(of(*names))
+    reading, given = Reading(task.network, EIGHT), (1, 3, 5, 7)
+    if "itc" in names:  # text by picture, by its head
+        likeness = task.heads.itc(*reading.apart).tolist()
+    else:  # as the masked pass read them
+        real_BS = torch.cat([EIGHT.text_real_BL, torch.ones(8, 16, dtype=torch.bool)], 1)
+        x_BSD = torch.cat(reading.masked, 1)
+        mean_BD = F.normalize(torch.stack([x[real].mean(0) for x, real in zip(x_BSD, real_BS, strict=True)]), dim=1)
+        likeness = (mean_BD @ mean_BD.T).tolist()
+    ways = [way for way in itertools.permutations(given) if all(a != b for a, b in zip(given, way, strict=True))]
+    best = max(ways, key=lambda way: sum(likeness[a][b] for a, b in zip(given, way, strict=True)))
+    assert itm_of(task).whose(reading).tolist() == [0, best[0], 2, best[1], 4, best[2], 6, best[3]]
 
 
 def test_itc_is_infonce_between_listings_of_different_groups() -> None:
@@ -160,7 +167,7 @@ def test_where_nobody_is_a_stranger_there_is_no_loss_and_no_nan(case: str, negat
         made = replace(made, has_image_B=torch.tensor([False] * 3 + [case == "one with both"]))
     task = training(of(*NAMES, itm={"negatives": negatives}), [3] * 4 if case == "one group" else None)
     counts, sums = task.counts(made), task.sums(made)
-    assert counts["itm"] == counts["itc"] == 0 and float(sums["itm"]) == float(sums["itc"]) == 0
+    assert counts["itm"] == counts["itc"] == 0 and sums["itm"].item() == sums["itc"].item() == 0
     torch.stack(list(sums.values())).sum().backward()
     assert all(p.grad.isfinite().all() for p in task.model.parameters() if p.grad is not None)
 
@@ -200,7 +207,7 @@ def test_two_micro_batches_are_one_batch(over: str) -> None:
     task = training(of("mlm", "recon", recon={"over": over, "target": "normalised"}))
     halves = part(FOUR, 0, 1), part(FOUR, 1, 4)
     for name, whole in task.sums(FOUR).items():
-        assert float(sum(task.sums(half)[name] for half in halves)) == pytest.approx(float(whole), rel=1e-5)
+        assert sum(task.sums(half)[name].item() for half in halves) == pytest.approx(whole.item(), rel=1e-5)
         assert sum(task.counts(half)[name] for half in halves) == task.counts(FOUR)[name]
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import polars as pl
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from workbench.batch import Batch
@@ -22,6 +23,8 @@ from workbench.model.reading import Reading
 from workbench.model.vision import pixels_of
 from workbench.recipe.schema import Objectives, Recon
 from workbench.tasks.network import mean_of_tokens
+
+_NEVER = 1e6  # far above any likeness or distance
 
 
 class Objective(Protocol):
@@ -129,11 +132,13 @@ class ItcLoss:
 
 @dataclass(frozen=True)
 class ItmLoss:
-    """Cross-entropy of telling listings from those that got a stranger's picture, every second one; averaged over the
-    listings that have a stranger in the micro-batch.
+    """Cross-entropy of telling listings from those that got a stranger's picture; averaged over the listings that have
+    a stranger in the micro-batch.
 
-    `alike`: None, and the picture is that of the next stranger in the batch; else that of the stranger with the
-    greatest cosine: by ITC's head, text by picture, or else of the two listings as the masked pass read them.
+    Every second one of these is given away: they exchange pictures with one another, so that no picture is seen more
+    often where it does not belong, which would tell the answer without a look at the text. Among all ways to exchange
+    it is that of the greatest likeness in sum: by ITC's head, text by picture, or else of two listings as the masked
+    pass read them; or, unless `hard`, that in which each gets the next one's.
     """
 
     head: MatchHead
@@ -146,18 +151,25 @@ class ItmLoss:
         return int(self.strangers(batch).any(1).sum())
 
     def by_listing(self, reading: Reading) -> Tensor:
-        strangers_BB = self.strangers(reading.batch)
-        asked_B = strangers_BB.any(1)
-        swapped_B = asked_B & (asked_B.cumsum(0) % 2 == 0)
-        own_B = torch.arange(len(asked_B), device=asked_B.device)
-        likeness_BB = self._likeness(reading).masked_fill(~strangers_BB, -torch.inf)
-        whose_B = torch.where(swapped_B, likeness_BB.argmax(1), own_B)
+        asked_B, whose_B = self.strangers(reading.batch).any(1), self.whose(reading)
         shown = replace(reading.unmasked, pixels_BCHW=reading.batch.pixels_BCHW[whose_B])
+        belongs_B = (whose_B == torch.arange(len(whose_B), device=whose_B.device)).float()
         logits_B = self.head(reading.network.encode(shown)[0])
-        return F.binary_cross_entropy_with_logits(logits_B, (~swapped_B).float(), reduction="none") * asked_B
+        return F.binary_cross_entropy_with_logits(logits_B, belongs_B, reduction="none") * asked_B
+
+    def whose(self, reading: Reading) -> Tensor:
+        """(B,) the place of the listing whose picture each gets; its own where no exchange with a stranger is left."""
+        strangers_BB = self.strangers(reading.batch)
+        given_n = strangers_BB.any(1).nonzero()[1::2, 0]
+        strangers_nn, likeness_nn = (x[given_n][:, given_n] for x in (strangers_BB, self._likeness(reading)))
+        costs_nn = torch.where(strangers_nn, -likeness_nn.double(), 2 * _NEVER)
+        costs_nn.diagonal().fill_(_NEVER)  # so that it is rather its own than another of its group
+        whose_B = torch.arange(len(strangers_BB), device=given_n.device)
+        whose_B[given_n] = given_n[torch.from_numpy(linear_sum_assignment(costs_nn.cpu())[1]).to(given_n.device)]
+        return whose_B
 
     def _likeness(self, reading: Reading) -> Tensor:
-        """(B, B): the listing of a row would be given the picture of the column that is highest."""
+        """(B, B): the higher, the rather the listing of a row gets the picture of the column's."""
         if not self.hard:
             place_B = torch.arange(len(reading.batch), device=reading.batch.rows_B.device)
             return -((place_B - place_B[:, None]) % len(place_B)).float()

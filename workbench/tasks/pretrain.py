@@ -14,7 +14,7 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
     """Pre-training of `model`; `digests` holds model.bert when published weights are the start."""
     return Stage(
         name="pretrain",
-        version=2,
+        version=3,
         section={
             "model": model.model_dump(mode="json", exclude={"bert"}),
             "pretrain": pretrain.model_dump(mode="json"),
