@@ -19,8 +19,9 @@ from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.errors import DataError, RecipeError
+from workbench.model.heads import Heads
 from workbench.model.losses import mlm_nats, recon_errors
-from workbench.recipe.schema import Mam, Recon
+from workbench.recipe.schema import Mam, Objectives, Recon
 from workbench.report import crossmodal
 from workbench.report.crossmodal import Probe, partners
 from workbench.report.gallery import choose
@@ -53,7 +54,8 @@ def probe(made: dict[str, Artifact], tmp_path: Path) -> Probe:
             parameter.add_(torch.randn_like(parameter) * 0.1)
     catalog = open_catalog(made, recipe.model, recipe.runtime)
     objectives = {"mlm": MlmLoss(), "recon": ReconLoss(Recon())}
-    return Probe(Trained(network, catalog, Mam(), objectives, "#f0e0d0"))
+    heads = Heads(Objectives(), network.shape.size.width)
+    return Probe(Trained(network, catalog, Mam(), objectives, heads, "#f0e0d0"))
 
 
 @pytest.mark.parametrize("sizes", [[1] * 9, [2] * 8, [5, 1, 1, 1, 1, 1], [4, 4], [3, 2, 1]])

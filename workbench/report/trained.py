@@ -8,10 +8,11 @@ from pathlib import Path
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import MANIFEST, Artifact
 from workbench.errors import ArtifactError, DataError
+from workbench.model.heads import Heads
 from workbench.model.mlim import Mlim
-from workbench.recipe.schema import Mam, Model, Pretrain
+from workbench.recipe.schema import Mam, Model, Objectives, Pretrain
 from workbench.tasks.catalog import Catalog, choose_device, open_catalog
-from workbench.tasks.network import CONFIG, WEIGHTS, load_network, read_shape
+from workbench.tasks.network import CONFIG, WEIGHTS, load_heads, load_network, read_shape
 from workbench.tasks.objective import MlmLoss, Objective, ReconLoss
 
 
@@ -23,6 +24,7 @@ class Trained:
     catalog: Catalog
     masking: Mam  # its shares hide words and patches
     objectives: dict[str, Objective]  # mlm and recon, if the network was trained for them
+    heads: Heads  # of ITM and ITC, if they are there
     background: str  # colour of a blank picture, as #rrggbb
 
     @property
@@ -41,10 +43,12 @@ def open_trained(work: Work, checkpoint: Path | None, pretrain: Pretrain) -> Tra
     folder = checkpoint or work.inputs["pretrain"].folder
     if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise DataError(f"{folder}: holds no {missing[0]}; expected a folder that pre-training or fine-tuning left")
+    shape, device = read_shape(folder)[0], choose_device(work)
+    heads = Heads(Objectives(), shape.size.width)  # none
     made = _manifest(folder)
     if made and made.stage == "pretrain":
         pretrain = Pretrain.model_validate(made.ingredients["section"]["pretrain"])
-    shape, device = read_shape(folder)[0], choose_device(work)
+        heads = load_heads(made)
     catalog = open_catalog(work.inputs, Model(image_side=shape.image_side, patch=shape.patch), work.runtime)
     words = catalog.listings.tokens.tokenizer
     if shape.vocabulary != words.size or shape.text_positions < words.max_length:
@@ -58,7 +62,8 @@ def open_trained(work: Work, checkpoint: Path | None, pretrain: Pretrain) -> Tra
         objectives["recon"] = ReconLoss(asked.recon)
     masking = pretrain.masking if isinstance(pretrain.masking, Mam) else Mam()
     background = work.inputs["images"].ingredients["section"]["images"]["background"]
-    return Trained(load_network(folder).eval().to(device), catalog, masking, objectives, background)
+    network = load_network(folder).eval().to(device)
+    return Trained(network, catalog, masking, objectives, heads.eval().to(device), background)
 
 
 def _manifest(folder: Path) -> Artifact | None:

@@ -1,0 +1,136 @@
+"""How well the text and the picture of each listing fit, held against strangers (docs/audit.md).
+
+With all words hidden the network says them from the picture alone; with the whole picture hidden it redraws it from the
+text alone; heads that were trained to tell what belongs together are asked, too. A text and a picture that belong
+together lose less than the same text beside a stranger's picture, and than a stranger's text beside the same picture.
+Strangers are of other product groups, and each listing is one as often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from workbench.batch import Batch
+from workbench.model.reading import Reading
+from workbench.recipe.schema import Mam
+from workbench.report.crossmodal import SEED, Rows, partners
+from workbench.report.trained import Trained
+from workbench.tasks.metrics import Floats
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BATCH = 128
+SWEEPS = 30  # each brings the costs closer to the least squares' by a factor of about the number of strangers
+ALL_WORDS = Mam(modes=(0, 1, 0), heavy_text=1)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Figures by listing (n,); `fits` and `losses` by objective, (1 + S, n): with its own picture, then strangers'."""
+
+    losses: Mapping[str, Floats]  # see `questions`
+    fits: Mapping[str, Floats]  # the loss saved against what text and picture usually lose among strangers
+    score_n: Floats  # log odds, in nats, that the picture is a stranger's; see `judge`
+    beaten_n: Floats  # share of the strangers' pictures that fit the text better than its own
+    best_n: NDArray[np.int64]  # the stranger whose picture fits best, by place; -1 where that is the own
+
+
+def hidden(trained: Trained, rows_B: Rows) -> tuple[Batch, Batch]:
+    """The listings with all words hidden, and with the whole picture hidden."""
+    words = trained.catalog.listings.batch(rows_B, seed=SEED, masking=ALL_WORDS)
+    picture = replace(
+        words,
+        shown_BL=words.tokens_BL,
+        text_masked_BL=torch.zeros_like(words.text_masked_BL),
+        image_masked_BP=torch.ones_like(words.image_masked_BP),
+    )
+    return words, picture
+
+
+def questions(trained: Trained) -> dict[str, Callable[[Reading], Tensor]]:
+    """What the network can be asked of a text and a picture: the loss (B,) of a reading, by objective.
+
+    Those of ITC and ITM, where it was trained for them, are the negative cosine over the temperature and log odds.
+    """
+    found: dict[str, Callable[[Reading], Tensor]] = {n: one.by_listing for n, one in trained.objectives.items()}
+    itc, itm = trained.heads.itc, trained.heads.itm
+    if itc:
+        found["itc"] = lambda reading: -(itc(*reading.apart) * itc.scale).diagonal()
+    if itm:
+        found["itm"] = lambda reading: -itm(reading.network.encode(reading.unmasked)[0])
+    return found
+
+
+@torch.no_grad()
+def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Console) -> dict[str, Floats]:
+    """(1 + S, n) for each objective: each text with its own picture, then with that of `rows[stranger_Sn[s]]`."""
+    network, listings, asked = trained.network, trained.catalog.listings, questions(trained)
+    device = next(network.parameters()).device
+    losses = {name: np.zeros((1 + len(stranger_Sn), len(rows))) for name in asked}
+    by_length = np.argsort(listings.tokens.lengths[rows], kind="stable")  # less padding
+    work = [by_length[first : first + BATCH] for first in range(0, len(rows), BATCH)]
+    for chosen in track(work, "audit", console=console, disable=not console.is_terminal):
+        words, picture = (batch.to(device) for batch in hidden(trained, rows[chosen]))
+        redrawn = Reading(network, picture).masked if "recon" in asked else None
+        for s, other_n in enumerate([np.arange(len(rows)), *stranger_Sn]):
+            pixels_BCHW = listings.batch(rows[other_n[chosen]]).pixels_BCHW.to(device) if s else words.pixels_BCHW
+            reading = Reading(network, replace(words, pixels_BCHW=pixels_BCHW))
+            from_text = Reading(network, replace(picture, pixels_BCHW=pixels_BCHW))
+            if redrawn:  # from the text alone: the same, whatever it is held against
+                from_text.masked = redrawn
+            for name, ask in asked.items():
+                answer_B = ask(from_text if name == "recon" else reading)
+                losses[name][s, chosen] = answer_B.double().cpu().numpy()
+    return losses
+
+
+def fit(loss_Sn: Floats, stranger_Sn: Rows) -> Floats:
+    """(1 + S, n): how much less a pair loses than its text and its picture lose among strangers; own pairs first.
+
+    Strangers' losses are what a text costs plus what a picture costs, by least squares (a mean of the text's strangers
+    alone would hold what their pictures cost). fit(text, picture) = both costs - loss. A stranger's pair has a share in
+    the costs that it is held against, 2 / S of it; it is taken out, so that own and strangers' pairs are judged alike.
+    """
+    others_Sn = loss_Sn[1:]
+    strangers, n = others_Sn.shape
+    picture_n = np.zeros(n)
+    for _ in range(SWEEPS):
+        text_n = (others_Sn - picture_n[stranger_Sn]).mean(0)
+        picture_n = np.bincount(stranger_Sn.ravel(), (others_Sn - text_n).ravel(), n) / strangers
+    saved_Sn = text_n + picture_n[stranger_Sn] - others_Sn
+    return np.vstack([text_n + picture_n - loss_Sn[0], saved_Sn / (1 - 2 / strangers)])
+
+
+def judge(fits: Mapping[str, Floats]) -> Floats:
+    """(1 + S, n) log odds, in nats, that a pair is a stranger's and not an own one; of own pairs, then strangers'.
+
+    Fisher's linear discriminant: the fits by all objectives taken as normal about their means, those of own pairs
+    spread as the strangers' are. So an objective counts as much as it tells the two apart, beyond the others.
+    """
+    fit_KSn = np.stack(list(fits.values()))
+    own_K, strangers_K = fit_KSn[:, 0].mean(1), fit_KSn[:, 1:].mean((1, 2))
+    spread_KK = np.atleast_2d(np.cov(fit_KSn[:, 1:].reshape(len(fits), -1)))
+    weights_K = np.linalg.pinv(spread_KK) @ (own_K - strangers_K)
+    middle_K = (own_K + strangers_K) / 2
+    return np.asarray(-np.tensordot(weights_K, fit_KSn - middle_K[:, None, None], 1))
+
+
+def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Misfit:
+    """The figures of these rows, which all have a text and a picture."""
+    groups = trained.catalog.items["group"].gather(rows).to_list()
+    stranger_Sn = np.stack([partners(groups, s) for s in range(strangers)])
+    losses = pair_losses(trained, rows, stranger_Sn, console)
+    fits = {name: fit(loss_Sn, stranger_Sn) for name, loss_Sn in losses.items()}
+    odds_Sn = judge(fits)
+    best_n = odds_Sn.argmin(0)
+    best_n = np.where(best_n > 0, stranger_Sn[best_n - 1, np.arange(len(rows))], -1)
+    return Misfit(losses, fits, odds_Sn[0], (odds_Sn[1:] < odds_Sn[0]).mean(0), best_n)
