@@ -76,7 +76,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         "duplicates": lambda: duplicates.stage(recipe.duplicates),
         "split": lambda: split.stage(recipe.catalog.split, recipe.duplicates),
         "tokens": lambda: tokens.stage(sources.tokens(), sources.of("tokens.tokenizer")),
-        "pretrain": lambda: pretrain.stage(sources.model(), recipe.pretrain, sources.of("model.bert")),
+        "pretrain": lambda: pretrain.stage(
+            sources.model(), recipe.pretrain, sources.of("model.bert") | sources.of("model.checkpoint")
+        ),
     }
     if tuned.match:
         pairs = tuned.match

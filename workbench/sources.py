@@ -126,6 +126,7 @@ def _source_paths(recipe: Recipe) -> dict[str, Path]:
     paths: dict[str, Path | None] = {
         "tokens.tokenizer": recipe.tokens.tokenizer,
         "model.bert": recipe.model.bert,
+        "model.checkpoint": recipe.model.checkpoint,
         "finetune.match.pairs": match.pairs if match else None,
         "probes.checkpoint": recipe.probes.checkpoint,
         "audit.checkpoint": recipe.audit.checkpoint,

@@ -15,8 +15,10 @@ from tests.tasks import shop
 from tests.tiny import SHAPE, batch, network, scatter
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
+from workbench.errors import ArtifactError, DataError
 from workbench.model.mlim import Mlim
 from workbench.model.reading import Reading
+from workbench.model.vision import fit_positions
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Objectives
@@ -214,10 +216,11 @@ def test_two_micro_batches_are_one_batch(over: str) -> None:
 # The stage
 
 
-def pretrained(tmp_path: Path, **pretrain: object) -> Artifact:
+def pretrained(tmp_path: Path, model: dict[str, object] = {}, **pretrain: object) -> Artifact:  # noqa: B006
     if not (tmp_path / "feed.csv").exists():
         shop.build(tmp_path)
     tree = shop.tree(tmp_path / "cache")
+    tree["model"] |= model
     tree["pretrain"] |= {"log_every": 1, "validate_every": 1} | pretrain
     recipe = recipe_from_tree(tree, tmp_path)
     return run_plan(plan_recipe(recipe, ["pretrain"]), recipe.runtime, Console(quiet=True))["pretrain"].artifact
@@ -240,3 +243,17 @@ def test_no_epoch_is_the_network_as_it_starts(tmp_path: Path) -> None:
     first, second = (load_network(a.folder).words.weight for a in (made, other))
     assert first.isfinite().all() and not torch.equal(first, second)
     assert "heads.safetensors" not in made.files and load_heads(made).state_dict() == {}
+
+
+def test_a_training_goes_on_from_a_checkpoint_at_another_picture_side(tmp_path: Path) -> None:
+    first = load_network((made := pretrained(tmp_path, epochs=0)).folder)
+    start: dict[str, object] = {"checkpoint": str(made.folder), "image_side": 32, "size": None, "dropout": 0.3}
+    second = load_network(pretrained(tmp_path, start, epochs=0).folder)
+    assert torch.equal(second.encoder.layers[0].up.weight, first.encoder.layers[0].up.weight)
+    assert torch.equal(second.image_positions.weight, fit_positions(first.image_positions.weight, 4))
+    assert second.dropout.p == 0.3
+    with pytest.raises(ArtifactError, match=r"a network of patch 8, expected 4; only image_side may be another"):
+        pretrained(tmp_path, start | {"patch": 4}, epochs=0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"model\.checkpoint: .*empty: holds no model\.json"):
+        pretrained(tmp_path, start | {"checkpoint": "empty"}, epochs=0)

@@ -252,7 +252,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
         raise RecipeError("\n".join(lines)) from None
     _check_label(recipe, source, top)
     _check_sampling(recipe, source, top)
-    if not recipe.model.size and not recipe.model.bert:
+    if not (recipe.model.size or recipe.model.bert or recipe.model.checkpoint):
         where = _where(source.origins, ("model", "size")) or top.where
         raise RecipeError(f"{where}: model.size is null without model.bert; give one of the two")
     return _with_words_of_bert(recipe)

@@ -337,10 +337,17 @@ class Model(Section):
         "(docs/bert.md)",
         json_schema_extra=ON_HUB,
     )
+    checkpoint: Path | None = Field(
+        None,
+        description="folder of a network that mlim saved, to start from: of the same words, patch and embedder, at any "
+        "`image_side`; its size is taken",
+    )
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Model:
         check_side("image_side", self.image_side, "patch", self.patch)
+        if self.bert and self.checkpoint:
+            raise ValueError("give one of bert and checkpoint")
         return self
 
 

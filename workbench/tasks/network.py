@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
-from workbench.errors import ArtifactError, RecipeError
+from workbench.errors import ArtifactError, DataError, RecipeError
 from workbench.model.bert import Loaded, bert_size, load_bert
 from workbench.model.encoder import Size
 from workbench.model.heads import Heads
@@ -31,10 +31,12 @@ def model_section(pretrained: Artifact) -> Model:
 
 def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
     """A new network, and what came of published weights. Its own come from the global generator, which the caller
-    seeds. Raises RecipeError where the published weights are not of the tokenizer's words, or don't fit."""
+    seeds. Raises RecipeError where the published weights are not of the tokenizer's words, or don't fit, and
+    ArtifactError where the checkpoint doesn't."""
+    saved = _saved_size(model.checkpoint) if model.checkpoint else None
     bert = folder_of("model.bert", model.bert) if model.bert else None
     shape = Shape(
-        size=bert_size(bert) if bert else SIZES[model.size or "small"],
+        size=bert_size(bert) if bert else saved or SIZES[model.size or "small"],
         vocabulary=tokenizer.size,
         mask_token=tokenizer.mask,
         text_positions=tokenizer.max_length,
@@ -42,11 +44,21 @@ def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
         patch=model.patch,
         embedder=model.embedder,
     )
+    if model.checkpoint:
+        return load_network(model.checkpoint, shape, model.dropout), None
     network = Mlim(shape, model.dropout)
     if not bert:
         return network, None
     _check_words(bert, tokenizer)
     return network, load_bert(bert, network, words=tokenizer.size - len(tokenizer.fields))
+
+
+def _saved_size(checkpoint: Path) -> Size:
+    if missing := [name for name in (CONFIG, WEIGHTS) if not (checkpoint / name).is_file()]:
+        raise DataError(
+            f"model.checkpoint: {checkpoint}: holds no {missing[0]}; expected a folder that pre-training left"
+        )
+    return read_shape(checkpoint)[0].size
 
 
 def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
@@ -80,12 +92,12 @@ def read_shape(folder: Path) -> tuple[Shape, float]:
     return Shape(**config | {"size": Size(**config["size"])}), dropout
 
 
-def load_network(folder: Path, shape: Shape | None = None) -> Mlim:
+def load_network(folder: Path, shape: Shape | None = None, dropout: float | None = None) -> Mlim:
     """The network that `save_network` wrote; or one of another picture side, its position embeddings interpolated.
 
     Raises ArtifactError where `shape` differs in anything else.
     """
-    saved, dropout = read_shape(folder)
+    saved, its_dropout = read_shape(folder)
     wanted = dataclasses.asdict(shape or saved)
     differ = [
         f"{name} {value}, expected {wanted[name]}"
@@ -94,7 +106,7 @@ def load_network(folder: Path, shape: Shape | None = None) -> Mlim:
     ]
     if differ:
         raise ArtifactError(f"{folder}: a network of {'; '.join(differ)}; only image_side may be another")
-    network = Mlim(shape or saved, dropout)
+    network = Mlim(shape or saved, its_dropout if dropout is None else dropout)
     read_weights(folder / WEIGHTS, network)
     return network
 

@@ -11,12 +11,12 @@ from workbench.recipe.schema import Model, Pretrain
 
 
 def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
-    """Pre-training of `model`; `digests` holds model.bert when published weights are the start."""
+    """Pre-training of `model`; `digests` holds model.bert or model.checkpoint when weights are the start."""
     return Stage(
         name="pretrain",
         version=3,
         section={
-            "model": model.model_dump(mode="json", exclude={"bert"}),
+            "model": model.model_dump(mode="json", exclude={"bert", "checkpoint"}),
             "pretrain": pretrain.model_dump(mode="json"),
         },
         needs=("ingest", "images", "duplicates", "split", "tokens"),
@@ -49,6 +49,8 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
     torch.manual_seed(pretrain.seed)
     network, loaded = build(model, catalog.listings.tokens.tokenizer)
+    if model.checkpoint:
+        work.console.print(f"the start: {model.checkpoint}", soft_wrap=True, markup=False)
     if loaded:
         work.console.print(str(loaded), soft_wrap=True, markup=False)
     objective = Pretraining(network, pretrain.objectives, group_numbers(catalog.items))
