@@ -13,6 +13,12 @@ from workbench.recipe.schema import Objectives
 _GREATEST_SCALE = 100.0  # of cosines; beyond it training gets unstable (Radford et al. 2021, CLIP, section 2.5)
 
 
+def cosines(left_BD: Tensor, right_BD: Tensor) -> Tensor:
+    """(B, B), left by right; in float32, since bf16 can't tell near ones apart."""
+    with torch.autocast(left_BD.device.type, enabled=False):
+        return torch.mm(F.normalize(left_BD.float(), dim=1), F.normalize(right_BD.float(), dim=1).T)
+
+
 class MatchHead(nn.Module):
     """One logit from the output of [CLS]: BERT's pooler, then a linear layer (ViLT)."""
 
@@ -37,11 +43,9 @@ class ContrastHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def forward(self, text_BD: Tensor, image_BD: Tensor) -> Tensor:
-        """(B, B) cosines, text by picture; in float32, since bf16 can't tell near ones apart."""
+        """(B, B) cosines, text by picture."""
         with torch.autocast(text_BD.device.type, enabled=False):
-            text_BK = F.normalize(self.text(text_BD.float()), dim=1)
-            image_BK = F.normalize(self.image(image_BD.float()), dim=1)
-            return torch.mm(text_BK, image_BK.T)
+            return cosines(self.text(text_BD.float()), self.image(image_BD.float()))
 
     @property
     def scale(self) -> Tensor:

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.model.heads import ContrastHead, Heads, MatchHead
+from workbench.model.heads import ContrastHead, Heads, MatchHead, cosines
 from workbench.model.losses import contrast, mlm_nats, normalise, recon_errors, restore
 from workbench.model.mlim import Mlim
 from workbench.model.reading import Reading
@@ -176,8 +176,8 @@ class ItmLoss:
         if self.contrast:
             cosines_BB: Tensor = self.contrast(*reading.apart).detach()
             return cosines_BB
-        x_BD = F.normalize(mean_of_tokens(reading.batch, *reading.masked).detach(), dim=1)
-        return x_BD @ x_BD.T
+        mean_BD = mean_of_tokens(reading.batch, *reading.masked).detach()
+        return cosines(mean_BD, mean_BD)
 
 
 class Pretraining:
