@@ -316,6 +316,16 @@ def test_published_weights_bring_their_own_vocabulary(write, tmp_path):
     assert load_recipe(path, ["model.bert=../minilm"]).model.bert.is_absolute()  # no name on the hub looks so
 
 
+def test_a_training_that_could_learn_nothing_is_refused(write):
+    path = write(CATALOG + "pretrain:\n  masking: {policy: none}\n")
+    assert load_recipe(path).pretrain.objectives.recon.over == "picture"  # which is redrawn from what is seen
+    for key, value in (("weight", "0"), ("over", "masked")):
+        assert "masking none hides nothing" in error_of(path, f"pretrain.objectives.recon.{key}={value}")
+    off = [f"pretrain.objectives.{name}.weight=0" for name in ("mlm", "recon")]
+    assert "give one objective a weight above 0" in error_of(path, *off)
+    assert load_recipe(path, [*off, "pretrain.objectives.itm.weight=1"])
+
+
 def test_yaml_of_a_tree_reads_back_as_the_same_recipe(write, tmp_path):
     tree = {"catalog": {"feeds": [{"path": "f.csv", "columns": {"id": "1e4", "title": "no", "text": {"été": "0o17"}}}]}}
     text = to_yaml(tree)

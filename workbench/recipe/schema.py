@@ -475,6 +475,14 @@ class Pretrain(Section):
     checkpoint_every: Count = Field(200, description="optimizer steps between checkpoints")
     log_every: Count = Field(20, description="optimizer steps between lines of metrics.jsonl")
 
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Pretrain:
+        asked = self.objectives
+        unmasked = asked.itm.weight or asked.itc.weight or (asked.recon.weight and asked.recon.over == "picture")
+        if isinstance(self.masking, NoMasking) and not unmasked:
+            raise ValueError("masking none hides nothing, and all objectives ask for what is hidden; hide something")
+        return self
+
 
 class ModalityDropout(Section):
     """MDO: in fine-tuning a listing randomly loses its text, or its image, or neither."""
