@@ -16,7 +16,9 @@ from tests.report.shop import make, recipe_of, write_shop
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.errors import DataError
-from workbench.recipe.schema import Audit, Recon
+from workbench.model.heads import Heads
+from workbench.model.reading import Reading
+from workbench.recipe.schema import Audit, Objectives, Recon
 from workbench.report import misfit as room
 from workbench.report.audit import NEEDS, check, stage, told
 from workbench.report.crossmodal import partners
@@ -82,6 +84,29 @@ def test_losses_are_those_of_a_slow_loop(trained: Trained, monkeypatch: pytest.M
             error = float((drawn - batch.pixels_BCHW / 255).square().sum(1).mean())
             assert found["mlm"][s, i] == pytest.approx(nats, rel=1e-4)
             assert found["recon"][s, i] == pytest.approx(error, rel=1e-4)
+
+
+def test_heads_are_asked_as_in_training(trained: Trained) -> None:
+    torch.manual_seed(2)
+    both = Objectives.model_validate({"itm": {"weight": 1}, "itc": {"weight": 1, "width": 8}})
+    heads = Heads(both, trained.network.shape.size.width).eval()
+    with torch.no_grad():
+        for parameter in heads.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    assert heads.itc and heads.itm
+    rows = usable(trained)
+    stranger_Sn = np.stack([partners(trained.catalog.items["group"].gather(rows).to_list(), s) for s in range(2)])
+    found = pair_losses(room.replace(trained, objectives={}, heads=heads), rows, stranger_Sn, QUIET)
+    assert found.keys() == {"itc", "itm"}
+    for i in (0, 9):
+        for s, other in enumerate([i, *stranger_Sn[:, i]]):
+            batch = trained.catalog.listings.batch(rows[[i]])
+            batch = room.replace(batch, pixels_BCHW=trained.catalog.listings.batch(rows[[other]]).pixels_BCHW)
+            reading = Reading(trained.network, batch)
+            with torch.no_grad():
+                cosine, odds = heads.itc(*reading.apart), heads.itm(trained.network.encode(batch)[0])
+            assert found["itc"][s, i] == pytest.approx(-float((cosine * heads.itc.scale).detach()), rel=1e-4)
+            assert found["itm"][s, i] == pytest.approx(-float(odds), rel=1e-4)
 
 
 def test_fits_are_those_of_least_squares() -> None:

@@ -61,7 +61,7 @@ def _run(work: Work, name: str, audit: Audit, pretrain: Pretrain) -> Mapping[str
         "audited": len(rows),
         "left_out": dict(left_out.iter_rows()),
         "gain": {loss: float(fit_Sn[0].mean()) for loss, fit_Sn in found.fits.items()},
-        "rather_a_strangers": int((found.score_n > 0).sum()),
+        "above_0": int((found.score_n > 0).sum()),
         "asked": ", ".join(found.fits),
     }
 
@@ -96,7 +96,7 @@ def table(trained: Trained, rows: Rows, found: Misfit) -> pl.DataFrame:
         pl.DataFrame(columns, schema_overrides={"best_stranger": pl.String, "row": items.schema["row"]})
         .sort("score", "row", descending=[True, False])
         .with_row_index("rank", 1)
-        .with_columns(pl.selectors.float().round(5))
+        .with_columns(pl.selectors.float().round_sig_figs(6))
     )
     states, lengths = trained.catalog.shards.states, trained.catalog.listings.tokens.lengths
     titles = [title_of(line) for line in items.iter_rows(named=True)]

@@ -57,31 +57,35 @@ def hidden(trained: Trained, rows_B: Rows) -> tuple[Batch, Batch]:
 
 
 def questions(trained: Trained) -> dict[str, Callable[[Reading], Tensor]]:
-    """What the network can be asked of a text and a picture: the loss (B,) of a reading, by objective.
+    """What the network can be asked of a text and a picture together: the loss (B,) of a reading, by objective.
 
-    Those of ITC and ITM, where it was trained for them, are the negative cosine over the temperature and log odds.
+    That of ITM, where it was trained for it, is the log odds that they don't belong together.
     """
     found: dict[str, Callable[[Reading], Tensor]] = {n: one.by_listing for n, one in trained.objectives.items()}
-    itc, itm = trained.heads.itc, trained.heads.itm
-    if itc:
-        found["itc"] = lambda reading: -(itc(*reading.apart) * itc.scale).diagonal()
-    if itm:
+    if itm := trained.heads.itm:
         found["itm"] = lambda reading: -itm(reading.network.encode(reading.unmasked)[0])
     return found
 
 
 @torch.no_grad()
 def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Console) -> dict[str, Floats]:
-    """(1 + S, n) for each objective: each text with its own picture, then with that of `rows[stranger_Sn[s]]`."""
+    """(1 + S, n) for each objective: each text with its own picture, then with that of `rows[stranger_Sn[s]]`.
+
+    ITC reads both apart, so that one pass does for all pairs: the negative cosine over the temperature.
+    """
     network, listings, asked = trained.network, trained.catalog.listings, questions(trained)
     device = next(network.parameters()).device
-    losses = {name: np.zeros((1 + len(stranger_Sn), len(rows))) for name in asked}
+    pictures_Sn = np.vstack([np.arange(len(rows)), stranger_Sn])
+    losses = {name: np.zeros(pictures_Sn.shape) for name in asked}
+    points: list[tuple[Tensor, Tensor]] = []
     by_length = np.argsort(listings.tokens.lengths[rows], kind="stable")  # less padding
     work = [by_length[first : first + BATCH] for first in range(0, len(rows), BATCH)]
     for chosen in track(work, "audit", console=console, disable=not console.is_terminal):
         words, picture = (batch.to(device) for batch in hidden(trained, rows[chosen]))
+        if trained.heads.itc:
+            points.append(trained.heads.itc.points(*Reading(network, words).apart))
         redrawn = Reading(network, picture).masked if "recon" in asked else None
-        for s, other_n in enumerate([np.arange(len(rows)), *stranger_Sn]):
+        for s, other_n in enumerate(pictures_Sn if asked else ()):
             pixels_BCHW = listings.batch(rows[other_n[chosen]]).pixels_BCHW.to(device) if s else words.pixels_BCHW
             reading = Reading(network, replace(words, pixels_BCHW=pixels_BCHW))
             from_text = Reading(network, replace(picture, pixels_BCHW=pixels_BCHW))
@@ -90,6 +94,10 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
             for name, ask in asked.items():
                 answer_B = ask(from_text if name == "recon" else reading)
                 losses[name][s, chosen] = answer_B.double().cpu().numpy()
+    if trained.heads.itc:
+        scale = float(trained.heads.itc.scale)
+        text_nK, image_nK = (torch.cat(part)[np.argsort(by_length)].cpu().numpy() for part in zip(*points, strict=True))
+        losses["itc"] = np.stack([-scale * (text_nK * image_nK[other_n]).sum(1) for other_n in pictures_Sn])
     return losses
 
 
@@ -116,7 +124,7 @@ def judge(fits: Mapping[str, Floats]) -> Floats:
     Fisher's linear discriminant: the fits by all objectives taken as normal about their means, those of own pairs
     spread as the strangers' are. So an objective counts as much as it tells the two apart, beyond the others.
     """
-    fit_KSn = np.stack(list(fits.values()))
+    fit_KSn = np.stack([fit_Sn / max(fit_Sn[1:].std(), 1e-12) for fit_Sn in fits.values()])
     own_K, strangers_K = fit_KSn[:, 0].mean(1), fit_KSn[:, 1:].mean((1, 2))
     spread_KK = np.atleast_2d(np.cov(fit_KSn[:, 1:].reshape(len(fits), -1)))
     weights_K = np.linalg.pinv(spread_KK) @ (own_K - strangers_K)
