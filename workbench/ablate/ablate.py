@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.ablate.jobs import jobs_of, plan_in_words
+from workbench.ablate.jobs import distinct, in_words, jobs_of
 from workbench.ablate.variants import Variant, read_variants
 from workbench.plan import plan_recipe
 from workbench.recipe.schema import Recipe
@@ -25,13 +25,14 @@ def ablate(path: Path, sets: Sequence[str], console: Console, resume: bool = Tru
     Raises RecipeError for variants that can't be, before anything runs.
     """
     base, variants = read_variants(path, sets)
-    console.print(*plan_in_words(variants), sep="\n", soft_wrap=True, markup=False)
+    jobs = jobs_of(variants)
+    console.print(*in_words(variants, jobs), sep="\n", soft_wrap=True, markup=False)
     from workbench.ablate.run import run_jobs  # torch, from here on
     from workbench.ablate.show import markdown
     from workbench.ablate.table import table
     from workbench.report.page import render_ablation
 
-    run_jobs(jobs_of(variants)[0], base.runtime, console, resume)
+    run_jobs(distinct(jobs), base.runtime, console, resume)
     content = {"name": base.name} | table([_trained(variant) for variant in variants], base.ablate.seeds)
     folder = base.runtime.reports / base.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.ablate.variants import Variant
-from workbench.plan import DATA, Step, plan_recipe
+from workbench.plan import DATA, plan_recipe
 from workbench.recipe.schema import Recipe
 
 
@@ -27,49 +28,56 @@ class Job:
         return f"{self.goal}: {self.variant}, seed {self.seed}"
 
 
-def jobs_of(variants: Sequence[Variant]) -> tuple[list[Job], dict[tuple[str, str], list[str]]]:
-    """The trainings, pre-trainings first (the longest), and the key of each (variant, goal) by seed."""
+def jobs_of(variants: Sequence[Variant]) -> dict[str, list[Job]]:
+    """The jobs of each variant, all seeds of a goal together; one that several need is the same in each."""
     jobs: dict[str, Job] = {}
-    keys: dict[tuple[str, str], list[str]] = {}
-    for variant in variants:
-        for recipe in variant.recipes:
-            steps = {step.stage.name: step for step in plan_recipe(recipe, variant.goals)}
-            for job in _jobs(variant, recipe, steps):
-                jobs.setdefault(job.key, job)
-                keys.setdefault((variant.name, job.goal), []).append(job.key)
-    goals = ("pretrain", "match", "classify", "alone")
-    return sorted(jobs.values(), key=lambda job: goals.index(job.goal)), keys
+    return {
+        variant.name: [
+            jobs.setdefault(job.key, job)
+            for same_goal in zip(*(_jobs(variant, recipe) for recipe in variant.recipes), strict=True)
+            for job in same_goal
+        ]
+        for variant in variants
+    }
 
 
-def _jobs(variant: Variant, recipe: Recipe, steps: dict[str, Step]) -> Iterator[Job]:
-    for name in variant.goals:
-        step = steps[name]
-        needs = frozenset(steps[other].key for other in step.stage.needs if other not in DATA)
-        yield Job(name, step.key, variant.name, recipe.pretrain.seed, recipe, needs, step.artifact is not None)
+def distinct(jobs: Mapping[str, Sequence[Job]]) -> list[Job]:
+    """Each job once, pre-trainings first: they are the longest."""
+    once = {job.key: job for of_variant in jobs.values() for job in of_variant}
+    return sorted(once.values(), key=lambda job: bool(job.needs))
 
 
-def plan_in_words(variants: Sequence[Variant]) -> Iterator[str]:
-    """What will be made, a line a variant; the last one sums up."""
-    jobs, keys = jobs_of(variants)
-    by_key = {job.key: job for job in jobs}
+def _jobs(variant: Variant, recipe: Recipe) -> list[Job]:
+    steps = {step.stage.name: step for step in plan_recipe(recipe, variant.goals)}
+    return [
+        Job(
+            goal=goal,
+            key=steps[goal].key,
+            variant=variant.name,
+            seed=recipe.pretrain.seed,
+            recipe=recipe,
+            needs=frozenset(steps[other].key for other in steps[goal].stage.needs if other not in DATA),
+            cached=steps[goal].artifact is not None,
+        )
+        for goal in variant.goals
+    ]
+
+
+def in_words(variants: Sequence[Variant], jobs: Mapping[str, Sequence[Job]]) -> Iterator[str]:
+    """What will be made, two lines a variant; the last one sums up."""
     for variant in variants:
         yield f"{variant.name}: {' '.join(variant.sets) or 'the recipe as it is'}"
-        yield "  " + "; ".join(
-            _state(goal, [by_key[k] for k in keys[variant.name, goal]], variant.name) for goal in variant.goals
-        )
-    waiting = [job for job in jobs if not job.cached]
-    seeds = len(variants[0].recipes)
-    yield f"{len(variants)} variants x {seeds} seeds: {len(waiting)} of {len(jobs)} stages to make" + (
-        f" ({', '.join(f'{[j.goal for j in waiting].count(g)} {g}' for g in dict.fromkeys(j.goal for j in waiting))})"
-        if waiting
-        else ""
-    )
+        of_goal = {goal: [job for job in jobs[variant.name] if job.goal == goal] for goal in variant.goals}
+        yield "  " + "; ".join(_state(goal, own, variant.name) for goal, own in of_goal.items())
+    every = distinct(jobs)
+    waiting = Counter(job.goal for job in every if not job.cached)
+    said = f"{len(variants)} variants x {len(variants[0].recipes)} seeds: {waiting.total()} of {len(every)} to make"
+    yield said + (f" ({', '.join(f'{count} {goal}' for goal, count in waiting.items())})" if waiting else "")
 
 
 def _state(goal: str, jobs: Sequence[Job], variant: str) -> str:
-    """pretrain: as reference / 1 cached, 2 to make."""
+    """pretrain as reference / pretrain 1 cached, 2 to make."""
     if jobs[0].variant != variant:
         return f"{goal} as {jobs[0].variant}"
-    cached = sum(job.cached for job in jobs)
-    counts = [f"{n} {word}" for n, word in ((cached, "cached"), (len(jobs) - cached, "to make")) if n]
-    return f"{goal} {', '.join(counts)}"
+    counts = Counter("cached" if job.cached else "to make" for job in jobs)
+    return f"{goal} {', '.join(f'{count} {state}' for state, count in counts.items())}"

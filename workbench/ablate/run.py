@@ -118,7 +118,7 @@ def _answer(worker: Connection) -> MlimError | None:
     try:
         error: MlimError | None = worker.recv()
         return error
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return MlimError("a process was killed (out of memory?); run the same command again: it goes on")
 
 
