@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
@@ -74,7 +75,7 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
     ITC reads both apart, so that one pass does for all pairs: the negative cosine over the temperature.
     """
     network, listings, asked = trained.network, trained.catalog.listings, questions(trained)
-    device = next(network.parameters()).device
+    device, itc = next(network.parameters()).device, trained.heads.itc
     pictures_Sn = np.vstack([np.arange(len(rows)), stranger_Sn])
     losses = {name: np.zeros(pictures_Sn.shape) for name in asked}
     points: list[tuple[Tensor, Tensor]] = []
@@ -82,8 +83,9 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
     work = [by_length[first : first + BATCH] for first in range(0, len(rows), BATCH)]
     for chosen in track(work, "audit", console=console, disable=not console.is_terminal):
         words, picture = (batch.to(device) for batch in hidden(trained, rows[chosen]))
-        if trained.heads.itc:
-            points.append(trained.heads.itc.points(*Reading(network, words).apart))
+        if itc:
+            text_BD, image_BD = Reading(network, words).apart
+            points.append((F.normalize(itc.text(text_BD), dim=1), F.normalize(itc.image(image_BD), dim=1)))
         redrawn = Reading(network, picture).masked if "recon" in asked else None
         for s, other_n in enumerate(pictures_Sn if asked else ()):
             pixels_BCHW = listings.batch(rows[other_n[chosen]]).pixels_BCHW.to(device) if s else words.pixels_BCHW
@@ -94,8 +96,8 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
             for name, ask in asked.items():
                 answer_B = ask(from_text if name == "recon" else reading)
                 losses[name][s, chosen] = answer_B.double().cpu().numpy()
-    if trained.heads.itc:
-        scale = float(trained.heads.itc.scale)
+    if itc:
+        scale = float(itc.scale)
         text_nK, image_nK = (torch.cat(part)[np.argsort(by_length)].cpu().numpy() for part in zip(*points, strict=True))
         losses["itc"] = np.stack([-scale * (text_nK * image_nK[other_n]).sum(1) for other_n in pictures_Sn])
     return losses
