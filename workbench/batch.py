@@ -12,6 +12,7 @@ Legend of shape letters, used in names all over the code (`tokens_BL` is a tenso
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ class Batch:
         """B, the number of listings."""
         return len(self.rows_B)
 
+    @cached_property
+    def masked_M(self) -> Tensor:
+        """int64, the places of the masked text positions among all B * L."""
+        return self.text_masked_BL.flatten().nonzero()[:, 0]
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        moved = Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        # Found before: a GPU that is asked how many there are makes the CPU wait.
+        moved.__dict__["masked_M"] = self.masked_M.to(device, non_blocking=True)
+        return moved

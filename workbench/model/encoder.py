@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from workbench.model.dropout import Dropout
 
@@ -68,6 +69,7 @@ class Encoder(nn.Module):
     def __init__(self, size: Size, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Layer(size, dropout) for _ in range(size.layers))
+        self.recompute = False  # keep no activations within layers: compute them again in the backward pass
 
     def forward(self, x_BSD: Tensor, visible_BS: Tensor) -> Tensor:
         """(B, S, D) and True where a position may be attended to -> (B, S, D)."""
@@ -75,5 +77,8 @@ class Encoder(nn.Module):
             :, None, None
         ]
         for layer in self.layers:
-            x_BSD = layer(x_BSD, bias_B11S)
+            if self.recompute and torch.is_grad_enabled():
+                x_BSD = checkpoint(layer, x_BSD, bias_B11S, use_reentrant=False)
+            else:
+                x_BSD = layer(x_BSD, bias_B11S)
         return x_BSD

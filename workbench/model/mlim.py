@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
+from workbench.model.dropout import Dropout
 from workbench.model.encoder import Encoder, Size
 from workbench.model.vision import EMBEDDERS, ImageDecoder, ImageEmbedder, fit_positions
 from workbench.recipe.schema import SIZES as NUMBERS
@@ -52,7 +53,7 @@ class Mlim(nn.Module):
         self.image_positions = nn.Embedding(shape.grid**2, width)
         self.image_embedder: ImageEmbedder = EMBEDDERS[shape.embedder](shape.patch, width)
         self.embedding_norm = nn.LayerNorm(width, eps=shape.size.norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.encoder = Encoder(shape.size, dropout)
         self.language_head = LanguageHead(shape.size, shape.vocabulary)
         self.image_decoder = ImageDecoder(shape.patch, width)
@@ -90,6 +91,14 @@ class Mlim(nn.Module):
         image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
         return image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
 
+    def compile(self, *how: Any, **hows: Any) -> None:
+        """`nn.Module.compile` part by part: a layer's code is compiled once for all layers, in seconds. Shapes are left
+        open, so that other lengths, batches and sides of pictures compile nothing again."""
+        for part in (*self.encoder.layers, self.image_embedder, self.language_head):
+            part.compile(*how, dynamic=True, **hows)
+        draw = torch.compile(self.image_decoder.draw, *how, dynamic=True, **hows)
+        self.image_decoder.draw = draw  # type: ignore[method-assign]
+
     def set_dropout(self, dropout: float) -> None:
         """Change the rate of every dropout."""
         for module in self.modules():
@@ -98,7 +107,7 @@ class Mlim(nn.Module):
 
     def masked_token_logits(self, text_BLD: Tensor, batch: Batch) -> Tensor:
         """(M, V): scores of every word at the masked text positions only."""
-        logits_MV: Tensor = self.language_head(text_BLD[batch.text_masked_BL], self.words.weight)
+        logits_MV: Tensor = self.language_head(text_BLD.flatten(0, 1)[batch.masked_M], self.words.weight)
         return logits_MV
 
     def draw(self, image_BPD: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class MlmLoss:
         batch = reading.batch
         masked_BL = batch.text_masked_BL
         logits_MV = reading.network.masked_token_logits(reading.masked[0], batch)
-        nats_M = mlm_nats(logits_MV, batch.tokens_BL[masked_BL])
+        nats_M = mlm_nats(logits_MV, batch.tokens_BL.flatten()[batch.masked_M])
         return torch.zeros(masked_BL.shape, device=nats_M.device).masked_scatter(masked_BL, nats_M).sum(1)
 
 

@@ -97,6 +97,9 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
                 sums[name] += float(total)
         return {f"valid_{name}": sums[name] / max(counts[name], 1) for name in sums}
 
+    network.encoder.recompute = work.runtime.recompute
+    if work.runtime.compile:
+        network.compile()
     plan = Plan(
         steps=order.steps,
         optim=optim,
