@@ -58,17 +58,8 @@ def load_bert(folder: Path, network: nn.Module, words: int) -> Loaded:
     """
     config, published = read_config(folder), _read(folder)
     total, ours = len(published), dict(network.named_parameters())
-    _check_vocabulary(folder, config, published, words)
-    taken = {}
-    for name, source in _names(config.layers).items():
-        missing = [part for part in source if part not in published]
-        if not missing:
-            taken[name] = torch.cat([published.pop(part).float() for part in source])
-        elif not name.startswith("language_head"):  # encoders are published without their head, too
-            raise RecipeError(f"model.bert: {folder} has no tensor {missing[0]}; give a folder with all of a BERT's")
-    taken["text_positions.weight"] = taken["text_positions.weight"][config.unused_positions :]
-    if (segment := published.pop("embeddings.token_type_embeddings.weight", None)) is not None:
-        taken["text_positions.weight"] += segment[0]
+    _check_vocabulary(folder, published, words)
+    taken = _take(folder, config, published)
     for name, tensor in taken.items():
         target = ours[name]
         if name in ("words.weight", "language_head.bias"):
@@ -84,7 +75,21 @@ def load_bert(folder: Path, network: nn.Module, words: int) -> Loaded:
     return Loaded(folder, total - len(published), sorted(published), [name for name in ours if name not in taken])
 
 
-def _check_vocabulary(folder: Path, config: Published, published: dict[str, Tensor], words: int) -> None:
+def _take(folder: Path, config: Published, published: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our parameters, out of the published tensors, which stay there if they are of no use."""
+    taken = {}
+    for name, source in _names(config.layers).items():
+        missing = [part for part in source if part not in published]
+        if not missing:
+            taken[name] = torch.cat([published.pop(part).float() for part in source])
+        elif not name.startswith("language_head"):  # encoders are published without their head, too
+            raise RecipeError(f"model.bert: {folder} has no tensor {missing[0]}; give a folder with all of a BERT's")
+    positions = taken["text_positions.weight"][config.unused_positions :]
+    segments = published.pop("embeddings.token_type_embeddings.weight", torch.zeros(1, positions.shape[1]))
+    return taken | {"text_positions.weight": positions + segments[0]}
+
+
+def _check_vocabulary(folder: Path, published: dict[str, Tensor], words: int) -> None:
     """Tables may be longer than the vocabulary, by unused rows: to a multiple of 8, or of 64."""
     rows = len(published.get("embeddings.word_embeddings.weight", ()))
     if rows and not words <= rows < words + 128:
