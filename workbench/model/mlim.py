@@ -67,7 +67,7 @@ class Mlim(nn.Module):
         interpolated where the pictures are of another side than the model's. Image positions of a listing
         without a picture can't be attended to.
         """
-        text_BLD, image_BPD = self._text(batch), self._image(batch)
+        text_BLD, image_BPD = self._embed(batch)
         x_BSD = self.dropout(self.embedding_norm(torch.cat([text_BLD, image_BPD], 1)))
         visible_BS = torch.cat([batch.text_real_BL, batch.has_image_B[:, None].expand(batch.image_masked_BP.shape)], 1)
         x_BSD = self.encoder(x_BSD, visible_BS)
@@ -77,19 +77,19 @@ class Mlim(nn.Module):
     def encode_apart(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The same, where text attends to text alone and image to image alone: two sequences, since that is less work
         than one under a mask of two blocks."""
-        text_BLD, image_BPD = (self.dropout(self.embedding_norm(x)) for x in (self._text(batch), self._image(batch)))
+        text_BLD, image_BPD = (self.dropout(self.embedding_norm(x)) for x in self._embed(batch))
         every_BP = torch.ones_like(batch.image_masked_BP)
         return self.encoder(text_BLD, batch.text_real_BL), self.encoder(image_BPD, every_BP)
 
-    def _text(self, batch: Batch) -> Tensor:
-        text_BLD: Tensor = self.words(batch.shown_BL) + self.text_positions.weight[: batch.shown_BL.shape[1]]
-        return text_BLD
-
-    def _image(self, batch: Batch) -> Tensor:
-        mask_D = self.words.weight[self.shape.mask_token]
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The embeddings of the text (B, L, D) and of the picture (B, P, D), before norm and dropout."""
+        # Words and [MASK] in one lookup, since the gradient of each lookup is as large as the vocabulary.
+        ids = F.pad(batch.shown_BL.flatten(), (0, 1), value=self.shape.mask_token)
+        words_ND = self.words(ids)
+        text_BLD = words_ND[:-1].view(*batch.shown_BL.shape, -1) + self.text_positions.weight[: batch.shown_BL.shape[1]]
         image_BPD = self.image_embedder(batch.pixels_BCHW.float() / 255, batch.image_masked_BP)
-        image_BPD = torch.where(batch.image_masked_BP[:, :, None], mask_D.to(image_BPD.dtype), image_BPD)
-        return image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
+        image_BPD = torch.where(batch.image_masked_BP[:, :, None], words_ND[-1].to(image_BPD.dtype), image_BPD)
+        return text_BLD, image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
 
     def compile(self, *how: Any, **hows: Any) -> None:
         """`nn.Module.compile` part by part: a layer's code is compiled once for all layers, in seconds. Shapes are left
