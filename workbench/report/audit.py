@@ -60,7 +60,7 @@ def _run(work: Work, name: str, audit: Audit, pretrain: Pretrain) -> Mapping[str
         "listings": lines.height,
         "audited": len(rows),
         "left_out": dict(left_out.iter_rows()),
-        "gain": {loss: float(fit_Sn[0].mean()) for loss, fit_Sn in found.fits.items()},
+        "gain": {loss: float(fit_n.mean()) for loss, fit_n in found.fits.items()},
         "above_0": int((found.score_n > 0).sum()),
         "asked": ", ".join(found.fits),
     }
@@ -90,7 +90,7 @@ def table(trained: Trained, rows: Rows, found: Misfit) -> pl.DataFrame:
     columns: dict[str, Any] = {"row": rows, "score": found.score_n}
     for loss, loss_Sn in found.losses.items():
         columns |= {f"{loss}_own": loss_Sn[0], f"{loss}_strangers": loss_Sn[1:].mean(0)}
-        columns |= {f"{loss}_fit": found.fits[loss][0]}
+        columns |= {f"{loss}_fit": found.fits[loss]}
     columns |= {"beaten": found.beaten_n, "best_stranger": [ids[place] for place in found.best_n]}
     ranked = (
         pl.DataFrame(columns, schema_overrides={"best_stranger": pl.String, "row": items.schema["row"]})

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import track
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from workbench.batch import Batch
@@ -31,15 +33,16 @@ if TYPE_CHECKING:
 
 BATCH = 128
 SWEEPS = 30  # each brings the costs closer to the least squares' by a factor of about the number of strangers
+REGULAR = 1e3  # inverse strength: hardly any, for a handful of features
 ALL_WORDS = Mam(modes=(0, 1, 0), heavy_text=1)
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Figures by listing (n,); `fits` and `losses` by objective, (1 + S, n): with its own picture, then strangers'."""
+    """Figures by listing."""
 
-    losses: Mapping[str, Floats]  # see `questions`
-    fits: Mapping[str, Floats]  # the loss saved against what text and picture usually lose among strangers
+    losses: Mapping[str, Floats]  # by objective, (1 + S, n): with its own picture, then strangers'; see `pair_losses`
+    fits: Mapping[str, Floats]  # (n,) the loss saved against what text and picture cost among strangers
     score_n: Floats  # log odds, in nats, that the picture is a stranger's; see `judge`
     beaten_n: Floats  # share of the strangers' pictures that fit the text better than its own
     best_n: NDArray[np.int64]  # the stranger whose picture fits best, by place; -1 where that is the own
@@ -103,12 +106,11 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
     return losses
 
 
-def fit(loss_Sn: Floats, stranger_Sn: Rows) -> Floats:
-    """(1 + S, n): how much less a pair loses than its text and its picture lose among strangers; own pairs first.
+def costs(loss_Sn: Floats, stranger_Sn: Rows) -> tuple[Floats, Floats]:
+    """(1 + S, n) each: what the text and what the picture of a pair cost among strangers, own pairs first.
 
-    Strangers' losses are what a text costs plus what a picture costs, by least squares (a mean of the text's strangers
-    alone would hold what their pictures cost). fit(text, picture) = both costs - loss. A stranger's pair has a share in
-    the costs that it is held against, 2 / S of it; it is taken out, so that own and strangers' pairs are judged alike.
+    Their sum is the least squares' for the strangers' losses (a mean of a text's strangers alone would hold what their
+    pictures cost). A stranger's pair is left out of its own costs, so that own and strangers' pairs are judged alike.
     """
     others_Sn = loss_Sn[1:]
     strangers, n = others_Sn.shape
@@ -116,22 +118,23 @@ def fit(loss_Sn: Floats, stranger_Sn: Rows) -> Floats:
     for _ in range(SWEEPS):
         text_n = (others_Sn - picture_n[stranger_Sn]).mean(0)
         picture_n = np.bincount(stranger_Sn.ravel(), (others_Sn - text_n).ravel(), n) / strangers
-    saved_Sn = text_n + picture_n[stranger_Sn] - others_Sn
-    return np.vstack([text_n + picture_n - loss_Sn[0], saved_Sn / (1 - 2 / strangers)])
+    left_out_Sn = (others_Sn - text_n - picture_n[stranger_Sn]) / (strangers - 1)
+    return np.vstack([text_n, text_n - left_out_Sn]), np.vstack([picture_n, picture_n[stranger_Sn] - left_out_Sn])
 
 
-def judge(fits: Mapping[str, Floats]) -> Floats:
-    """(1 + S, n) log odds, in nats, that a pair is a stranger's and not an own one; of own pairs, then strangers'.
+def judge(losses: Mapping[str, Floats], stranger_Sn: Rows) -> Floats:
+    """(1 + S, n) log odds, in nats, that a pair is a stranger's and not an own one, either as likely beforehand.
 
-    Fisher's linear discriminant: the fits by all objectives taken as normal about their means, those of own pairs
-    spread as the strangers' are. So an objective counts as much as it tells the two apart, beyond the others.
+    A logistic regression of own against strangers' pairs on each objective's loss and the two costs. So an objective
+    counts as much as it tells the two apart, and costs are taken off as far as that helps: of MLM nearly wholly, of
+    cosines hardly. The few wrong pairs among the own ones move it little.
     """
-    fit_KSn = np.stack([fit_Sn / max(fit_Sn[1:].std(), 1e-12) for fit_Sn in fits.values()])
-    own_K, strangers_K = fit_KSn[:, 0].mean(1), fit_KSn[:, 1:].mean((1, 2))
-    spread_KK = np.atleast_2d(np.cov(fit_KSn[:, 1:].reshape(len(fits), -1)))
-    weights_K = np.linalg.pinv(spread_KK) @ (own_K - strangers_K)
-    middle_K = (own_K + strangers_K) / 2
-    return np.asarray(-np.tensordot(weights_K, fit_KSn - middle_K[:, None, None], 1))
+    parts = [part for loss_Sn in losses.values() for part in (loss_Sn, *costs(loss_Sn, stranger_Sn))]
+    told_MK = StandardScaler().fit_transform(np.stack([part.ravel() for part in parts], 1))
+    pairs, n = parts[0].shape
+    strangers_M = np.arange(pairs * n) >= n
+    rule = LogisticRegression(C=REGULAR, class_weight="balanced", max_iter=1000).fit(told_MK, strangers_M)
+    return np.asarray(rule.decision_function(told_MK)).reshape(pairs, n)
 
 
 def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Misfit:
@@ -139,8 +142,8 @@ def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Mi
     groups = trained.catalog.items["group"].gather(rows).to_list()
     stranger_Sn = np.stack([partners(groups, s) for s in range(strangers)])
     losses = pair_losses(trained, rows, stranger_Sn, console)
-    fits = {name: fit(loss_Sn, stranger_Sn) for name, loss_Sn in losses.items()}
-    odds_Sn = judge(fits)
+    odds_Sn = judge(losses, stranger_Sn)
     best_n = odds_Sn.argmin(0)
     best_n = np.where(best_n > 0, stranger_Sn[best_n - 1, np.arange(len(rows))], -1)
+    fits = {name: sum(costs(loss_Sn, stranger_Sn))[0] - loss_Sn[0] for name, loss_Sn in losses.items()}
     return Misfit(losses, fits, odds_Sn[0], (odds_Sn[1:] < odds_Sn[0]).mean(0), best_n)
