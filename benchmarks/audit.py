@@ -100,10 +100,13 @@ def baselines(listings: pl.DataFrame, pictures_nF: Floats) -> Iterator[tuple[str
     """
     texts, groups = listings["text"].to_list(), listings["group"].to_list()
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=3).fit_transform(texts)
-    ways = {"listings": KFold(FOLDS, shuffle=True, random_state=0), "products": GroupKFold(FOLDS)}
+    ways = {
+        "listings": list(KFold(FOLDS, shuffle=True, random_state=0).split(texts)),
+        "products": list(GroupKFold(FOLDS).split(texts, groups=groups)),
+    }
     for (way, folds), alpha in itertools.product(ways.items(), ALPHAS):
         told_nF = np.zeros_like(pictures_nF)
-        for train, test in folds.split(texts, groups=groups):
+        for train, test in folds:
             ridge = Ridge(alpha=alpha, solver="sparse_cg", tol=1e-3).fit(words[train], pictures_nF[train])
             told_nF[test] = ridge.predict(words[test])
         name = f"ridge {alpha:g}, folds of {way}"

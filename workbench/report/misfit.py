@@ -145,5 +145,5 @@ def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Mi
     odds_Sn = judge(losses, stranger_Sn)
     best_n = odds_Sn.argmin(0)
     best_n = np.where(best_n > 0, stranger_Sn[best_n - 1, np.arange(len(rows))], -1)
-    fits = {name: sum(costs(loss_Sn, stranger_Sn))[0] - loss_Sn[0] for name, loss_Sn in losses.items()}
+    fits = {name: np.add(*costs(loss_Sn, stranger_Sn))[0] - loss_Sn[0] for name, loss_Sn in losses.items()}
     return Misfit(losses, fits, odds_Sn[0], (odds_Sn[1:] < odds_Sn[0]).mean(0), best_n)
