@@ -179,6 +179,8 @@ def report() -> dict[str, Any]:
             "draws": 4,
             "bootstrap": 2000,
             "blank": "#ffffff",
+            "checkpoint": f"folder {HOSTILE}",
+            "left_out": {"recon": f"not trained {HOSTILE}"},
             "mlm": {
                 "true": 2.134,
                 "random": 2.389,
