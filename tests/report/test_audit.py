@@ -131,7 +131,7 @@ def test_a_stranger_is_left_out_of_its_own_costs() -> None:
     fits = sum(costs(losses, stranger_Sn)) - losses
     assert fits[0].mean() == pytest.approx(0, abs=0.05)
     assert fits[1:].std() == pytest.approx(fits[0].std(), rel=0.05)
-    assert np.abs(judge({"mlm": losses}, stranger_Sn)).max() < 0.5  # nothing tells them apart
+    assert np.abs(judge({"mlm": losses}, stranger_Sn, np.ones(n, bool))).max() < 0.5  # nothing tells them apart
 
 
 def test_an_objective_counts_as_much_as_it_tells() -> None:
@@ -139,10 +139,16 @@ def test_an_objective_counts_as_much_as_it_tells() -> None:
     stranger_Sn = np.stack([partners([str(i) for i in range(4000)], s) for s in range(4)])
     strong, noise = draws.normal(size=(2, 5, 4000))
     strong[0] -= 3
-    odds = judge({"mlm": strong, "recon": noise}, stranger_Sn)
+    odds = judge({"mlm": strong, "recon": noise}, stranger_Sn, np.ones(4000, bool))
     assert odds[0].mean() == pytest.approx(-4.5, abs=0.3)  # of normals 3 apart: -d^2 / 2
     assert np.corrcoef(odds[0], strong[0])[0, 1] > 0.99
     assert odds[1:].mean() == pytest.approx(4.5, abs=0.3)
+    seen = np.arange(4000) < 1000
+    strong[0, 1000:] += 2  # of what it never saw the network is less sure
+    assert judge({"mlm": strong}, stranger_Sn, seen)[0, 1000:].mean() == pytest.approx(-0.5, abs=0.1)
+    few = np.arange(4000) < room.FEWEST - 1
+    together = judge({"mlm": strong}, stranger_Sn, few)
+    assert (together == judge({"mlm": strong}, stranger_Sn, ~few)).all()
 
 
 def test_planted_misfits_are_found_whatever_their_texts_and_pictures_cost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +163,7 @@ def test_planted_misfits_are_found_whatever_their_texts_and_pictures_cost(monkey
         return {"mlm": text_cost + picture_cost[pictures] - 8 * same + draws.normal(0, 1, pictures.shape)}
 
     monkeypatch.setattr(room, "pair_losses", losses)
-    items = pl.DataFrame({"group": [str(i) for i in range(n)]})
+    items = pl.DataFrame({"group": [str(i) for i in range(n)], "part": ["train"] * n})
     catalog = type("Catalog", (), {"items": items})()
     found = misfit(type("Trained", (), {"catalog": catalog})(), np.arange(n), 16, QUIET)
     assert set(np.argsort(-found.score_n)[:12]) == set(range(12))

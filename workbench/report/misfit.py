@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BATCH = 128
 SWEEPS = 30  # each brings the costs closer to the least squares' by a factor of about the number of strangers
+FEWEST = 200  # listings to learn a judgement from
 REGULAR = 1e3  # inverse strength: hardly any, for a handful of features
 ALL_WORDS = Mam(modes=(0, 1, 0), heavy_text=1)
 
@@ -122,19 +123,24 @@ def costs(loss_Sn: Floats, stranger_Sn: Rows) -> tuple[Floats, Floats]:
     return np.vstack([text_n, text_n - left_out_Sn]), np.vstack([picture_n, picture_n[stranger_Sn] - left_out_Sn])
 
 
-def judge(losses: Mapping[str, Floats], stranger_Sn: Rows) -> Floats:
+def judge(losses: Mapping[str, Floats], stranger_Sn: Rows, seen_n: NDArray[np.bool_]) -> Floats:
     """(1 + S, n) log odds, in nats, that a pair is a stranger's and not an own one, either as likely beforehand.
 
     A logistic regression of own against strangers' pairs on each objective's loss and the two costs. So an objective
     counts as much as it tells the two apart, and costs are taken off as far as that helps: of MLM nearly wholly, of
-    cosines hardly. The few wrong pairs among the own ones move it little.
+    cosines hardly. The few wrong pairs among the own ones move it little. Texts that the network has `seen` in training
+    and others are judged apart, since it is surer of the seen; all together where either are too few to learn from.
     """
     parts = [part for loss_Sn in losses.values() for part in (loss_Sn, *costs(loss_Sn, stranger_Sn))]
-    told_MK = StandardScaler().fit_transform(np.stack([part.ravel() for part in parts], 1))
-    pairs, n = parts[0].shape
-    strangers_M = np.arange(pairs * n) >= n
-    rule = LogisticRegression(C=REGULAR, class_weight="balanced", max_iter=1000).fit(told_MK, strangers_M)
-    return np.asarray(rule.decision_function(told_MK)).reshape(pairs, n)
+    told_SnK = np.stack(parts, 2)
+    odds_Sn = np.zeros(told_SnK.shape[:2])
+    apart = min(seen_n.sum(), (~seen_n).sum()) >= FEWEST
+    for chosen_n in (seen_n, ~seen_n) if apart else (np.ones_like(seen_n),):
+        told_MK = StandardScaler().fit_transform(told_SnK[:, chosen_n].reshape(-1, len(parts)))
+        strangers_M = np.arange(len(told_MK)) >= chosen_n.sum()
+        rule = LogisticRegression(C=REGULAR, class_weight="balanced", max_iter=1000).fit(told_MK, strangers_M)
+        odds_Sn[:, chosen_n] = rule.decision_function(told_MK).reshape(len(odds_Sn), -1)
+    return odds_Sn
 
 
 def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Misfit:
@@ -142,7 +148,7 @@ def misfit(trained: Trained, rows: Rows, strangers: int, console: Console) -> Mi
     groups = trained.catalog.items["group"].gather(rows).to_list()
     stranger_Sn = np.stack([partners(groups, s) for s in range(strangers)])
     losses = pair_losses(trained, rows, stranger_Sn, console)
-    odds_Sn = judge(losses, stranger_Sn)
+    odds_Sn = judge(losses, stranger_Sn, trained.catalog.items["part"].gather(rows).eq_missing("train").to_numpy())
     best_n = odds_Sn.argmin(0)
     best_n = np.where(best_n > 0, stranger_Sn[best_n - 1, np.arange(len(rows))], -1)
     fits = {name: np.add(*costs(loss_Sn, stranger_Sn))[0] - loss_Sn[0] for name, loss_Sn in losses.items()}
