@@ -13,7 +13,7 @@ from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Objectives
 from workbench.tasks.objective import Pretraining
 
-PARTS = 4  # layer, embedder, language head, decoder
+PARTS = 3  # layer, embedder, language head
 
 
 @pytest.fixture

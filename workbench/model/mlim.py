@@ -93,11 +93,10 @@ class Mlim(nn.Module):
 
     def compile(self, *how: Any, **hows: Any) -> None:
         """`nn.Module.compile` part by part: a layer's code is compiled once for all layers, in seconds. Shapes are left
-        open, so that other lengths, batches and sides of pictures compile nothing again."""
+        open, so that other lengths, batches and sides of pictures compile nothing again. The decoder stays as it is:
+        its convolutions are what takes the time, and inductor can't order their strides on an open grid."""
         for part in (*self.encoder.layers, self.image_embedder, self.language_head):
             part.compile(*how, dynamic=True, **hows)
-        draw = torch.compile(self.image_decoder.draw, *how, dynamic=True, **hows)
-        self.image_decoder.draw = draw  # type: ignore[method-assign]
 
     def set_dropout(self, dropout: float) -> None:
         """Change the rate of every dropout."""

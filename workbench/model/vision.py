@@ -196,10 +196,7 @@ class ImageDecoder(nn.Module):
 
     def forward(self, image_BPD: Tensor) -> Tensor:
         grid = math.isqrt(image_BPD.shape[1])
-        return self.draw(image_BPD.reshape(len(image_BPD), grid, grid, -1))
-
-    def draw(self, x_BGGD: Tensor) -> Tensor:
-        """The same, of tokens on their grid."""
+        x_BGGD = image_BPD.reshape(len(image_BPD), grid, grid, -1)
         for layer in self.layers:
             if isinstance(layer, nn.ConvTranspose2d):
                 x_BGGD = _doubled(x_BGGD, layer)
