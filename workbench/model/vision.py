@@ -14,8 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Channels after each halving of the side, for patches of 2, 4, ... 64 pixels (embedder, first to last).
-_EMBEDDER = (16, 32, 64, 96, 112, 128)
+# Patch -> channels of the paper's embedder after each halving of the side. Small patches start wider, so that little is
+# lost before the 1x1 convolutions; 200K parameters or fewer, and those of the last one, up to the width.
+_EMBEDDER = {
+    2: (64,),
+    4: (48, 128),
+    8: (48, 96, 192),
+    16: (32, 64, 128, 192),
+    32: (16, 32, 64, 96, 112),
+    64: (16, 32, 64, 96, 112, 128),
+}
 _RESNET = (32, 64, 128, 256, 256, 256)
 
 
@@ -98,13 +106,9 @@ class CnnEmbedder(ImageEmbedder):
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__(patch)
-        halvings = int(math.log2(patch))
-        # Small patches start wider: with few halvings nothing may be lost before the 1x1 convolutions.
-        wider = 2 ** (6 - halvings) if halvings < 5 else 1
-        channels = [min(wider * c, 4 * width) for c in _EMBEDDER[:halvings]]
         layers: list[nn.Module] = []
         last = 3
-        for c in channels:
+        for c in _EMBEDDER[patch]:
             layers += [nn.Conv2d(last, c, 2, stride=2), PositionNorm(c), nn.GELU()]
             last = c
         layers += [nn.Conv2d(last, last, 1), PositionNorm(last), nn.GELU(), nn.Conv2d(last, width, 1)]
@@ -177,14 +181,13 @@ class ImageDecoder(nn.Module):
     """(B, P, D) -> (B, 3, H, W) in float32, of any square grid; a sigmoid makes pixels of it.
 
     The image tokens, back on their grid, through log2(patch) transposed convolutions 2x2/2, each followed by a 3x3
-    convolution. 10 layers and about 2.8M parameters at patch 32 and width 1024 (paper).
+    convolution. 10 layers and about 2.8M parameters at patch 32 and width 1024 (paper); channels go with the width.
     """
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()
         halvings = int(math.log2(patch))
-        top = 320 if width >= 768 else width // 2
-        channels = [max(top // 2**i, 16) for i in range(halvings)]
+        channels = [max(5 * width // 16 // 2**i, 16) for i in range(halvings)]
         layers: list[nn.Module] = []
         last = width
         for i, c in enumerate(channels):
