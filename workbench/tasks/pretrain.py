@@ -14,7 +14,7 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
     """Pre-training of `model`; `digests` holds model.bert or model.checkpoint when weights are the start."""
     return Stage(
         name="pretrain",
-        version=3,
+        version=4,
         section={
             "model": model.model_dump(mode="json", exclude={"bert", "checkpoint"}),
             "pretrain": pretrain.model_dump(mode="json"),
