@@ -127,7 +127,8 @@ def measure(size: str, how: argparse.Namespace, device: torch.device, bf16: bool
         line |= {"against_vilt": ratios[0], "against_tuned": ratios[1], "flops": flops, "peak": best}
         print(
             f"| {size} | {batch} | {name} | {median(rate):.3g} | {min(rate):.3g} to {max(rate):.3g} "
-            f"| {ratios[0]:.2f} | {ratios[1]:.2f} | " + (f"{flops / 1e12:.3f} | {flops / best:.1%} |" if flops else "| |"),
+            f"| {ratios[0]:.2f} | {ratios[1]:.2f} | "
+            + (f"{flops / 1e12:.3f} | {flops / best:.1%} |" if flops else "| |"),
             flush=True,
         )
         found.append(line)
