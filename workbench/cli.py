@@ -213,7 +213,7 @@ def probes(
     with _errors(debug):
         import json
 
-        from workbench.report.gaps import UNITS, table
+        from workbench.report.gaps import QUESTIONS, UNITS, table
 
         other = [f"probes.checkpoint={json.dumps(str(checkpoint.absolute()))}"] if checkpoint else []
         artifact = _run(_load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
@@ -222,6 +222,7 @@ def probes(
             print(f"nothing probed: {found['reason']}")
         for loss, unit in UNITS.items():
             if loss in found:
+                print(QUESTIONS[loss])
                 _table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
             elif reason := found.get("left_out", {}).get(loss):
                 print(f"{loss} left out: {reason}")

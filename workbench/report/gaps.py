@@ -22,6 +22,10 @@ Json = dict[str, Any]
 FEWEST = 20  # listings, and half as many product groups: a class with fewer is one of the others
 OTHERS, UNLABELLED = "others", "without a label"
 GAPS = {loss: [f"{beside}_minus_true" for beside in besides[1:]] for loss, besides in CONDITIONS.items()}
+QUESTIONS = {
+    "mlm": "Does the picture matter? MLM of hidden words, beside the true picture and another",
+    "recon": "Does the text matter? RECON of a picture with hidden patches, beside the true text and another",
+}
 UNITS = {"mlm": "nats a hidden word", "recon": "squared error a pixel"}
 WORDS = {
     "mlm": {"yes": "pictures help", "no": "pictures mislead", "undecided": "undecided"},
@@ -84,7 +88,7 @@ def table(found: Mapping[str, Any], loss: str) -> list[tuple[str, ...]]:
     def line(name: str, listings: int, beside: str, one: Mapping[str, Any]) -> tuple[str, ...]:
         gap = one[f"{beside}_minus_true"]
         interval = f"[{gap['low']:+.{digits}f}, {gap['high']:+.{digits}f}]"
-        said = WORDS[loss][above_zero(gap)]
+        said = WORDS[loss][above_zero(gap)] if listings >= FEWEST else "too few listings to say"
         return name, f"{listings:,}", f"{one['true']:.{digits}f}", f"{gap['mean']:+.{digits}f}", interval, said
 
     first, second = CONDITIONS[loss][1:]
