@@ -67,7 +67,8 @@ class Case:
 CASES = {
     "tiny": Case(SIZES["tiny"], 32, 8, 1000, 24, 64),
     "small": Case(SIZES["small"], 96, 16, 30522, 32, 32),
-    "base": Case(SIZES["base"], 224, 32, 30522, 32, 16),
+    "base": Case(SIZES["base"], 224, 32, 30522, 64, 16),  # texts as long as recipes/base.yaml has them
+    "base-short": Case(SIZES["base"], 224, 32, 30522, 32, 16),
     "large": Case(SIZES["large"], 384, 32, 30522, 64, 16),
 }
 
