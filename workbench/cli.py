@@ -58,6 +58,10 @@ StateOf = Annotated[
     Path,
     typer.Argument(help="recipe, feed, or an ingest artifact of the cache (a folder)", show_default=False),
 ]
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="OUT", help="folder to write, which is not there yet", show_default=False)
+]
+As = Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="change one key of the recipe: --set pretrain.epochs=3"),
@@ -323,10 +327,8 @@ def push(
 @app.command()
 def shards(
     path: RecipeOrFeed,
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="folder to write, which is not there yet", show_default=False)
-    ],
-    form: Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")],
+    out: NewFolder,
+    form: As,
     sets: Sets = None,
     resume: Resume = True,
     debug: Debug = False,
@@ -344,10 +346,8 @@ def shards(
 @app.command()
 def samples(
     path: RecipePath,
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="folder to write, which is not there yet", show_default=False)
-    ],
-    form: Annotated[Form, typer.Option("--as", help="tars, or a folder for `datasets.load_from_disk`")],
+    out: NewFolder,
+    form: As,
     epochs: Annotated[int, typer.Option(min=1, help="epochs of the train part, each with masks of its own")] = 1,
     sets: Sets = None,
     resume: Resume = True,

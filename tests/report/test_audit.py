@@ -20,7 +20,8 @@ from workbench.model.heads import Heads
 from workbench.model.reading import Reading
 from workbench.recipe.schema import Audit, Objectives, Recon
 from workbench.report import misfit as room
-from workbench.report.audit import NEEDS, check, stage, told
+from workbench.report.asked import NEEDS
+from workbench.report.audit import check, stage, told
 from workbench.report.crossmodal import partners
 from workbench.report.misfit import costs, judge, misfit, pair_losses
 from workbench.report.trained import Trained, open_trained

@@ -23,10 +23,10 @@ from workbench.model.heads import Heads
 from workbench.model.losses import mlm_nats, recon_errors
 from workbench.recipe.schema import Mam, Objectives, Recon
 from workbench.report import crossmodal
+from workbench.report.asked import NEEDS
 from workbench.report.crossmodal import Probe, partners
 from workbench.report.gallery import choose
 from workbench.report.gaps import gaps, table
-from workbench.report.probes import NEEDS
 from workbench.report.probes import stage as probes_stage
 from workbench.report.shelf import png
 from workbench.report.trained import Trained

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.batch import Batch
 from workbench.model.dropout import Dropout
 from workbench.model.encoder import Encoder, Size
-from workbench.model.vision import EMBEDDERS, ImageDecoder, ImageEmbedder, fit_positions
+from workbench.model.vision import EMBEDDERS, ImageDecoder, fit_positions
 from workbench.recipe.schema import SIZES as NUMBERS
 
 SIZES = {name: Size(*numbers) for name, numbers in NUMBERS.items()}
@@ -51,7 +51,7 @@ class Mlim(nn.Module):
         self.words = nn.Embedding(shape.vocabulary, width)
         self.text_positions = nn.Embedding(shape.text_positions, width)
         self.image_positions = nn.Embedding(shape.grid**2, width)
-        self.image_embedder: ImageEmbedder = EMBEDDERS[shape.embedder](shape.patch, width)
+        self.image_embedder: nn.Module = EMBEDDERS[shape.embedder](shape.patch, width)
         self.embedding_norm = nn.LayerNorm(width, eps=shape.size.norm_eps)
         self.dropout = Dropout(dropout)
         self.encoder = Encoder(shape.size, dropout)

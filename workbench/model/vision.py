@@ -8,6 +8,7 @@ decoder redraws the whole picture from the transformer's outputs.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Patch -> channels of the paper's embedder after each halving of the side. Small patches start wider, so that little is
-# lost before the 1x1 convolutions; 200K parameters or fewer, and those of the last one, up to the width.
+# lost before the 1x1 convolutions; without the last of these, up to the width, none has more than 200K parameters.
 _EMBEDDER = {
     2: (64,),
     4: (48, 128),
@@ -64,26 +65,18 @@ def cut(pixels_BCHW: Tensor, patch: int) -> Tensor:
     return grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
 
 
-class ImageEmbedder(nn.Module):
-    """(B, 3, H, W) in [0, 1], (B, P) masked -> (B, P, D), P = (H / patch) * (W / patch).
+class ImageEmbedder(nn.Module, ABC):
+    """(B, 3, H, W) in [0, 1], (B, P) masked -> (B, P, D), P = (H / patch) * (W / patch), of each patch alone.
 
-    What reads each patch alone may leave out the masked ones, whose tokens are then 0.
+    Masked ones may be left out; their tokens are then 0.
     """
-
-    layers: nn.Module
-    beyond = False  # does a token hold pixels of other patches?
 
     def __init__(self, patch: int) -> None:
         super().__init__()
         self.patch = patch
 
     def forward(self, pixels_BCHW: Tensor, masked_BP: Tensor) -> Tensor:
-        if pixels_BCHW.shape[1] != 3:
-            raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
-        if self.beyond:  # 0 is what its convolutions see beyond the picture's edges, too
-            pixels_BCHW = pixels_BCHW.masked_fill(pixels_of(masked_BP, pixels_BCHW), 0)
-            features_BDGG: Tensor = self.layers(pixels_BCHW)
-            return features_BDGG.flatten(2).transpose(1, 2)
+        _check_colours(pixels_BCHW)
         patches_BPCpp = cut(pixels_BCHW, self.patch)
         if pixels_BCHW.is_cuda or torch.compiler.is_compiling():  # where to know how many are masked costs a wait
             return self.tokens(patches_BPCpp.flatten(0, 1)).view(*masked_BP.shape, -1)
@@ -92,9 +85,9 @@ class ImageEmbedder(nn.Module):
             ~masked_BP[:, :, None], tokens_MD
         )
 
+    @abstractmethod
     def tokens(self, patches_MCpp: Tensor) -> Tensor:
         """(M, D): the token of each patch."""
-        raise NotImplementedError
 
 
 class CnnEmbedder(ImageEmbedder):
@@ -147,18 +140,18 @@ class PatchEmbedder(ImageEmbedder):
         return F.linear(patches_MCpp.flatten(1), self.layers.weight.flatten(1), self.layers.bias)
 
 
-class ResNetEmbedder(ImageEmbedder):
-    """A convolution 3x3/2, ResNet-18's blocks, each of stride 2 until the grid is reached, and a 1x1 convolution.
+class ResNetEmbedder(nn.Module):
+    """The same of pixels beyond the patch, too: masked ones are blanked first.
+
+    A convolution 3x3/2, ResNet-18's blocks, each of stride 2 until the grid is reached, and a 1x1 convolution.
 
     GroupNorm in place of BatchNorm, since a listing must not depend on others in its batch (Wu & He 2018).
     """
 
-    beyond = True
-
     def __init__(self, patch: int, width: int) -> None:
         from torchvision.models.resnet import BasicBlock  # here: a second, which other embedders don't pay
 
-        super().__init__(patch)
+        super().__init__()
         halvings = int(math.log2(patch))
         channels = _RESNET[: max(halvings, 2)]  # one block at least
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)]
@@ -168,6 +161,17 @@ class ResNetEmbedder(ImageEmbedder):
             shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=stride, bias=False), _group_norm(after))
             layers.append(BasicBlock(before, after, stride, shortcut, norm_layer=_group_norm))
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], width, 1))
+
+    def forward(self, pixels_BCHW: Tensor, masked_BP: Tensor) -> Tensor:
+        _check_colours(pixels_BCHW)
+        # 0 is what the convolutions see beyond the picture's edges, too.
+        features_BDGG: Tensor = self.layers(pixels_BCHW.masked_fill(pixels_of(masked_BP, pixels_BCHW), 0))
+        return features_BDGG.flatten(2).transpose(1, 2)
+
+
+def _check_colours(pixels_BCHW: Tensor) -> None:
+    if pixels_BCHW.shape[1] != 3:
+        raise ValueError(f"expected 3 colour channels, found {pixels_BCHW.shape[1]}")
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.stage import Stage, Work
 from workbench.errors import DataError
 from workbench.recipe.schema import Audit, Pretrain
+from workbench.report.asked import asked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,19 +21,16 @@ if TYPE_CHECKING:
     from workbench.report.misfit import Misfit
     from workbench.report.trained import Trained
 
-NEEDS = ("ingest", "images", "duplicates", "split", "tokens")
-
 
 def stage(name: str, audit: Audit, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
     """The audit of the recipe called `name`, by its network or that of `audit.checkpoint`, digested in `digests`."""
+    believed, needs = asked(audit.checkpoint, pretrain)
     section: dict[str, Any] = {"name": name, "audit": audit.model_dump(mode="json", exclude={"checkpoint"})}
-    if audit.checkpoint:
-        section["pretrain"] = pretrain.model_dump(mode="json", include={"masking", "objectives"})
     return Stage(
         name="audit",
         version=1,
-        section=section,
-        needs=NEEDS if audit.checkpoint else (*NEEDS, "pretrain"),
+        section={**section, **believed},
+        needs=needs,
         sources=dict(digests),
         run=lambda work: _run(work, name, audit, pretrain),
     )

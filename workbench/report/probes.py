@@ -14,26 +14,24 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.stage import Stage, Work
 from workbench.errors import RecipeError
 from workbench.recipe.schema import Pretrain, Probes, Report
+from workbench.report.asked import asked
 
 if TYPE_CHECKING:
     from workbench.report.crossmodal import Probe, Rows
 
-NEEDS = ("ingest", "images", "duplicates", "split", "tokens")
-
 
 def stage(report: Report, probes: Probes, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
     """The probes of the pre-trained network, or of `probes.checkpoint`, whose digest is then in `digests`."""
+    believed, needs = asked(probes.checkpoint, pretrain)
     section: dict[str, Any] = {
         "report": report.model_dump(mode="json", include={"examples"}),
         "probes": probes.model_dump(mode="json", exclude={"checkpoint"}),
     }
-    if probes.checkpoint:
-        section["pretrain"] = pretrain.model_dump(mode="json", include={"masking", "objectives"})
     return Stage(
         name="probes",
         version=2,
-        section=section,
-        needs=NEEDS if probes.checkpoint else (*NEEDS, "pretrain"),
+        section={**section, **believed},
+        needs=needs,
         sources=dict(digests),
         run=lambda work: _run(work, report, probes, pretrain),
     )
