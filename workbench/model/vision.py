@@ -152,6 +152,7 @@ class ResNetEmbedder(nn.Module):
         from torchvision.models.resnet import BasicBlock  # here: a second, which other embedders don't pay
 
         super().__init__()
+        self.patch = patch
         halvings = int(math.log2(patch))
         channels = _RESNET[: max(halvings, 2)]  # one block at least
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)]
