@@ -330,7 +330,10 @@ class Model(Section):
         "ResNet, which reads beyond the patch (what is masked is blanked before it)",
     )
     dropout: Share = Field(0.1, description="dropout in the transformer")
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="type of matrix products in training (autocast)")
+    precision: Literal["bf16", "fp16", "fp32"] = Field(
+        "bf16",
+        description="type of matrix products in training (autocast); fp16, for GPUs older than Ampere, scales the loss",
+    )
     bert: Path | None = Field(
         None,
         description="published BERT weights to start from: a local folder, or a name on the Hugging Face hub "
@@ -352,14 +355,30 @@ class Model(Section):
 
 
 class Optim(Section):
-    """AdamW with warmup and a cosine to zero."""
+    """AdamW, and how its rate goes (docs/training.md)."""
 
     lr: Annotated[float, Field(gt=0)] = Field(5e-4, description="highest learning rate")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.05, description="on matrices; not on norms and biases")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine",
+        description="after the warmup: a cosine to zero; or constant until the cooldown, so that a finished training "
+        "can be prolonged",
+    )
     warmup: Share = Field(0.05, description="share of the steps over which the rate rises from 0")
+    warmup_steps: Count | None = Field(
+        None, description="steps over which it rises, in place of the share; what is to be prolonged needs them"
+    )
+    cooldown: Share = Field(0.2, description="schedule constant: share of the steps, the last, in which it falls to 0")
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="greatest global gradient norm")
     batch_size: Count = Field(256, description="effective batch: listings (or pairs) behind one optimizer step")
-    micro_batch: Count | None = Field(None, description="listings (or pairs) in memory at once; default: batch_size")
+    micro_batch: Count | None = Field(
+        None, description="listings (or pairs) in the memory of a device at once; default: the device's whole share"
+    )
+    bad_steps: Annotated[int, Field(ge=0)] = Field(
+        10,
+        description="steps in a row that are left out because their loss or gradient isn't finite; one more ends the "
+        "training (`mlim replay` looks at them)",
+    )
 
 
 class Balance(Section):
@@ -471,8 +490,20 @@ class Pretrain(Section):
     sampling: Sampling = Field(Sampling(), description="the order of the listings")
     objectives: Objectives = Field(Objectives(), description="what is learnt")
     seed: Seed = Field(0, description="of initial weights, order, masks and augmentation")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="each layer's rate is the next higher layer's times this; 1: one rate for all"
+    )
+    average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="decay of a moving average of the weights (EMA), as 0.999; it is what is validated and kept",
+    )
+    patience: Count | None = Field(
+        None, description="validations without a better loss after which training ends early; null: it goes to the end"
+    )
+    result: Literal["last", "best"] = Field(
+        "last", description="which weights are kept: the last, or those of the best validation"
+    )
     validate_every: Count = Field(5, description="epochs between validations on fixed masks")
-    checkpoint_every: Count = Field(200, description="optimizer steps between checkpoints")
     log_every: Count = Field(20, description="optimizer steps between lines of metrics.jsonl")
 
     @model_validator(mode="after")
@@ -599,6 +630,23 @@ class Ablate(Section):
     seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1, description="each variant is trained with each of them")
 
 
+class Checkpoints(Section):
+    """When the state of a pre-training is saved, and which states stay, in CACHE/checkpoints (docs/training.md)."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        5.0, description="between two checkpoints; null: by steps only"
+    )
+    steps: Count | None = Field(None, description="optimizer steps between checkpoints; null: by minutes only")
+    last: Count = Field(2, description="so many of the last ones are kept")
+    hours: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="one of every so many hours of training is kept for good; null: none"
+    )
+    remote: str | None = Field(
+        None,
+        description="s3://…, gs://… or a folder: each is copied there, and taken from there where none is here",
+    )
+
+
 class Runtime(Section):
     """Where and how to run. Nothing here enters a cache key, or changes what is computed by more than rounding."""
 
@@ -611,6 +659,20 @@ class Runtime(Section):
     )
     recompute: bool = Field(
         False, description="activation checkpointing: a third slower, and a fraction of the memory, for large models"
+    )
+    parallel: Literal["replicate", "shard"] = Field(
+        "replicate",
+        description="several processes (`--nproc`, torchrun): each has the whole model (DDP), or a part of it (FSDP2)",
+    )
+    wait: Annotated[float, Field(gt=0)] = Field(
+        600.0, description="seconds that a process waits for the others within a step before it gives up"
+    )
+    checkpoints: Checkpoints = Field(Checkpoints(), description="when a pre-training is saved")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="also log there; tensorboard writes to REPORTS/RECIPE NAME/tensorboard"
+    )
+    profile: tuple[Count, Count] | None = Field(
+        None, description="[first, last] optimizer step of pre-training to trace, for chrome://tracing or Perfetto"
     )
     decoder: Literal["auto", "cpu", "dali"] = Field(
         "auto", description="of training pictures; auto: DALI where torch has a GPU and DALI works, else the CPU's"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
@@ -36,6 +36,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
     from workbench.tasks.network import WEIGHTS, build, save_network
     from workbench.tasks.objective import Pretraining, group_numbers
+    from workbench.train.checkpoint import Checkpoints
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
     from workbench.train.stopping import stoppable
@@ -83,19 +84,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
 
         return finish_all
 
-    @torch.no_grad()
-    def validate(step: int) -> dict[str, float] | None:
+    def held_out(step: int) -> Iterator[Batch] | None:
         due = step % (pretrain.validate_every * order.steps_per_epoch) == 0 or step == order.steps
         if not due or not len(valid):
             return None
-        network.eval()
-        sums, counts = dict.fromkeys(objective.weights, 0.0), dict.fromkeys(objective.weights, 0)
-        for batch in catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking):
-            for name, count in objective.counts(batch).items():
-                counts[name] += count
-            for name, total in objective.sums(batch.to(device)).items():
-                sums[name] += float(total)
-        return {f"valid_{name}": sums[name] / max(counts[name], 1) for name in sums}
+        return catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking)
 
     network.encoder.recompute = work.runtime.recompute
     if work.runtime.compile:
@@ -104,26 +97,32 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         steps=order.steps,
         optim=optim,
         seed=pretrain.seed,
-        bf16=model.precision == "bf16",
+        layer_decay=pretrain.layer_decay,
+        precision=model.precision,
+        parallel=work.runtime.parallel,
+        average=pretrain.average,
+        patience=pretrain.patience,
+        best=pretrain.result == "best",
         log_every=pretrain.log_every,
-        checkpoint_every=pretrain.checkpoint_every,
     )
+    checkpoints = Checkpoints(work.folder / "checkpoints", {})
     if not (work.folder / WEIGHTS).exists():  # else a run was killed after its training
         with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
-            fit(
+            outcome = fit(
                 objective,
-                lambda start: ahead(micro_batches, range(start, order.steps), depth),
+                lambda start, size: ahead(micro_batches, range(start, order.steps), depth),
                 plan,
                 work.folder,
+                checkpoints,
                 device,
-                validate=validate,
+                valid=held_out,
                 progress=meter,
                 stop=stop,
             )
-        if stop():
+        if outcome.stopped:
             raise stop.interrupted("pretrain")
         save_network(work.folder, network, objective.heads)
-    (work.folder / "checkpoint.safetensors").unlink(missing_ok=True)  # the optimizer's state is of no use any more
+    checkpoints.finished()
     lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
     validations = [line for line in lines if "lr" not in line]
     rows = catalog.rows("train")

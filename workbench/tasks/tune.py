@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,14 +41,14 @@ from workbench.recipe.schema import Task as Section
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.compare import labels_in_words
 from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
-from workbench.train.checkpoint import write
+from workbench.train.checkpoint import Checkpoints, write
 from workbench.train.loop import Plan, fit
 from workbench.train.processes import ctrl_c_later, die_with_parent
 from workbench.train.stopping import Stop, stoppable
 from workbench.train.task import Movable, Task
 
 Scores = dict[str, NDArray[np.float64]]  # of the held-out parts
-SCORES, STATE, HEAD = "scores.safetensors", "checkpoint.safetensors", "head.safetensors"
+SCORES, CHECKPOINTS, HEAD = "scores.safetensors", "checkpoints", "head.safetensors"
 
 
 class Tuning(Protocol):
@@ -159,7 +160,7 @@ def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
     if stop():
         raise stop.interrupted(what)
     for run in runs:  # a run was killed between its scores and this
-        (work.folder / run.name / STATE).unlink(missing_ok=True)
+        shutil.rmtree(work.folder / run.name / CHECKPOINTS, ignore_errors=True)
     return {run: _read(work.folder / run.name)[0] for run in runs}
 
 
@@ -199,10 +200,11 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
         begun = [tuning.start(listings, chosen[part], clock[part], run.seed) for part in parts]
         return lambda: [finish() for finish in begun]
 
-    plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bf16=bench.model.precision == "bf16")
+    plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bench.model.precision)
     depth = listings.steps_ahead(batch_size)
-    batches = lambda first: ahead(micro_batches, range(first, steps), depth)  # noqa: E731
-    if not fit(objective, batches, plan, folder, bench.device, stop=stop):
+    batches = lambda first, size: ahead(micro_batches, range(first, steps), depth)  # noqa: E731
+    checkpoints = Checkpoints(folder / CHECKPOINTS, {})
+    if fit(objective, batches, plan, folder, checkpoints, bench.device, stop=stop).stopped:
         return False
     model = objective.model.eval()
     with torch.no_grad():
@@ -212,7 +214,7 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
         write(bench.folder / HEAD, head)
         save_network(bench.folder, network)
     write(folder / SCORES, scores | {"labels": torch.from_numpy(labels)})
-    (folder / STATE).unlink()
+    checkpoints.finished()
     return True
 
 

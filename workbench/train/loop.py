@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,17 @@ from torch import Tensor
 
 from workbench.errors import MlimError
 from workbench.recipe.schema import Optim
-from workbench.train import checkpoint
+from workbench.train.average import averaged, swap
+from workbench.train.checkpoint import METRICS, Checkpoints, Position
 from workbench.train.optim import adamw, rate, set_rate
+from workbench.train.scale import LossScale
+from workbench.train.spread import Parallel, spread
+from workbench.train.state import gathered, restore
+from workbench.train.step import Precision, Updates
 from workbench.train.task import Movable, Task
+from workbench.train.world import ALONE, World
+
+Batches = Callable[[int, int], Iterable[Sequence[Movable]]]
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,12 @@ class Plan:
     optim: Optim
     seed: int
     layer_decay: float = 1.0
-    bf16: bool = True
+    precision: Precision = "bf16"
+    parallel: Parallel = "replicate"
+    average: float | None = None
+    patience: int | None = None
+    best: bool = False  # the weights of the best validation stay, not the last
     log_every: int = 20
-    checkpoint_every: int = 200
 
 
 @dataclass(frozen=True)
@@ -40,130 +51,181 @@ class Progress:
 
     step: int
     losses: dict[str, float]  # none at most steps on a GPU, which nobody waits for
-    samples: int  # listings or pairs in this step
+    samples: int  # listings or pairs in this step, of this rank
     seconds: float  # of this step
     waited: float  # seconds of it spent waiting for data
+    lr: float  # highest learning rate at this step
+    norm: float | None  # of the gradient before it was clipped; None where the losses are none
+    valid: dict[str, float]  # means of the validation after this step, if there was one
+    batches: Sequence[Movable]  # this rank's micro-batches
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: at its last step, early since nothing got better, or when it was asked to stop."""
+
+    position: Position
+    stopped: bool = False
+    early: bool = False
 
 
 def fit(
     task: Task[Any],
-    batches: Callable[[int], Iterable[Sequence[Movable]]],
+    batches: Batches,
     plan: Plan,
     folder: Path,
+    checkpoints: Checkpoints,
     device: torch.device,
     *,
-    validate: Callable[[int], dict[str, float] | None] = lambda step: None,
+    world: World = ALONE,
+    valid: Callable[[int], Iterable[Movable] | None] = lambda step: None,
     progress: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Train `task.model` and write `metrics.jsonl` and `checkpoint.safetensors` into `folder`.
+) -> Outcome:
+    """Train `task.model`, write `metrics.jsonl` into `folder`, and leave the result in the model, spread as it is.
 
-    `batches(start)` yields the micro-batches of each optimizer step from step `start` on. Every step seeds the
-    generator of dropout by (seed, step), so that a training resumed from the last checkpoint repeats the
-    uninterrupted one to the last digit. Returns False when `stop()` asked for an end before the last step; the
-    state is then saved. Raises MlimError when a loss is not finite: on a GPU when the next line is logged, and before
-    any state is saved.
+    `batches(step, micro_batch)` yields this rank's micro-batches of each optimizer step from `step` on, as many on each
+    rank; `valid(step)` gives its share of the batches to validate with after a step, if that is due. Every step seeds
+    the generator of dropout by (seed, step, rank), so that a training resumed from a checkpoint repeats the
+    uninterrupted one to the last digit. Raises MlimError when more than `optim.bad_steps` in a row aren't finite.
     """
-    model = task.model.to(device).train()
-    optimizer = adamw(model, plan.optim, plan.layer_decay)
-    state, metrics = folder / "checkpoint.safetensors", folder / "metrics.jsonl"
-    start = checkpoint.load(state, model, optimizer) if state.exists() else 0
-    _truncate(metrics, start)
+    updates = updates_of(task, plan, device, world)
+    optimizer, scale = updates.optimizer, updates.scale
+    metrics = folder / METRICS
+    position = _resume(checkpoints, plan, updates, metrics)
+    began, trained = time.perf_counter(), position.seconds
+    unread: list[Tensor] = []
 
     with metrics.open("a") as log:
-        before = time.perf_counter()
-        unread: list[Tensor] = []
-        for step, micro_batches in enumerate(batches(start), start):
+        before = began
+        source = iter(batches(position.step, position.micro_batch))
+        while position.step < plan.steps and not _in_vain(position, plan):
+            micro_batches = next(source)
             fetched = time.perf_counter()
-            torch.manual_seed(_seed(plan.seed, step))
-            set_rate(optimizer, rate(step, plan.steps, plan.optim))
-            unread.append(train_step(task, optimizer, micro_batches, plan.optim.clip, plan.bf16, device))
+            torch.manual_seed(_seed(plan.seed, position.step, world.rank))
+            set_rate(optimizer, share := rate(position.step, plan.steps, plan.optim))
+            unread.append(updates.step(micro_batches))
 
-            done = step + 1
-            logged = done % plan.log_every == 0 or done == plan.steps
+            position = replace(position, step=position.step + 1, seconds=trained + time.perf_counter() - began)
+            done = position.step
             losses: dict[str, float] = {}
+            norm: float | None = None
+            lr = plan.optim.lr * share
+            logged = done % plan.log_every == 0 or done == plan.steps
             if logged or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
-                *values, norm = _read(task, unread, done)
-                losses = dict(zip(task.weights, values, strict=True))
-            if logged:
-                lr = plan.optim.lr * rate(step, plan.steps, plan.optim)
-                _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
-            if (scores := validate(done)) is not None:
-                _log(log, {"step": done} | scores)
-                model.train()
+                position, losses, norm = _read(position, plan, task, unread)
+                if logged:
+                    _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
+            scores: dict[str, float] = {}
+            if (held_out := valid(done)) is not None:
+                scores = evaluate(updates, held_out)
+                position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
+                _log(log, {"step": done} | {f"valid_{name}": score for name, score in scores.items()})
             now = time.perf_counter()
-            progress(Progress(done, losses, sum(map(len, micro_batches)), now - before, fetched - before))
+            samples = sum(map(len, micro_batches))
+            progress(Progress(done, losses, samples, now - before, fetched - before, lr, norm, scores, micro_batches))
             before = now
-            stopping = stop()
-            if done % plan.checkpoint_every == 0 or done == plan.steps or stopping:
-                _read(task, unread, done)
+            # One word of all, since they save together.
+            due = checkpoints.due(done, position.seconds) or (plan.best and position.best_step == done)
+            stopping, saving = map(bool, world.total([stop(), world.chief and due]))
+            if saving or stopping or done == plan.steps or _in_vain(position, plan):
+                position = _read(position, plan, task, unread)[0]
                 log.flush()
-                checkpoint.save(state, model, optimizer, done)
+                tensors = gathered(task.model, optimizer, world)
+                if world.chief:
+                    checkpoints.save(tensors, replace(position, scale=scale.state()), metrics.read_bytes())
             if stopping and done < plan.steps:
-                return False
-    return True
+                return Outcome(position, stopped=True)
+    if plan.best and position.best_step:
+        best = next((c for c in checkpoints.all() if c.position.step == position.best_step), None)
+        restore(best.tensors() if best and world.chief else {}, task.model, optimizer, world)
+    if plan.average:
+        swap(optimizer)
+    return Outcome(position, early=position.step < plan.steps)
 
 
-def train_step(
-    task: Task[Any],
-    optimizer: torch.optim.Optimizer,
-    micro_batches: Sequence[Movable],
-    clip: float,
-    bf16: bool,
-    device: torch.device,
-) -> Tensor:
-    """Forward, backward, clip, update: each of the task's losses, and the gradient's norm before it was clipped.
-
-    In float64 and on the device: what it computes nobody waits for here.
-    """
-    counts = _totals(task, micro_batches)
-    losses = torch.zeros(len(task.weights), dtype=torch.float64, device=device)
-    for micro_batch in micro_batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            sums = task.sums(micro_batch.to(device))
-        means = [sums[name] / max(counts[name], 1) for name in task.weights]
-        weighted = [weight * mean for weight, mean in zip(task.weights.values(), means, strict=True)]
-        torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
-        losses += torch.stack(means).detach()
-    norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return torch.cat([losses, norm[None]])
+def updates_of(task: Task[Any], plan: Plan, device: torch.device, world: World = ALONE) -> Updates:
+    """The task's model on the device, spread over the world, and what updates it."""
+    task.model.to(device).train()
+    module = spread(task, world, plan.parallel)
+    optimizer = adamw(task.model, plan.optim, plan.layer_decay, plan.average)
+    scale = LossScale(plan.precision == "fp16", device)
+    return Updates(task, module, optimizer, scale, world, device, plan.optim.clip, plan.precision, plan.average)
 
 
-def _read(task: Task[Any], unread: list[Tensor], done: int) -> list[float]:
-    """The last step's losses and norm, once those of all steps since the last reading were found to be finite; nothing
-    if they were read before."""
-    steps: list[list[float]] = torch.stack(unread).tolist() if unread else [[]]
+@torch.no_grad()
+def evaluate(updates: Updates, batches: Iterable[Movable]) -> dict[str, float]:
+    """Each of the task's losses averaged over the batches of all ranks, as many on each; by the averaged weights where
+    there are any, without dropout."""
+    task = updates.task
+    sums, counts = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
+    updates.module.eval()
+    with averaged(updates.optimizer):
+        for batch in batches:
+            for name, count in task.counts(batch).items():
+                counts[name] += count
+            for name, total in updates.module(batch.to(updates.device)).items():
+                sums[name] += float(total)
+    updates.module.train()
+    total_sums, total_counts = (updates.world.total(list(own.values())) for own in (sums, counts))
+    means = [total / max(count, 1) for total, count in zip(total_sums, total_counts, strict=True)]
+    return dict(zip(sums, means, strict=True))
+
+
+def _in_vain(position: Position, plan: Plan) -> bool:
+    return plan.patience is not None and position.waited >= plan.patience
+
+
+def _judge(position: Position, loss: float) -> Position:
+    """After a validation."""
+    if position.best is None or loss < position.best:
+        return replace(position, best=loss, best_step=position.step, waited=0)
+    return replace(position, waited=position.waited + 1)
+
+
+def _resume(checkpoints: Checkpoints, plan: Plan, updates: Updates, metrics: Path) -> Position:
+    """Go on from the newest checkpoint that this training, at its present length, would have come by."""
+    world = updates.world
+    found = next((c for c in checkpoints.all() if _comes_by(c.position, plan)), None) if world.chief else None
+    said = world.heard(asdict(found.position) if found else None)
+    if said is None:
+        metrics.write_bytes(b"")
+        return Position(steps=plan.steps, micro_batch=plan.optim.micro_batch or 0)
+    if found:
+        metrics.write_bytes((found.folder / METRICS).read_bytes())
+    restore(found.tensors() if found else {}, updates.task.model, updates.optimizer, world)
+    position = Position(**said)
+    updates.scale.restore(position.scale)
+    return replace(position, steps=plan.steps)
+
+
+def _comes_by(position: Position, plan: Plan) -> bool:
+    return position.steps == plan.steps
+
+
+def _read(
+    position: Position, plan: Plan, task: Task[Any], unread: list[Tensor]
+) -> tuple[Position, dict[str, float], float]:
+    """The last step's losses and norm, and the position once all steps since the last reading were looked at."""
+    steps: list[list[float]] = torch.stack(unread).tolist() if unread else []
     unread.clear()
-    for step, values in enumerate(steps, done - len(steps) + 1):
-        if not all(map(math.isfinite, values)):
+    for values in steps:
+        finite = all(map(math.isfinite, values))
+        position = replace(position, bad=position.bad + (not finite), in_a_row=0 if finite else position.in_a_row + 1)
+        if position.in_a_row > plan.optim.bad_steps:
             losses = dict(zip(task.weights, values[:-1], strict=True))
-            raise MlimError(f"step {step}: losses {losses}, gradient norm {values[-1]}; lower the learning rate")
-    return steps[-1]
+            raise MlimError(
+                f"step {position.step}: losses {losses}, gradient norm {values[-1]}; lower the learning rate"
+            )
+    *values, norm = steps[-1] if steps else [0.0]
+    return position, dict(zip(task.weights, values, strict=False)), norm
 
 
-def _totals(task: Task[Any], micro_batches: Sequence[Movable]) -> dict[str, int]:
-    """Counts over the whole effective batch, before any forward pass."""
-    totals = dict.fromkeys(task.weights, 0)
-    for micro_batch in micro_batches:
-        for name, count in task.counts(micro_batch).items():
-            totals[name] += count
-    return totals
+def _seed(seed: int, step: int, rank: int) -> int:
+    """Each rank drops out other neurons."""
+    words = f"{seed}/{step}" + (f"/{rank}" if rank else "")
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest()) >> 1
 
 
-def _seed(seed: int, step: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()) >> 1
-
-
-def _log(log: Any, line: dict[str, float]) -> None:
+def _log(log: Any, line: Mapping[str, float]) -> None:
     log.write(json.dumps(line) + "\n")
-
-
-def _truncate(metrics: Path, step: int) -> None:
-    """Drop the lines that a killed run logged after its last checkpoint."""
-    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    aside = metrics.with_name(metrics.name + ".tmp")
-    aside.write_text("".join(kept))
-    aside.rename(metrics)

@@ -1,4 +1,4 @@
-"""AdamW with warmup and cosine, one rate a layer where asked."""
+"""AdamW, its rate at each step, and one rate a layer where asked."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from workbench.recipe.schema import Optim
 
 
 def rate(step: int, steps: int, optim: Optim) -> float:
-    """Share of the highest learning rate at a step (from 0): linear warmup, then a cosine to zero."""
-    warmup = max(1, round(optim.warmup * steps))
+    """Share of the highest learning rate at a step (from 0): linear warmup, then a cosine to zero; or, `constant`, the
+    highest until the last share of the steps, in which it falls in a straight line."""
+    warmup = max(1, optim.warmup_steps or round(optim.warmup * steps))
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    if optim.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    falling = round(optim.cooldown * steps)
+    return min(1.0, (steps - step) / max(1, falling))
 
 
-def adamw(model: nn.Module, optim: Optim, layer_decay: float = 1.0) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on matrices only. Each group keeps its own highest rate in `peak`.
+def adamw(model: nn.Module, optim: Optim, layer_decay: float = 1.0, average: float | None = None) -> torch.optim.AdamW:
+    """Fused AdamW on what learns; weight decay on matrices only. Each group keeps its own highest rate in `peak`.
 
     `layer_decay` < 1 makes each encoder layer's rate that share of the next higher one's; embeddings, below all
-    layers, get the lowest, heads the full rate.
+    layers, get the lowest, heads the full rate. With `average` the moving average of each parameter is kept beside its
+    moments (see train/average.py). All of the state is there before the first step, so that it can be restored into.
     """
     depth = 1 + max((_layer(n) for n, _ in model.named_parameters()), default=0)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        groups.setdefault((_layer(name, depth), parameter.ndim >= 2), []).append(parameter)
-    return torch.optim.AdamW(
+        if parameter.requires_grad:
+            groups.setdefault((_layer(name, depth), parameter.ndim >= 2), []).append(parameter)
+    optimizer = torch.optim.AdamW(
         [
             {
                 "params": parameters,
@@ -42,6 +48,14 @@ def adamw(model: nn.Module, optim: Optim, layer_decay: float = 1.0) -> torch.opt
         betas=(0.9, 0.98),
         fused=True,
     )
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+            **({"average": parameter.detach().clone()} if average else {}),
+        }
+    return optimizer
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:

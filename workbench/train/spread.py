@@ -1,0 +1,58 @@
+"""One model over the processes of a world: whole in each (DDP), or a part of it (FSDP2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from workbench.model.encoder import Layer
+from workbench.train.task import Task
+from workbench.train.world import World
+
+Parallel = Literal["replicate", "shard"]
+
+
+class Sums(nn.Module):
+    """A task's sums as the forward pass of a module, which is where DDP and FSDP2 take hold."""
+
+    def __init__(self, task: Task[Any]) -> None:
+        super().__init__()
+        self.model = task.model
+        self._of = task.sums
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        return dict(self._of(batch))
+
+
+def spread(task: Task[Any], world: World, how: Parallel) -> nn.Module:
+    """The module whose forward pass gives the task's sums on this rank's micro-batch.
+
+    Its backward pass leaves the *mean* of the ranks' gradients, on every rank or on that which has the parameter.
+    """
+    sums = Sums(task)
+    if world.size == 1:
+        return sums
+    if how == "replicate":
+        return DistributedDataParallel(sums, gradient_as_bucket_view=True)
+    for module in sums.modules():
+        if isinstance(module, Layer):
+            fully_shard(module)
+    fully_shard(sums)
+    return sums
+
+
+@contextmanager
+def gradients(module: nn.Module, exchanged: bool) -> Iterator[None]:
+    """Within it, a backward pass exchanges gradients between the ranks or keeps them for a later one that does."""
+    if isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(exchanged)
+    if isinstance(module, DistributedDataParallel) and not exchanged:
+        with module.no_sync():
+            yield
+    else:
+        yield

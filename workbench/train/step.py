@@ -1,0 +1,84 @@
+"""One optimizer step: forward, backward, exchange, clip, update; equal to that of the whole batch in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from workbench.train.average import move
+from workbench.train.scale import LossScale
+from workbench.train.spread import gradients
+from workbench.train.task import Movable, Task
+from workbench.train.world import World
+
+Precision = Literal["bf16", "fp16", "fp32"]
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Updates:
+    """How the weights of a task are updated."""
+
+    task: Task[Any]
+    module: nn.Module  # gives the task's sums, spread over the world
+    optimizer: torch.optim.AdamW
+    scale: LossScale
+    world: World
+    device: torch.device
+    clip: float
+    precision: Precision
+    average: float | None
+
+    def step(self, micro_batches: Sequence[Movable]) -> Tensor:
+        """Update by the batch of which `micro_batches` are this rank's, as many on every rank: each of the task's
+        losses over the whole batch, and the gradient's global norm before it was clipped.
+
+        Where one of these isn't finite, nothing is updated, on any rank. In float64 and on the device: what it computes
+        nobody waits for here.
+        """
+        task, world = self.task, self.world
+        counts = totals(task, micro_batches, world)
+        losses = torch.zeros(len(task.weights), dtype=torch.float64, device=self.device)
+        for micro_batch in micro_batches:
+            with gradients(self.module, exchanged=micro_batch is micro_batches[-1]):
+                with torch.autocast(self.device.type, _TYPES[self.precision], enabled=self.precision != "fp32"):
+                    sums = self.module(micro_batch.to(self.device))
+                means = [sums[name] / max(counts[name], 1) for name in task.weights]
+                weighted = [weight * mean for weight, mean in zip(task.weights.values(), means, strict=True)]
+                # The ranks' gradients are averaged, and they are to be added up.
+                (torch.stack(weighted).sum() * (self.scale.value * world.size)).backward()  # type: ignore[no-untyped-call]
+            losses += torch.stack(means).detach()
+        if world.size > 1:
+            dist.all_reduce(losses)
+        return self._update(losses)
+
+    def _update(self, losses: Tensor) -> Tensor:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        scaled = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        scaled = scaled.full_tensor() if isinstance(scaled, DTensor) else scaled
+        torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, scaled / self.scale.value)
+        found = torch.cat([losses, (scaled / self.scale.value)[None]])
+        bad = ~found.isfinite().all()
+        # Fused AdamW divides by the one and does nothing where the other says so, without anybody waiting for it.
+        self.optimizer.grad_scale, self.optimizer.found_inf = self.scale.value, bad.float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            move(self.optimizer, self.average)
+        self.scale.update(bad)
+        return found
+
+
+def totals(task: Task[Any], micro_batches: Sequence[Movable], world: World) -> dict[str, float]:
+    """Counts over the whole effective batch and all ranks, before any forward pass."""
+    own = dict.fromkeys(task.weights, 0)
+    for micro_batch in micro_batches:
+        for name, count in task.counts(micro_batch).items():
+            own[name] += count
+    return dict(zip(own, world.total(list(own.values())), strict=True))
