@@ -15,17 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Patch -> channels of the paper's embedder after each halving of the side. Small patches start wider, so that little is
-# lost before the 1x1 convolutions; without the last of these, up to the width, none has more than 200K parameters.
-_EMBEDDER = {
-    2: (64,),
-    4: (48, 128),
-    8: (48, 96, 192),
-    16: (32, 64, 128, 192),
-    32: (16, 32, 64, 96, 112),
-    64: (16, 32, 64, 96, 112, 128),
-}
-_RESNET = (32, 64, 128, 256, 256, 256)
+from workbench.model.shape import CNN, decoder_channels, resnet_channels
 
 
 class PositionNorm(nn.LayerNorm):
@@ -101,7 +91,7 @@ class CnnEmbedder(ImageEmbedder):
         super().__init__(patch)
         layers: list[nn.Module] = []
         last = 3
-        for c in _EMBEDDER[patch]:
+        for c in CNN[patch]:
             layers += [nn.Conv2d(last, c, 2, stride=2), PositionNorm(c), nn.GELU()]
             last = c
         layers += [nn.Conv2d(last, last, 1), PositionNorm(last), nn.GELU(), nn.Conv2d(last, width, 1)]
@@ -154,7 +144,7 @@ class ResNetEmbedder(nn.Module):
         super().__init__()
         self.patch = patch
         halvings = int(math.log2(patch))
-        channels = _RESNET[: max(halvings, 2)]  # one block at least
+        channels = resnet_channels(patch)
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False)]
         layers += [_group_norm(channels[0]), nn.ReLU()]
         for before, after in pairwise(channels):
@@ -192,7 +182,7 @@ class ImageDecoder(nn.Module):
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()
         halvings = int(math.log2(patch))
-        channels = [max(5 * width // 16 // 2**i, 16) for i in range(halvings)]
+        channels = decoder_channels(patch, width)
         layers: list[nn.Module] = []
         last = width
         for i, c in enumerate(channels):
