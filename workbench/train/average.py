@@ -10,10 +10,12 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def move(optimizer: torch.optim.Optimizer, decay: float) -> None:
-    """average = decay * average + (1 - decay) * weights."""
+def move(optimizer: torch.optim.Optimizer, decay: float, moved: Tensor) -> None:
+    """average = decay * average + (1 - decay) * weights, if `moved`, a tensor that nobody waits for."""
     averages, weights = _both(optimizer)
-    torch._foreach_lerp_(averages, weights, 1 - decay)
+    ways = torch._foreach_sub(weights, averages)
+    torch._foreach_mul_(ways, moved * (1 - decay))
+    torch._foreach_add_(averages, ways)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from workbench.errors import MlimError
 from workbench.recipe.schema import Optim
 from workbench.train.average import averaged, swap
 from workbench.train.checkpoint import METRICS, Checkpoints, Position
+from workbench.train.found import Found, Unread
+from workbench.train.memory import halved
 from workbench.train.optim import adamw, rate, set_rate
 from workbench.train.scale import LossScale
 from workbench.train.spread import Parallel, spread
@@ -50,7 +52,7 @@ class Progress:
     """What is known after a step; the times differ from run to run and never enter an artifact."""
 
     step: int
-    losses: dict[str, float]  # none at most steps on a GPU, which nobody waits for
+    losses: dict[str, float]  # none at most steps on a GPU, which nobody waits for, nor where one isn't finite
     samples: int  # listings or pairs in this step, of this rank
     seconds: float  # of this step
     waited: float  # seconds of it spent waiting for data
@@ -80,6 +82,8 @@ def fit(
     world: World = ALONE,
     valid: Callable[[int], Iterable[Movable] | None] = lambda step: None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    skipped: Callable[[Found, Position], None] = lambda found, position: None,
+    say: Callable[[str], None] = lambda line: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train `task.model`, write `metrics.jsonl` into `folder`, and leave the result in the model, spread as it is.
@@ -87,14 +91,16 @@ def fit(
     `batches(step, micro_batch)` yields this rank's micro-batches of each optimizer step from `step` on, as many on each
     rank; `valid(step)` gives its share of the batches to validate with after a step, if that is due. Every step seeds
     the generator of dropout by (seed, step, rank), so that a training resumed from a checkpoint repeats the
-    uninterrupted one to the last digit. Raises MlimError when more than `optim.bad_steps` in a row aren't finite.
+    uninterrupted one to the last digit. `skipped` hears of each step that was left out since it wasn't finite: at once
+    on a CPU, on a GPU when losses are next read; and of where the training stands then. `say` tells the user a line.
+    Raises MlimError when more than `optim.bad_steps` in a row were, or where one listing is too much for the memory.
     """
     updates = updates_of(task, plan, device, world)
     optimizer, scale = updates.optimizer, updates.scale
-    metrics = folder / METRICS
+    metrics = folder / METRICS if world.chief else Path(os.devnull)
     position = _resume(checkpoints, plan, updates, metrics)
     began, trained = time.perf_counter(), position.seconds
-    unread: list[Tensor] = []
+    unread = Unread(task.weights)
 
     with metrics.open("a") as log:
         before = began
@@ -104,23 +110,29 @@ def fit(
             fetched = time.perf_counter()
             torch.manual_seed(_seed(plan.seed, position.step, world.rank))
             set_rate(optimizer, share := rate(position.step, plan.steps, plan.optim))
-            unread.append(updates.step(micro_batches))
-
+            if (values := updates.step(micro_batches)) is None:
+                position = replace(position, micro_batch=halved(micro_batches, world, say))
+                source = iter(batches(position.step, position.micro_batch))
+                continue
             position = replace(position, step=position.step + 1, seconds=trained + time.perf_counter() - began)
-            done = position.step
+            done, lr = position.step, plan.optim.lr * share
+            unread.add(done, values)
+
+            logged, held_out = done % plan.log_every == 0 or done == plan.steps, valid(done)
             losses: dict[str, float] = {}
             norm: float | None = None
-            lr = plan.optim.lr * share
-            logged = done % plan.log_every == 0 or done == plan.steps
-            if logged or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
-                position, losses, norm = _read(position, plan, task, unread)
-                if logged:
-                    _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
+            if logged or held_out is not None or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
+                found = unread.read()
+                position = _account(position, found, plan, log, skipped)
+                if not found[-1].not_finite:
+                    losses, norm = found[-1].losses, found[-1].norm
+                    if logged:
+                        _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
             scores: dict[str, float] = {}
-            if (held_out := valid(done)) is not None:
+            if held_out is not None:
                 scores = evaluate(updates, held_out)
                 position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
-                _log(log, {"step": done} | {f"valid_{name}": score for name, score in scores.items()})
+                _log(log, {"step": done} | {f"valid_{n}": x if math.isfinite(x) else None for n, x in scores.items()})
             now = time.perf_counter()
             samples = sum(map(len, micro_batches))
             progress(Progress(done, losses, samples, now - before, fetched - before, lr, norm, scores, micro_batches))
@@ -129,7 +141,7 @@ def fit(
             due = checkpoints.due(done, position.seconds) or (plan.best and position.best_step == done)
             stopping, saving = map(bool, world.total([stop(), world.chief and due]))
             if saving or stopping or done == plan.steps or _in_vain(position, plan):
-                position = _read(position, plan, task, unread)[0]
+                position = _account(position, unread.read(), plan, log, skipped)
                 log.flush()
                 tensors = gathered(task.model, optimizer, world)
                 if world.chief:
@@ -178,7 +190,7 @@ def _in_vain(position: Position, plan: Plan) -> bool:
 
 def _judge(position: Position, loss: float) -> Position:
     """After a validation."""
-    if position.best is None or loss < position.best:
+    if math.isfinite(loss) and (position.best is None or loss < position.best):
         return replace(position, best=loss, best_step=position.step, waited=0)
     return replace(position, waited=position.waited + 1)
 
@@ -203,22 +215,23 @@ def _comes_by(position: Position, plan: Plan) -> bool:
     return position.steps == plan.steps
 
 
-def _read(
-    position: Position, plan: Plan, task: Task[Any], unread: list[Tensor]
-) -> tuple[Position, dict[str, float], float]:
-    """The last step's losses and norm, and the position once all steps since the last reading were looked at."""
-    steps: list[list[float]] = torch.stack(unread).tolist() if unread else []
-    unread.clear()
-    for values in steps:
-        finite = all(map(math.isfinite, values))
-        position = replace(position, bad=position.bad + (not finite), in_a_row=0 if finite else position.in_a_row + 1)
-        if position.in_a_row > plan.optim.bad_steps:
-            losses = dict(zip(task.weights, values[:-1], strict=True))
+def _account(
+    position: Position, steps: Sequence[Found], plan: Plan, log: Any, skipped: Callable[[Found, Position], None]
+) -> Position:
+    """The position once these steps were looked at; those that were skipped are logged and counted."""
+    for found in steps:
+        if found.not_finite:
+            _log(log, found.line())
+            skipped(found, position)
+        in_a_row = position.in_a_row + found.bad if found.not_finite else 0
+        position = replace(position, bad=position.bad + found.bad, in_a_row=in_a_row)
+        if in_a_row > plan.optim.bad_steps:
             raise MlimError(
-                f"step {position.step}: losses {losses}, gradient norm {values[-1]}; lower the learning rate"
+                f"step {found.step}: {' and '.join(found.not_finite)} not finite, for the {in_a_row}. step in a row "
+                f"(optim.bad_steps: {plan.optim.bad_steps}); lower optim.lr or clip, give a longer warmup, or "
+                "model.precision: fp32"
             )
-    *values, norm = steps[-1] if steps else [0.0]
-    return position, dict(zip(task.weights, values, strict=False)), norm
+    return position
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
@@ -227,5 +240,5 @@ def _seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest()) >> 1
 
 
-def _log(log: Any, line: Mapping[str, float]) -> None:
-    log.write(json.dumps(line) + "\n")
+def _log(log: Any, line: Mapping[str, Any]) -> None:
+    log.write(json.dumps(line, allow_nan=False) + "\n")

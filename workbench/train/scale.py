@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_FIRST, _CALM = 2.0**16, 2000  # the factor at the start; finite steps in a row after which it is doubled
+_FIRST, _MOST = 2.0**16, 2.0**32  # the factor at the start, and at most
+_CALM = 2000  # steps in a row without overflow after which it is doubled
 
 
 class LossScale:
-    """Halved at a step that isn't finite, doubled after many that are; always 1 unless `on`.
+    """Halved at a step whose gradient overflows, doubled after many in which none does; always 1 unless `on`.
 
     A tensor on the device, so that nobody waits for it. `torch.amp.GradScaler` looks for what isn't finite among the
     gradients of its own rank, which with shards is not what the others see.
@@ -20,14 +21,13 @@ class LossScale:
         self.value = torch.tensor(_FIRST if on else 1.0, device=device)
         self._calm = torch.zeros((), device=device)
 
-    def update(self, bad: Tensor) -> None:
-        """After a step: was its loss or gradient not finite?"""
-        if not self._on:
-            return
-        calm = torch.where(bad, 0, self._calm + 1)
-        grows = calm == _CALM
-        self.value = torch.where(bad, (self.value / 2).clamp(min=1), torch.where(grows, self.value * 2, self.value))
-        self._calm = torch.where(grows, 0, calm)
+    def update(self, overflow: Tensor) -> None:
+        """After a step: were its losses finite and its gradient not?"""
+        if self._on:
+            calm = torch.where(overflow, 0, self._calm + 1)
+            grows = calm == _CALM
+            self.value = torch.where(overflow, self.value / 2, self.value * (1 + grows)).clamp(1, _MOST)
+            self._calm = torch.where(grows, 0, calm)
 
     def state(self) -> list[float]:
         """The factor and the steps since it changed, to be saved."""

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from workbench.train.average import move
+from workbench.train.memory import out_of_memory
 from workbench.train.scale import LossScale
 from workbench.train.spread import gradients
 from workbench.train.task import Movable, Task
 from workbench.train.world import World
 
 Precision = Literal["bf16", "fp16", "fp32"]
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,30 @@ class Updates:
     precision: Precision
     average: float | None
 
-    def step(self, micro_batches: Sequence[Movable]) -> Tensor:
+    def step(self, micro_batches: Sequence[Movable]) -> Tensor | None:
         """Update by the batch of which `micro_batches` are this rank's, as many on every rank: each of the task's
-        losses over the whole batch, and the gradient's global norm before it was clipped.
+        losses over the whole batch, the gradient's global norm before it was clipped, and the factor on the loss.
 
         Where one of these isn't finite, nothing is updated, on any rank. In float64 and on the device: what it computes
-        nobody waits for here.
+        nobody waits for here. None where the memory did not suffice; then nothing was updated either.
         """
+        try:
+            losses = self.gradients(micro_batches)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            self.optimizer.zero_grad(set_to_none=True)
+            return None
+        return self._update(losses)
+
+    def gradients(self, micro_batches: Sequence[Movable]) -> Tensor:
+        """Leave the batch's gradient, not clipped yet, on the parameters: each loss over the whole batch."""
         task, world = self.task, self.world
         counts = totals(task, micro_batches, world)
         losses = torch.zeros(len(task.weights), dtype=torch.float64, device=self.device)
         for micro_batch in micro_batches:
             with gradients(self.module, exchanged=micro_batch is micro_batches[-1]):
-                with torch.autocast(self.device.type, _TYPES[self.precision], enabled=self.precision != "fp32"):
+                with torch.autocast(self.device.type, TYPES[self.precision], enabled=self.precision != "fp32"):
                     sums = self.module(micro_batch.to(self.device))
                 means = [sums[name] / max(counts[name], 1) for name in task.weights]
                 weighted = [weight * mean for weight, mean in zip(task.weights.values(), means, strict=True)]
@@ -56,22 +68,22 @@ class Updates:
             losses += torch.stack(means).detach()
         if world.size > 1:
             dist.all_reduce(losses)
-        return self._update(losses)
+        return losses
 
     def _update(self, losses: Tensor) -> Tensor:
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        scale, parameters = self.scale.value, [p for group in self.optimizer.param_groups for p in group["params"]]
         scaled = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        scaled = scaled.full_tensor() if isinstance(scaled, DTensor) else scaled
-        torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, scaled / self.scale.value)
-        found = torch.cat([losses, (scaled / self.scale.value)[None]])
+        norm = (scaled.full_tensor() if isinstance(scaled, DTensor) else scaled) / scale
+        torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
+        found = torch.cat([losses, norm[None], scale[None]])
         bad = ~found.isfinite().all()
         # Fused AdamW divides by the one and does nothing where the other says so, without anybody waiting for it.
-        self.optimizer.grad_scale, self.optimizer.found_inf = self.scale.value, bad.float()  # type: ignore[attr-defined]
+        self.optimizer.grad_scale, self.optimizer.found_inf = scale, bad.float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
-            move(self.optimizer, self.average)
-        self.scale.update(bad)
+            move(self.optimizer, self.average, ~bad)
+        self.scale.update(overflow=losses.isfinite().all() & ~norm.isfinite())
         return found
 
 
