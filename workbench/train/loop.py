@@ -108,7 +108,7 @@ def fit(
         while position.step < plan.steps and not _in_vain(position, plan):
             micro_batches = next(source)
             fetched = time.perf_counter()
-            torch.manual_seed(_seed(plan.seed, position.step, world.rank))
+            torch.manual_seed(seed_of(plan.seed, position.step, world.rank))
             set_rate(optimizer, share := rate(position.step, plan.steps, plan.optim))
             if (values := updates.step(micro_batches)) is None:
                 position = replace(position, micro_batch=halved(micro_batches, world, say))
@@ -234,8 +234,8 @@ def _account(
     return position
 
 
-def _seed(seed: int, step: int, rank: int) -> int:
-    """Each rank drops out other neurons."""
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """Of the generator of dropout at a step (from 0): each rank drops out other neurons."""
     words = f"{seed}/{step}" + (f"/{rank}" if rank else "")
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest()) >> 1
 

@@ -35,8 +35,8 @@ def halved(micro_batches: Sequence[Movable], world: World, say: Callable[[str], 
         )
     if world.size > 1:
         raise MlimError(
-            f"rank {world.rank}: out of memory with {size} listings at once; set pretrain.optim.micro_batch: {size // 2}, "
-            "or auto; the batch behind each step stays"
+            f"rank {world.rank}: out of memory with {size} listings at once; set pretrain.optim.micro_batch: "
+            f"{size // 2}, or auto; the batch behind each step stays"
         )
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

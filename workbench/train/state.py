@@ -17,9 +17,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from workbench.train.world import World
 
 
-def gathered(model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> dict[str, Tensor]:
-    """Weights as `model.NAME`, the optimizer's as `optimizer.SLOT.NAME`: copies in the chief's memory, so that training
-    may go on while they are written; nothing on other ranks. Collective."""
+def gathered(model: nn.Module, optimizer: torch.optim.Optimizer | None, world: World) -> dict[str, Tensor]:
+    """Weights as `model.NAME`, the optimizer's, if given, as `optimizer.SLOT.NAME`: copies in the chief's memory, so
+    that training may go on while they are written; nothing on other ranks. Collective."""
     return {
         name: _whole(tensor).cpu().clone() if world.chief else _whole(tensor)[:0]
         for name, tensor in _named(model, optimizer)
@@ -44,11 +44,11 @@ def restore(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
             tensor.copy_(whole)
 
 
-def _named(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+def _named(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of the state, in an order that is the same on all ranks."""
     for name, parameter in model.named_parameters():
         yield f"model.{name}", parameter
-        for slot, value in optimizer.state.get(parameter, {}).items():
+        for slot, value in (optimizer.state.get(parameter, {}) if optimizer else {}).items():
             yield f"optimizer.{slot}.{name}", value
 
 
