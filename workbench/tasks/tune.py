@@ -6,7 +6,6 @@ deleted. After a kill, finished runs stay and unfinished ones go on from their c
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import shutil
@@ -36,11 +35,12 @@ from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
 from workbench.images.stream import note_of_limit
 from workbench.model.mlim import Mlim
-from workbench.recipe.schema import Arm, Model, Runtime
+from workbench.recipe.schema import Model, Runtime
 from workbench.recipe.schema import Task as Section
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.compare import labels_in_words
 from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
+from workbench.tasks.runs import Run, runs_of, steps_for
 from workbench.train.checkpoint import Checkpoints, write
 from workbench.train.loop import Plan, fit
 from workbench.train.processes import ctrl_c_later, die_with_parent
@@ -79,19 +79,6 @@ class Tuning(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training: "pretrained" or "scratch", on a share of the labels."""
-
-    arm: str
-    share: float
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.arm}-{self.share:g}-{self.seed}"
-
-
-@dataclass(frozen=True)
 class Bench:
     """What every run needs, small enough to be sent to a process."""
 
@@ -104,23 +91,11 @@ class Bench:
     kept: Run  # the run whose network stays
 
 
-def runs_of(section: Section) -> list[Run]:
-    """The runs, longest first; the first is the pre-trained network on the most labels."""
-    arms = ("pretrained", "scratch") if section.scratch else ("pretrained",)
-    shares = sorted(set(section.label_shares), reverse=True)
-    return [Run(arm, share, seed) for share in shares for seed in dict.fromkeys(section.seeds) for arm in arms]
-
-
 def choose_labels(groups: NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:
     """Places of a share of the labels, by product groups drawn at random; a smaller share is part of a larger."""
     names, group_of = np.unique(groups, return_inverse=True)
     rank = stream(seed, LABELS).permutation(len(names))
     return np.flatnonzero(rank[group_of] < max(1, round(share * len(names))))
-
-
-def steps_for(arm: Arm, labels: int, share: float) -> int:
-    """Optimizer steps: few labels are seen more often, so that steps shrink by the root of the share only."""
-    return max(1, round(arm.epochs * math.ceil(labels / arm.optim.batch_size) * math.sqrt(share)))
 
 
 def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:

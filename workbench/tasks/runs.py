@@ -1,0 +1,35 @@
+"""The trainings of a task: each arm, at each share of the labels, with each seed; and how long each is. No torch here:
+a forecast needs them, too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from workbench.recipe.schema import Arm
+from workbench.recipe.schema import Task as Section
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: "pretrained" or "scratch", on a share of the labels."""
+
+    arm: str
+    share: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.share:g}-{self.seed}"
+
+
+def runs_of(section: Section) -> list[Run]:
+    """The runs, longest first; the first is the pre-trained network on the most labels."""
+    arms = ("pretrained", "scratch") if section.scratch else ("pretrained",)
+    shares = sorted(set(section.label_shares), reverse=True)
+    return [Run(arm, share, seed) for share in shares for seed in dict.fromkeys(section.seeds) for arm in arms]
+
+
+def steps_for(arm: Arm, labels: int, share: float) -> int:
+    """Optimizer steps: few labels are seen more often, so that steps shrink by the root of the share only."""
+    return max(1, round(arm.epochs * math.ceil(labels / arm.optim.batch_size) * math.sqrt(share)))
