@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.artifacts.changes import changes
 from workbench.artifacts.key import Digests, key_of
 from workbench.artifacts.remote import Remote
 from workbench.artifacts.stage import Stage, Work
@@ -128,11 +129,11 @@ def _with_sources(step: Step, sources: Sources, steps: Sequence[Step], store: St
         return replace(step, reason=f"{step.reason}; {said}" if step.reason else said)
     name = step.stage.name
     old = remote.find(name, pushed.keys.get(name, ""))
-    by_name = {other.stage.name: other for other in steps}
-    changes = _changes(old.ingredients, step.ingredients, by_name, store) if old else ["never pushed"]
+    by_name = {other.stage.name: other.ingredients for other in steps}
+    differ = changes(old.ingredients, step.ingredients, by_name, store) if old else ["never pushed"]
     raise DataError(
         f"{gone[0]}: {sources.elsewhere[gone[0]]} is not on this machine, and {remote.shown} has no such {name} of it "
-        f"({', '.join(changes[:3])}); push this recipe from where the data is, or take back the change"
+        f"({', '.join(differ[:3])}); push this recipe from where the data is, or take back the change"
     )
 
 
@@ -239,7 +240,8 @@ def _make(
         artifact = store.find(name, step.key)  # another process may have made it since the plan
         if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
-            summary = step.stage.run(Work(folder, inputs, runtime, console, log, _earlier(step, store)))
+            work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume)
+            summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
@@ -293,40 +295,10 @@ def _reason(
     """Why a stage is not cached: the fields by which the nearest earlier artifact differs."""
     if partial and any(partial.iterdir()):
         return "continues an unfinished run"
-    earlier = [_changes(old.ingredients, ingredients, steps, store) for old in reversed(store.all_of(name))]
+    known = {step.stage.name: step.ingredients for step in steps.values()}
+    earlier = [changes(old.ingredients, ingredients, known, store) for old in reversed(store.all_of(name))]
     if not earlier:
         return "never made"
     fields = min(earlier, key=len)
     more = f" and {len(fields) - 3} more" if len(fields) > 3 else ""
     return ", ".join(fields[:3]) + more
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], steps: Mapping[str, Step], store: Store) -> list[str]:
-    """Each field that differs, as `images.side: 64 -> 48`; a changed input is traced to what changed in it."""
-    changes = []
-    if old["version"] != new["version"]:
-        changes.append(f"stage {new['stage']}: version {old['version']} -> {new['version']}")
-    before, after = dict(_leaves(old["section"])), dict(_leaves(new["section"]))
-    for field in _differing(before, after):
-        changes.append(f"{field}: {before.get(field, 'absent')} -> {after.get(field, 'absent')}")
-    changes += [f"{source}: content changed" for source in _differing(old["sources"], new["sources"])]
-    for name in _differing(old["inputs"], new["inputs"]):
-        was = next((a for a in store.all_of(name) if a.key == old["inputs"].get(name)), None)
-        if was and name in new["inputs"]:
-            changes += _changes(was.ingredients, steps[name].ingredients, steps, store)
-        else:
-            changes.append(f"input {name} changed")
-    return list(dict.fromkeys(changes))
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted path and JSON of every leaf."""
-    pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
-    if not pairs:
-        yield path, json.dumps(tree, ensure_ascii=False)
-    for name, value in pairs:
-        yield from _leaves(value, f"{path}.{name}" if path else str(name))

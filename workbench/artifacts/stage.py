@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from workbench.artifacts.store import Artifact
     from workbench.recipe.schema import Runtime
+    from workbench.train.world import World
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Work:
     log: Path  # a file for what differs from run to run (times); no part of the artifact
     earlier: Artifact | None = None  # the newest artifact of the same stage, version and section: what it holds of
     # unchanged listings may be taken over, the bytes written being the same as if it weren't there
+    ingredients: Mapping[str, Any] = field(default_factory=dict)  # what its key is made of
+    resume: bool = True  # else what an unfinished run left, also outside of the folder, is thrown away
+    world: World | None = None  # the processes that run this stage together; None: it is alone
 
 
 @dataclass(frozen=True)
@@ -37,4 +41,5 @@ class Stage:
     run: Callable[[Work], Mapping[str, Any]]
     needs: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)  # recipe key of a file -> digest of its content
+    together: bool = False  # run by all processes of a world, each in a folder of its own; the first one's is kept
     streams: str = ""  # pattern of the files that may stay in an object store, to be read while they are needed

@@ -140,13 +140,7 @@ class Store:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         folder = self._folder(stage, key)
-        with folder.with_suffix(".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ArtifactError(
-                    f"{folder.name}: another process is making it; wait until that one ends, then run again"
-                ) from None
+        with locked(folder):
             partial = folder.with_suffix(".partial")
             if not resume:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -181,6 +175,19 @@ class Store:
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / f"{stage}-{key[:16]}"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold <folder>.lock, which the kernel frees when the process dies; ArtifactError if another process does."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(
+                f"{folder.name}: another process is making it; wait until that one ends, then run again"
+            ) from None
+        yield
 
 
 def as_json(manifest: Mapping[str, Any]) -> str:
