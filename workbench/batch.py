@@ -11,7 +11,7 @@ Legend of shape letters, used in names all over the code (`tokens_BL` is a tenso
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,12 @@ class Batch:
     def __len__(self) -> int:
         """B, the number of listings."""
         return len(self.rows_B)
+
+    def idle(self) -> Batch:
+        """The same listings with nothing that counts: no text, no picture, nothing masked."""
+        masks = ("text_masked_BL", "image_masked_BP", "has_image_B", "has_text_B")
+        nothing = {name: getattr(self, name) & False for name in masks}
+        return replace(self, shown_BL=self.tokens_BL, **nothing)
 
     @cached_property
     def masked_M(self) -> Tensor:

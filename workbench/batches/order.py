@@ -161,3 +161,17 @@ def share(indices: Rows, rank: int, world: int) -> Rows:
     if not 0 <= rank < world:
         raise ValueError(f"rank {rank} of {world}: expected 0 to {world - 1}")
     return indices[rank::world]
+
+
+def cut(indices: Rows, micro: int, rank: int, world: int) -> list[Rows]:
+    """One rank's share of a step's batch in micro-batches, as many on every rank; empty ones where it has too few."""
+    own, longest = share(indices, rank, world), -(-len(indices) // world)
+    return [own[start : start + micro] for start in range(0, longest, micro)]
+
+
+def deal(indices: Rows, micro: int, rank: int, world: int) -> list[Rows]:
+    """One rank's micro-batches of all that one process would make, so that whatever is compared within one is the same
+    in any world; as many on every rank, an empty one where there is none left."""
+    count = -(-len(indices) // micro)
+    rounds = -(-count // world)
+    return [indices[nth * micro : (nth + 1) * micro] for nth in range(rank, rounds * world, world)]

@@ -91,10 +91,27 @@ def _pinned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def choose_device(work: Work) -> torch.device:
-    """The device of the recipe's runtime section; also sets torch's threads. RecipeError for a GPU that isn't there."""
+    """The device of the recipe's runtime section, of several processes each its own; also sets torch's threads.
+    RecipeError for a GPU that isn't there."""
     if work.runtime.threads:
         torch.set_num_threads(work.runtime.threads)
     wanted = work.runtime.device
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RecipeError("runtime.device: found no GPU that torch can use; expected one for 'cuda'; give auto or cpu")
-    return torch.device("cuda" if wanted == "auto" and torch.cuda.is_available() else wanted.replace("auto", "cpu"))
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return CPU
+    if work.world is None:
+        return torch.device("cuda")
+    check_gpus(work.world.local_size, wanted)
+    torch.cuda.set_device(work.world.local_rank)
+    return torch.device("cuda", work.world.local_rank)
+
+
+def check_gpus(processes: int, wanted: str) -> None:
+    """RecipeError where so many processes of this machine would have to share GPUs."""
+    gpus = torch.cuda.device_count()
+    if wanted != "cpu" and 0 < gpus < processes:
+        raise RecipeError(
+            f"{processes} processes on this machine, and {gpus} GPU{'s' if gpus > 1 else ''}: each needs one of its "
+            f"own; start {gpus}, or set runtime.device: cpu"
+        )

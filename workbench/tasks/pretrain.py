@@ -21,16 +21,19 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
         },
         needs=("ingest", "images", "duplicates", "split", "tokens"),
         sources=dict(digests),
+        together=True,
         run=lambda work: _run(work, model, pretrain),
     )
 
 
 def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     # Imported here: a plan needs the stage above, not torch.
+    import numpy as np
     import torch
 
     from workbench.batch import Batch
     from workbench.batches.loader import ahead
+    from workbench.batches.order import Rows, cut, deal
     from workbench.draws import ORDER, stream
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
@@ -39,9 +42,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.train.checkpoint import Checkpoints
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
+    from workbench.train.spread import make_whole
     from workbench.train.stopping import stoppable
+    from workbench.train.world import ALONE
 
-    device = choose_device(work)
+    device, world = choose_device(work), work.world or ALONE
     catalog = open_catalog(work.inputs, model, work.runtime, device)
     work.console.print(catalog.decoder, soft_wrap=True, markup=False)
     if note := note_of_limit(work.inputs["images"], pretrain.sampling.window, "pretrain.sampling.window"):
@@ -58,24 +63,16 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     if objective.heads.state_dict():  # neighbours in a feed would be unlike the strangers of training
         valid = stream(pretrain.seed, ORDER).permutation(valid)
     optim = pretrain.optim
-    micro = optim.micro_batch or optim.batch_size
+    own = -(-optim.batch_size // world.size)  # listings of a step on this rank
+    micro = optim.micro_batch or own
     largest = max([model.image_side, *(side for _, side in pretrain.sampling.sides)])
-    depth = catalog.listings.steps_ahead(optim.batch_size, largest)
+    depth = catalog.listings.steps_ahead(own, largest)
 
-    def micro_batches(step: int) -> Callable[[], list[Batch]]:
+    def micro_batches(step: int, micro: int) -> Callable[[], list[Batch]]:
         rows, clock, side = train[order.at(step)[1]], order.clock(step), order.side(step)
-        begun = [
-            catalog.listings.start(
-                rows[start : start + micro],
-                epoch=clock[start : start + micro],
-                seed=pretrain.seed,
-                side=side,
-                masking=pretrain.masking,
-                augment=pretrain.augment,
-                any_picture=True,
-            )
-            for start in range(0, len(rows), micro)
-        ]
+        how = {"side": side, "augment": pretrain.augment, "any_picture": True}
+        parts = cut(np.arange(len(rows)), micro, world.rank, world.size)
+        begun = [begin(rows, clock, places, **how) for places in parts]
         soon = train[order.soon(step)]
 
         def finish_all() -> list[Batch]:
@@ -84,11 +81,27 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
 
         return finish_all
 
+    def begin(rows: Rows, clock: Rows, places: Rows, **how: Any) -> Callable[[], Batch]:
+        """The listings at these places; a rank that has none takes part with one of which nothing counts."""
+        at = places if len(places) else slice(1)
+        how |= {"seed": pretrain.seed, "masking": pretrain.masking}
+        batch = catalog.listings.start(rows[at], epoch=clock[at], **how)
+        return batch if len(places) else lambda: batch().idle()
+
+    def batches(first: int, micro_batch: int) -> Iterator[list[Batch]]:
+        steps = range(first, order.steps)
+        begun = ahead(lambda step: micro_batches(step, micro_batch or micro), steps, depth)
+        for step, made in zip(steps, begun, strict=True):
+            world.note(step)
+            yield made
+
     def held_out(step: int) -> Iterator[Batch] | None:
         due = step % (pretrain.validate_every * order.steps_per_epoch) == 0 or step == order.steps
         if not due or not len(valid):
             return None
-        return catalog.listings.batches(valid, micro, epoch=0, seed=pretrain.seed, masking=pretrain.masking)
+        dealt = deal(np.arange(len(valid)), optim.micro_batch or optim.batch_size, world.rank, world.size)
+        fixed = np.zeros(len(valid), np.int64)
+        return ahead(lambda nth: begin(valid, fixed, dealt[nth]), range(len(dealt)), depth)
 
     network.encoder.recompute = work.runtime.recompute
     if work.runtime.compile:
@@ -106,22 +119,25 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         log_every=pretrain.log_every,
     )
     checkpoints = Checkpoints(work.folder / "checkpoints", {})
-    if not (work.folder / WEIGHTS).exists():  # else a run was killed after its training
+    if world.heard({"trains": not (work.folder / WEIGHTS).exists()}) == {"trains": True}:  # else killed after that
         with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
             outcome = fit(
                 objective,
-                lambda start, size: ahead(micro_batches, range(start, order.steps), depth),
+                batches,
                 plan,
                 work.folder,
                 checkpoints,
                 device,
+                world=world,
                 valid=held_out,
                 progress=meter,
                 stop=stop,
             )
         if outcome.stopped:
             raise stop.interrupted("pretrain")
-        save_network(work.folder, network, objective.heads)
+        make_whole(objective.model)
+        if world.chief:
+            save_network(work.folder, network, objective.heads)
     checkpoints.finished()
     lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
     validations = [line for line in lines if "lr" not in line]

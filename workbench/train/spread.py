@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from workbench.model.encoder import Layer
@@ -39,11 +43,23 @@ def spread(task: Task[Any], world: World, how: Parallel) -> nn.Module:
         return sums
     if how == "replicate":
         return DistributedDataParallel(sums, gradient_as_bucket_view=True)
+    for parameter in sums.parameters():
+        dist.broadcast(parameter.data, 0)
+    mesh = init_device_mesh(next(sums.parameters()).device.type, (world.size,))
     for module in sums.modules():
         if isinstance(module, Layer):
-            fully_shard(module)
-    fully_shard(sums)
+            fully_shard(module, mesh=mesh)
+    fully_shard(sums, mesh=mesh)
     return sums
+
+
+@torch.no_grad()
+def make_whole(model: nn.Module) -> None:
+    """Give every rank all of each parameter, once the training is over. Collective."""
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if isinstance(parameter, DTensor):
+                module.register_parameter(name, nn.Parameter(parameter.full_tensor(), parameter.requires_grad))
 
 
 @contextmanager

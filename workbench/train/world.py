@@ -1,26 +1,44 @@
-"""The processes of one training: which of them this is, and what all of them say together."""
+"""The processes of one training: which of them this is, what all of them say together, and whom they wait for.
+
+Two ways to speak: collectives, which every rank calls in the same order, and a store of words by key, which a rank may
+read and write whenever it likes. Turns, steps and the first error are in the store, so that they are known of a rank
+that hangs or is gone.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import ProcessGroup, Store
+from torch.distributed.rendezvous import rendezvous
+
+from workbench.errors import MlimError
+
+POLL = 0.1  # seconds between looks at the store, in which signals are heard
 
 
 @dataclass(frozen=True)
 class World:
     """`size` processes train one model; rank 0, the chief, alone writes files and speaks to the user.
 
-    Its calls are collective: every rank makes the same ones in the same order.
+    `total` and `heard` are collective: every rank makes the same calls in the same order.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0  # among the processes of this machine: the number of its GPU
+    local_size: int = 1
+    store: Store | None = None
+    group: ProcessGroup | None = None  # in which numbers of the CPU are added
 
     @property
     def chief(self) -> bool:
@@ -30,7 +48,7 @@ class World:
         """The sum of each number over all ranks, in float64."""
         sums = torch.tensor(values, dtype=torch.float64)
         if self.size > 1:
-            dist.all_reduce(sums)
+            dist.all_reduce(sums, group=self.group)
         return list(sums.tolist())
 
     def heard(self, said: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -40,9 +58,74 @@ class World:
         letters = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
         length = int(self.total([len(letters) if self.chief else 0])[0])
         message = letters if self.chief else torch.empty(length, dtype=torch.uint8)
-        dist.broadcast(message, 0)
+        dist.broadcast(message, 0, group=self.group)
         heard: dict[str, Any] | None = json.loads(message.numpy().tobytes())
         return heard
 
+    def note(self, step: int) -> None:
+        """Tell the others, should they wait for this rank, which step it has begun."""
+        if self.store:
+            self.store.set(f"step/{self.rank}", str(step))
+
+    def say(self, key: str, words: str = "") -> None:
+        assert self.store
+        self.store.set(key, words)
+
+    def wait_for(self, key: str) -> str:
+        """What a rank says under this key, however long that takes; until then signals are heard."""
+        assert self.store
+        while not self.store.check([key]):
+            time.sleep(POLL)
+        return str(self.store.get(key), "utf-8")
+
 
 ALONE = World()
+
+
+def met(wait: float) -> World:
+    """The world that torchrun's environment names, with its store alone: nothing collective works yet."""
+    store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=wait)))
+    local_rank, local_size = (int(os.environ.get(name, "")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    return World(rank, size, local_rank, local_size, store)
+
+
+@contextmanager
+def joined(world: World, wait: float) -> Iterator[World]:
+    """Within it the world's collectives work; one that is waited for longer than `wait` seconds raises."""
+    gpus = torch.cuda.is_available()
+    # Hung kernels of a GPU end the process, without a word; the next collective on the CPU is there before.
+    longest = timedelta(seconds=2 * wait if gpus else wait)
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    dist.init_process_group(backend, store=world.store, rank=world.rank, world_size=world.size, timeout=longest)
+    try:
+        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=wait))
+        assert isinstance(group, ProcessGroup)
+        yield replace(world, group=group)
+    finally:
+        dist.destroy_process_group()  # else the interpreter aborts at its end
+
+
+class Lost(MlimError):
+    """Another process of the training is gone or hangs."""
+
+
+def lost(world: World, wait: float, error: Exception) -> Lost:
+    """What to tell of a collective that failed: who is behind, as far as the store still says it."""
+    hung = "imed out" in str(error) or "imeout" in str(error)
+    try:
+        assert world.store
+        keys = {rank: f"step/{rank}" for rank in range(world.size)}
+        steps = {rank: int(world.store.get(key)) for rank, key in keys.items() if world.store.check([key])}
+    except Exception:  # it was on the machine that is gone
+        steps = {}
+    begun = [steps.get(rank, -1) for rank in range(world.size)]
+    behind = [f"rank {rank} ({_step(step)})" for rank, step in enumerate(begun) if step < max(begun)]
+    where = f"rank {world.rank} ({_step(begun[world.rank])})"
+    whom = f"; behind: {', '.join(behind)}" if behind else ""
+    what = f"waited {wait:g} seconds (runtime.wait) for the others" if hung else "lost another process"
+    hint = "a hung disk or network?" if hung else "was it killed, or its machine?"
+    return Lost(f"{where}: {what}{whom}; {hint} Run the same command again: it goes on from the last checkpoint")
+
+
+def _step(step: int) -> str:
+    return "before its first step" if step < 0 else f"at step {step + 1}"
