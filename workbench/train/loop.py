@@ -51,15 +51,21 @@ class Plan:
 class Progress:
     """What is known after a step; the times differ from run to run and never enter an artifact."""
 
-    step: int
+    position: Position
     losses: dict[str, float]  # none at most steps on a GPU, which nobody waits for, nor where one isn't finite
-    samples: int  # listings or pairs in this step, of this rank
-    seconds: float  # of this step
-    waited: float  # seconds of it spent waiting for data
+    samples: int  # listings or pairs in this step, of all ranks
+    seconds: float  # of this step and what came after it
+    waited: float  # seconds of these spent waiting for data
+    validated: float  # for the validation
+    saved: float  # for the checkpoint
     lr: float  # highest learning rate at this step
     norm: float | None  # of the gradient before it was clipped; None where the losses are none
     valid: dict[str, float]  # means of the validation after this step, if there was one
     batches: Sequence[Movable]  # this rank's micro-batches
+
+    @property
+    def step(self) -> int:
+        return self.position.step
 
 
 @dataclass(frozen=True)
@@ -128,24 +134,28 @@ def fit(
                     losses, norm = found[-1].losses, found[-1].norm
                     if logged:
                         _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
-            scores: dict[str, float] = {}
+            stepped, scores = time.perf_counter(), dict[str, float]()
             if held_out is not None:
                 scores = evaluate(updates, held_out)
                 position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
                 _log(log, {"step": done} | {f"valid_{n}": x if math.isfinite(x) else None for n, x in scores.items()})
-            now = time.perf_counter()
-            samples = sum(map(len, micro_batches))
-            progress(Progress(done, losses, samples, now - before, fetched - before, lr, norm, scores, micro_batches))
-            before = now
+            judged = time.perf_counter()
             # One word of all, since they save together.
+            own = sum(map(len, micro_batches))
             due = checkpoints.due(done, position.seconds) or (plan.best and position.best_step == done)
-            stopping, saving = map(bool, world.total([stop(), world.chief and due]))
+            stopping, saving, samples = map(int, world.total([stop(), world.chief and due, own]))
+            saved = 0.0
             if saving or stopping or done == plan.steps or _in_vain(position, plan):
                 position = _account(position, unread.read(), plan, log, skipped)
+                begun_saving = time.perf_counter()
                 log.flush()
                 tensors = gathered(task.model, optimizer, world)
                 if world.chief:
                     checkpoints.save(tensors, replace(position, scale=scale.state()), metrics.read_bytes())
+                saved = time.perf_counter() - begun_saving
+            times = time.perf_counter() - before, fetched - before, judged - stepped, saved
+            progress(Progress(position, losses, samples, *times, lr, norm, scores, micro_batches))
+            before = time.perf_counter()  # what is shown takes no time of the training
             if stopping and done < plan.steps:
                 return Outcome(position, stopped=True)
     if plan.best and position.best_step:
