@@ -41,7 +41,7 @@ from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.model.vision import CnnEmbedder, ImageDecoder
 from workbench.recipe.schema import Objectives, Optim
 from workbench.tasks.objective import Pretraining
-from workbench.train.loop import train_step
+from workbench.train.loop import Plan, updates_of
 from workbench.train.optim import adamw
 
 BUCKETS, WORDS, MASK = 8, 6, 4  # batches cut by length together; first id that is a word; [MASK]
@@ -225,11 +225,10 @@ def mlim(
     torch.manual_seed(0)
     network = Mlim(case.shape, dropout)
     task = Pretraining(network, Objectives())
-    task.model.to(device).train()
     if compiled:
         network.compile()
-    optimizer = adamw(task.model, Optim())
-    return lambda number: train_step(task, optimizer, [batches[number % len(batches)]], 1.0, bf16, device)
+    updates = updates_of(task, Plan(1, Optim(), 0, precision="bf16" if bf16 else "fp32"), device)
+    return lambda number: updates.step([batches[number % len(batches)]])
 
 
 def steps(run: Callable[[int], object], device: torch.device, seconds: float) -> float:
