@@ -20,10 +20,12 @@ from workbench.train.world import World
 def gathered(model: nn.Module, optimizer: torch.optim.Optimizer | None, world: World) -> dict[str, Tensor]:
     """Weights as `model.NAME`, the optimizer's, if given, as `optimizer.SLOT.NAME`: copies in the chief's memory, so
     that training may go on while they are written; nothing on other ranks. Collective."""
-    return {
-        name: _whole(tensor).cpu().clone() if world.chief else _whole(tensor)[:0]
-        for name, tensor in _named(model, optimizer)
-    }
+    found = {}
+    for name, tensor in _named(model, optimizer):
+        whole = _whole(tensor)
+        if world.chief:
+            found[name] = whole.cpu().clone()
+    return found
 
 
 @torch.no_grad()
