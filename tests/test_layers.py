@@ -14,7 +14,7 @@ FLOORS = {
     **dict.fromkeys(("catalog", "images", "text", "model"), 3),
     **dict.fromkeys(("batches", "train"), 4),
     "tasks": 5,
-    **dict.fromkeys(("bench", "report", "sources"), 6),
+    **dict.fromkeys(("bench", "forecast", "report", "sources"), 6),
     "plan": 7,
     "ablate": 8,
     "cli": 9,

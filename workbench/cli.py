@@ -267,7 +267,8 @@ def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: De
 def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
     with _errors(debug):
-        from workbench.plan import disk_of, plan_recipe
+        from workbench.forecast.forecast import shown
+        from workbench.plan import disk_of, foresee, plan_recipe
 
         recipe = _recipe(path, sets)
         steps = plan_recipe(recipe, EVERYTHING)
@@ -276,6 +277,10 @@ def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
         _table(("stage", "key", "", "why"), rows)
         if line := disk_of(recipe, steps):
             print(line)
+        if "to run" in states:
+            (header, *estimates), lines = shown(foresee(recipe, steps))
+            _table(header, estimates)
+            print(*lines, sep="\n")
         misses = [
             f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states
         ]
@@ -449,10 +454,13 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
 
 def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str, Made]:
     """Run what the goals need, tell each stage's outcome, and publish the pages that are among them."""
-    from workbench.plan import plan_recipe, publish, run_plan
+    from workbench.forecast.truth import keep
+    from workbench.plan import foresee, judged, plan_recipe, publish, run_plan
 
     steps = plan_recipe(recipe, goals)
-    made = run_plan(steps, recipe.runtime, _console(), resume)
+    foreseen = foresee(recipe, steps)
+    keep(foreseen, f"{steps[-1].stage.name}-{steps[-1].key[:16]}")
+    made = run_plan(steps, recipe.runtime, _console(), resume, foreseen)
     if all(m.seconds is None for m in made.values()):
         print(NOTHING)
     fetched = {step.stage.name for step in steps if step.there}
@@ -461,6 +469,8 @@ def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str,
         for name, m in made.items()
     }
     _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
+    if line := judged(foreseen, steps, made):
+        print(line)
     for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
         if name in goals:
             folder = recipe.runtime.reports / recipe.name

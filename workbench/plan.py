@@ -19,10 +19,13 @@ from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Away, Store
 from workbench.errors import ArtifactError, DataError, RecipeError
 from workbench.sources import Sources
+from workbench.train.trackers import check_installed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from workbench.forecast.forecast import Forecast
+    from workbench.forecast.truth import Watch
     from workbench.recipe.schema import Recipe, Runtime
 
 Builder = Callable[[], Stage]
@@ -78,7 +81,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
         "split": lambda: split.stage(recipe.catalog.split, recipe.duplicates),
         "tokens": lambda: tokens.stage(sources.tokens(), sources.of("tokens.tokenizer")),
         "pretrain": lambda: pretrain.stage(
-            sources.model(), recipe.pretrain, sources.of("model.bert") | sources.of("model.checkpoint")
+            sources.model(), recipe.pretrain, sources.of("model.bert") | sources.of("model.checkpoint"), recipe.name
         ),
     }
     if tuned.match:
@@ -206,12 +209,29 @@ def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
     return disk(recipe.images, pictures_named(made["ingest"], recipe.images) if made["ingest"] else 1000)
 
 
-def run_plan(steps: Sequence[Step], runtime: Runtime, console: Console, resume: bool = True) -> dict[str, Made]:
-    """Make what is not cached, in order, and tell of each; `resume=False` throws unfinished work away first.
+def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
+    """What the steps that are to run will take."""
+    from workbench.forecast.forecast import forecast
+
+    made = {step.stage.name: step.artifact or step.there for step in steps}
+    return forecast(recipe, made, recipe.runtime.cache / "logs")
+
+
+def run_plan(
+    steps: Sequence[Step],
+    runtime: Runtime,
+    console: Console,
+    resume: bool = True,
+    foreseen: Forecast | None = None,
+) -> dict[str, Made]:
+    """Make what is not cached, in order, and tell of each; `resume=False` throws unfinished work away first. What a
+    stage took is put beside what was `foreseen`, for the next forecast.
 
     Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
     """
     store = store_of(runtime)
+    if any(step.stage.name == "pretrain" and not step.artifact for step in steps):
+        check_installed(runtime.trackers)
     made: dict[str, Made] = {}
     unread: set[str] = set()
     for step in steps:
@@ -223,14 +243,20 @@ def run_plan(steps: Sequence[Step], runtime: Runtime, console: Console, resume: 
             made[name].artifact.verify()  # a result must never come from damaged inputs
             unread.remove(name)
         console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True, markup=False)
-        inputs = {name: made[name].artifact for name in step.stage.needs}
-        made[step.stage.name] = _make(step, inputs, store, runtime, console, resume)
+        so_far = {name: m.artifact for name, m in made.items()}
+        made[step.stage.name] = _make(step, so_far, store, runtime, console, resume, foreseen)
         tell(made[step.stage.name].artifact, console)
     return made
 
 
 def _make(
-    step: Step, inputs: Mapping[str, Artifact], store: Store, runtime: Runtime, console: Console, resume: bool
+    step: Step,
+    made: Mapping[str, Artifact],
+    store: Store,
+    runtime: Runtime,
+    console: Console,
+    resume: bool,
+    foreseen: Forecast | None,
 ) -> Made:
     begun = time.monotonic()
     if step.there and runtime.remote:
@@ -240,14 +266,32 @@ def _make(
         artifact = store.find(name, step.key)  # another process may have made it since the plan
         if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
+            inputs = {need: made[need] for need in step.stage.needs}
+            watch = _watch(foreseen) if foreseen and not step.partial else None
             work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume)
             summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
+            if watch:
+                watch.learn({**made, name: artifact}, name, log)
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)
+
+
+def _watch(foreseen: Forecast) -> Watch:
+    from workbench.forecast.truth import Watch
+
+    return Watch(foreseen.recipe)
+
+
+def judged(foreseen: Forecast, steps: Sequence[Step], made: Mapping[str, Made]) -> str:
+    """A line on how the forecast did, by the stages that ran whole; "" if none did."""
+    from workbench.forecast.truth import judge
+
+    whole = [s.stage.name for s in steps if not s.partial]
+    return judge(foreseen, {name: seconds for name in whole if (seconds := made[name].seconds) is not None})
 
 
 def _earlier(step: Step, store: Store) -> Artifact | None:

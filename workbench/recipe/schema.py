@@ -671,6 +671,9 @@ class Runtime(Section):
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="also log there; tensorboard writes to REPORTS/RECIPE NAME/tensorboard"
     )
+    price: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="money that an hour of this machine costs, in any currency: `mlim plan` tells what a run will"
+    )
     profile: tuple[Count, Count] | None = Field(
         None, description="[first, last] optimizer step of pre-training to trace, for chrome://tracing or Perfetto"
     )

@@ -1,0 +1,225 @@
+"""What each stage of a recipe has to do, in the units that its time and memory go by."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from workbench.forecast.counts import Counts
+from workbench.forecast.machine import Machine
+from workbench.model.shape import Network
+from workbench.recipe.schema import SIZES, Classify, Mam, Masking, Match, Objectives, Recipe, Task, Uniform
+from workbench.tasks.runs import Run, runs_of, steps_for
+
+Units = Mapping[str, float]
+LEARNS, READS = ("pretrain", "match", "classify"), ("alone", "probes", "audit")  # what trains, what asks a network
+
+
+@dataclass(frozen=True)
+class Load:
+    """Of a stage. Trainings side by side count as the one process that has most to do."""
+
+    units: Units  # rows, pictures, …; gflops, steps and listings of trainings
+    device: str  # "cpu", or the name of a GPU
+    threads: int  # of each process
+    lanes: int = 1  # processes side by side
+    width: int = 0  # of the network; 0: there is none
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"  # of a training's products
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Load:
+        return cls(**said)
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Of the stages of one recipe on one machine."""
+
+    recipe: Recipe
+    counts: Counts
+    machine: Machine
+    network: Network = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", network_of(self.recipe, self.counts))
+
+    def of(self, stage: str) -> Load:
+        """Raises KeyError for a stage that is not known here."""
+        if stage == "pretrain":
+            return self._pretrain()
+        if stage in LEARNS:
+            return self._tuned(stage)
+        if stage in READS:
+            return self._read(stage)
+        c, megapixel = self.counts, self.recipe.images.side**2 / 1e6
+        rows, pictures = {"rows": c.listings}, {"pictures": c.pictures}
+        units: dict[str, Units] = {
+            "ingest": {"rows": c.rows},
+            "fetch": pictures,
+            "images": pictures | {"megapixels": c.pictures * megapixel},
+            "duplicates": rows | pictures,
+        }
+        return Load(units.get(stage, rows), "cpu", self.machine.cores)
+
+    def _pretrain(self) -> Load:
+        pretrain, c = self.recipe.pretrain, self.counts
+        listings = c.parts["train"] * c.pictured
+        batch = batch_of(pretrain.optim.batch_size, listings)
+        steps = pretrain.epochs * epoch_steps(listings, batch, pretrain.sampling.last)
+        validations = math.ceil(pretrain.epochs / pretrain.validate_every)
+        full, small = self.recipe.model.image_side, pretrain.sampling.sides
+        sides = [*small, (1 - sum(share for share, _ in small), full)]
+        forward = sum(share * self._flops(side) for share, side in sides)
+        passes = 4 if self.recipe.runtime.recompute else 3
+        read, held_out = steps * min(batch, listings), validations * c.parts["valid"] * c.pictured
+        flops = read * forward * passes + held_out * self._flops(full)
+        return self._load({"gflops": flops / 1e9, "steps": steps, "listings": read + held_out})
+
+    def _flops(self, side: int) -> float:
+        """Of a listing's forward passes in pre-training, padding included."""
+        masking, asked = self.recipe.pretrain.masking, self.recipe.pretrain.objectives
+        return forward_flops(self.network, self._text(), side, masking, asked)
+
+    def _text(self) -> float:
+        return self.counts.tokens if self.recipe.pretrain.sampling.buckets else self.counts.longest
+
+    def _tuned(self, stage: str) -> Load:
+        section, listings = task_of(self.recipe, stage)
+        labels = labels_of(section, self.counts)
+        runs = runs_of(section)
+        lanes = min(self.machine.cores, len(runs)) if self._device == "cpu" else 1
+        one = self._whole() * listings / 1e9
+        held_out = (self.counts.parts["valid"] + self.counts.parts["test"]) * self._whole() / 1e9
+
+        def units(run: Run) -> Units:
+            arm = section.pretrained if run.arm == "pretrained" else section.scratch
+            assert arm is not None
+            steps = steps_for(arm, round(labels), run.share)
+            batch = batch_of(arm.optim.batch_size, labels)
+            few = labels * run.share  # the last batch of an epoch is smaller
+            seen = steps * few / math.ceil(max(few, 1) / batch)
+            return {"gflops": 3 * seen * one + held_out, "steps": steps, "listings": seen * listings, "runs": 1}
+
+        return self._load(busiest(map(units, runs), lanes), lanes)
+
+    def _whole(self) -> float:
+        """Operations of a listing read once with nothing hidden."""
+        patches = self.network.patches()
+        length = self.counts.longest + patches
+        return self.network.layers_flops(length, length) + self.network.embedder_flops(patches)
+
+    def _read(self, stage: str) -> Load:
+        """Passes over listings; what is said and drawn makes some dearer than the encoder's alone."""
+        c, recipe = self.counts, self.recipe
+        probed = min(c.parts["test"] or c.parts["valid"], recipe.probes.listings) * c.pictured * recipe.probes.draws
+        passes, dear = {
+            "alone": (2 * c.parts["test"], 1.0),
+            "probes": (6 * probed, 1.5),  # three conditions of each loss
+            "audit": (c.listings * c.pictured * (1 + recipe.audit.strangers), 2.5),
+        }[stage]
+        return self._load({"gflops": passes * dear * self._whole() / 1e9, "listings": passes})
+
+    def _load(self, units: Units, lanes: int = 1) -> Load:
+        return Load(
+            units,
+            self._device,
+            max(1, self.machine.cores // lanes),
+            lanes,
+            self.network.width,
+            self.recipe.model.precision,
+        )
+
+    @property
+    def _device(self) -> str:
+        return self.machine.gpu or "cpu"
+
+
+def network_of(recipe: Recipe, counts: Counts) -> Network:
+    """The network that the recipe trains; of published weights and of a checkpoint as their files tell."""
+    from workbench.recipe.published import folder_of, read_config
+
+    model = recipe.model
+    width, layers, _ = SIZES[model.size or "small"]
+    if model.bert:
+        config = read_config(folder_of("model.bert", model.bert))
+        width, layers = config.width, config.layers
+    elif model.checkpoint and (saved := model.checkpoint / "model.json").is_file():
+        size = json.loads(saved.read_text())["size"]
+        width, layers = size["width"], size["layers"]
+    longest = recipe.tokens.max_length
+    return Network(width, layers, counts.vocabulary, longest, model.image_side, model.patch, model.embedder)
+
+
+def forward_flops(network: Network, text: float, side: int, masking: Masking, asked: Objectives) -> float:
+    """Of all passes that pre-training makes over a listing with so many text positions."""
+    patches = network.patches(side)
+    words, hidden = masked_shares(masking)
+    length = text + patches
+    seen = patches * (1 if network.embedder == "resnet" else 1 - hidden)
+    total = 0.0
+    if asked.mlm.weight or asked.recon.weight:
+        total += network.layers_flops(length, length) + network.embedder_flops(seen)
+    total += network.head_flops(words * text) * bool(asked.mlm.weight)
+    total += network.decoder_flops(patches) * bool(asked.recon.weight)
+    if asked.itm.weight:
+        total += network.layers_flops(length, length) + network.embedder_flops(patches)
+    if asked.itc.weight:
+        apart = network.layers_flops(text, text) + network.layers_flops(patches, patches)
+        total += apart + network.embedder_flops(patches)
+    return total
+
+
+def masked_shares(masking: Masking) -> tuple[float, float]:
+    """Shares of the words and of the patches that are hidden, on average."""
+    if isinstance(masking, Mam):
+        image, text, light = masking.modes
+        return text * masking.heavy_text + light * masking.light_text, image * masking.heavy_image + light * (
+            masking.light_image
+        )
+    return (masking.text, masking.image) if isinstance(masking, Uniform) else (0.0, 0.0)
+
+
+def epoch_steps(listings: float, batch: float, last: str) -> int:
+    """Optimizer steps of a pass over the listings."""
+    return math.ceil(listings / batch) if last == "keep" else int(listings // batch)
+
+
+def batch_of(said: int | str, listings: float) -> float:
+    """The recipe's, or 256 where it is to be found while training."""
+    return float(said) if isinstance(said, int) else min(256.0, max(listings, 1.0))
+
+
+def task_of(recipe: Recipe, stage: str) -> tuple[Task, int]:
+    """The section of a fine-tuning, and how many listings are read for a label."""
+    task, listings = {"match": (recipe.finetune.match, 2), "classify": (recipe.finetune.classify, 1)}[stage]
+    assert task is not None
+    return task, listings
+
+
+def labels_of(section: Task, counts: Counts) -> float:
+    """Training labels: listings of the train part that have one, or pairs within it."""
+    train = counts.parts["train"]
+    if isinstance(section, Match):
+        if not section.pairs.exists():  # they are where the data was pushed from
+            return max(1.0, train)
+        with section.pairs.open("rb") as file:
+            pairs = sum(1 for _ in file) - 1
+        return max(1.0, pairs * train / max(counts.listings, 1))
+    assert isinstance(section, Classify)
+    return max(1.0, train * counts.labelled.get(section.label, 1.0))
+
+
+def busiest(runs: Iterable[Units], lanes: int) -> Units:
+    """What the process has to do that has most, when each takes the next run as soon as it is free."""
+    sums: list[dict[str, float]] = [{} for _ in range(lanes)]
+    for run in runs:
+        least = min(sums, key=lambda lane: lane.get("gflops", 0.0))
+        for unit, count in run.items():
+            least[unit] = least.get(unit, 0.0) + count
+    return max(sums, key=lambda lane: lane.get("gflops", 0.0))

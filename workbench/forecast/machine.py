@@ -1,0 +1,55 @@
+"""What this machine has, found out without torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.recipe.schema import Runtime
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may use."""
+
+    cores: int
+    memory: int | None  # bytes that this process may take; None where the system doesn't tell
+    disk: int  # bytes free where the cache is
+    gpu: str = ""  # name of the first GPU that the recipe lets it use; "": none
+    gpu_memory: int = 0  # bytes
+
+
+def this_machine(runtime: Runtime) -> Machine:
+    """As the recipe's runtime section lets it be used."""
+    cores = runtime.threads or len(os.sched_getaffinity(0))
+    cache = next(folder for folder in (runtime.cache, *runtime.cache.parents) if folder.exists())
+    gpu, memory = _gpu() if runtime.device != "cpu" else ("", 0)
+    return Machine(cores, _limit(), shutil.disk_usage(cache).free, gpu, memory)
+
+
+def _limit() -> int | None:
+    """The machine's memory, or what the control group leaves of it (a container's limit)."""
+    found = []
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(file).exists() and (said := Path(file).read_text().strip()).isdigit():
+            found.append(int(said))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=None)
+
+
+def _gpu() -> tuple[str, int]:
+    """Name and bytes of the first GPU, as the driver's own program tells them; asked only where there is a driver."""
+    program = shutil.which("nvidia-smi")
+    if not program or os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not Path("/proc/driver/nvidia").exists():
+        return "", 0
+    query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.splitlines()
+        name, megabytes = lines[0].rsplit(",", 1)
+        return name.strip(), int(megabytes) * 2**20
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
+        return "", 0
