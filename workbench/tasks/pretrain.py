@@ -10,8 +10,9 @@ from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Model, Pretrain
 
 
-def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
-    """Pre-training of `model`; `digests` holds model.bert or model.checkpoint when weights are the start."""
+def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str], recipe: str = "") -> Stage:
+    """Pre-training of `model`; `digests` holds model.bert or model.checkpoint when weights are the start. `recipe` is
+    the name by which it is shown."""
     return Stage(
         name="pretrain",
         version=4,
@@ -22,11 +23,11 @@ def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage
         needs=("ingest", "images", "duplicates", "split", "tokens"),
         sources=dict(digests),
         together=True,
-        run=lambda work: _run(work, model, pretrain),
+        run=lambda work: _run(work, model, pretrain, recipe),
     )
 
 
-def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
+def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[str, Any]:
     # Imported here: a plan needs the stage above, not torch.
     import numpy as np
     import torch
@@ -40,8 +41,10 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     from workbench.tasks.network import WEIGHTS, build, save_network
     from workbench.tasks.objective import Pretraining, group_numbers
     from workbench.train.checkpoint import Checkpoints
+    from workbench.train.flops import flops_of
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
+    from workbench.train.span import Gauge
     from workbench.train.spread import make_whole
     from workbench.train.stopping import stoppable
     from workbench.train.world import ALONE
@@ -89,6 +92,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
         return batch if len(places) else lambda: batch().idle()
 
     def batches(first: int, micro_batch: int) -> Iterator[list[Batch]]:
+        meter.begin(first)
         steps = range(first, order.steps)
         begun = ahead(lambda step: micro_batches(step, micro_batch or micro), steps, depth)
         for step, made in zip(steps, begun, strict=True):
@@ -120,7 +124,9 @@ def _run(work: Work, model: Model, pretrain: Pretrain) -> Mapping[str, Any]:
     )
     checkpoints = Checkpoints(work.folder / "checkpoints", {})
     if world.heard({"trains": not (work.folder / WEIGHTS).exists()}) == {"trains": True}:  # else killed after that
-        with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every) as meter:
+        gauge = Gauge(flops_of(network.shape, objective.weights), device, model.precision, world.size)
+        told = {"recipe": recipe, "steps_per_epoch": order.steps_per_epoch, "gauge": gauge}
+        with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every, **told) as meter:
             outcome = fit(
                 objective,
                 batches,
