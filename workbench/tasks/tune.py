@@ -41,7 +41,8 @@ from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.compare import labels_in_words
 from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
 from workbench.tasks.runs import Run, runs_of, steps_for
-from workbench.train.checkpoint import Checkpoints, write
+from workbench.train.checkpoint import write
+from workbench.train.checkpoints import Checkpoints
 from workbench.train.loop import Plan, fit
 from workbench.train.processes import ctrl_c_later, die_with_parent
 from workbench.train.stopping import Stop, stoppable

@@ -1,9 +1,10 @@
-"""Checkpoints of a training: folders that are complete by construction, and which of them stay.
+"""One checkpoint of a training: a folder that is complete by construction.
 
-<folder>/step-00001200/state.safetensors   weights and the optimizer's state
-                       metrics.jsonl       the log up to this step
-                       position.json       the rest of it
-<folder>/step-00001200.tmp/                one that is being written; never read
+step-00001200-of-00020000/state.safetensors   weights and the optimizer's state
+                          metrics.jsonl       the log up to this step
+                          model.json          what network it is (tasks/network.py), where that is known
+                          position.json       the rest of it, and what tells whether the above is whole
+step-00001200-of-00020000.tmp/                one that is being written, or a torn one; never read
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.artifacts.store import fsync
 from workbench.errors import ArtifactError
 
-STATE, METRICS, POSITION = "state.safetensors", "metrics.jsonl", "position.json"
+STATE, METRICS, MODEL, POSITION = "state.safetensors", "metrics.jsonl", "model.json", "position.json"
 
 
 @dataclass(frozen=True)
@@ -45,58 +48,89 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A complete one."""
+class Saved:
+    """What a training goes on from."""
 
-    folder: Path
     position: Position
+    tensors: Mapping[str, Tensor]
+    metrics: bytes
 
-    def tensors(self) -> dict[str, Tensor]:
-        return load_file(self.folder / STATE)
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What position.json tells of a checkpoint."""
 
-class Checkpoints:
-    """The checkpoints of one training. Raises ArtifactError for those of another."""
+    position: Position
+    of: Mapping[str, Any]  # what the training depends on
+    why: str  # it stays for good; "": it doesn't
+    sizes: Mapping[str, int]  # bytes of each of the other files
+    crc32: int  # of the tensors
 
-    def __init__(self, folder: Path, of: Mapping[str, Any]) -> None:
-        """`of` tells what the training depends on: a checkpoint that was written with another is refused."""
-        self.folder, self._of = folder, of
+    @property
+    def name(self) -> str:
+        """Of its folder. Trainings of several lengths share a folder, since one may be prolonged to another."""
+        return f"step-{self.position.step:08d}-of-{self.position.steps:08d}"
 
-    def all(self) -> list[Checkpoint]:
-        """The complete ones, newest first."""
-        found = []
-        for folder in sorted(self.folder.glob("step-*[0-9]"), reverse=True):
-            said = json.loads((folder / POSITION).read_text())
-            if said.pop("of") != self._of:
-                raise ArtifactError(f"{folder}: a checkpoint of another training")
-            found.append(Checkpoint(folder, Position(**said)))
-        return found
+    @classmethod
+    def parse(cls, text: str | bytes) -> Checkpoint:
+        """Raises ValueError where this is no position.json."""
+        try:
+            said = json.loads(text)
+            own = {key: said.pop(key) for key in ("of", "why", "sizes", "crc32")}
+            return cls(Position(**said), **own)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{POSITION} is not this mlim's ({error})") from None
 
-    def due(self, step: int, seconds: float) -> bool:
-        """Whether one should be written now."""
-        return step % 200 == 0
+    def text(self) -> str:
+        """What `parse` reads."""
+        own = {"why": self.why, "sizes": self.sizes, "crc32": self.crc32, "of": self.of}
+        return json.dumps(asdict(self.position) | own, indent=1)
 
-    def save(self, tensors: Mapping[str, Tensor], position: Position, metrics: bytes) -> None:
-        """Write one; it is complete, or not there."""
-        name = f"step-{position.step:08d}"
-        aside, final = self.folder / f"{name}.tmp", self.folder / name
+    def write(self, folder: Path, tensors: Mapping[str, Tensor], metrics: bytes, model: bytes = b"") -> None:
+        """Below this folder, whole or not at all; `sizes` and `crc32` are found now. Raises OSError."""
+        final, aside = folder / self.name, folder / f"{self.name}.tmp"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(dict(tensors), aside / STATE)
-        (aside / METRICS).write_bytes(metrics)
-        (aside / POSITION).write_text(json.dumps(asdict(position) | {"of": self._of}, indent=1))
-        for file in (aside / STATE, aside / METRICS, aside / POSITION, aside):
-            fsync(file)
-        shutil.rmtree(final, ignore_errors=True)
-        aside.rename(final)
-        fsync(self.folder)
-        for old in self.all()[2:]:
-            if old.position.step != position.best_step:
-                shutil.rmtree(old.folder)
+        try:
+            aside.mkdir(parents=True)
+            save_file(dict(tensors), aside / STATE)
+            for name, content in ((METRICS, metrics), (MODEL, model)):
+                (aside / name).write_bytes(content)
+            sizes = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
+            whole = Checkpoint(self.position, self.of, self.why, sizes, _crc32(tensors))
+            (aside / POSITION).write_text(whole.text())
+            for path in (*aside.iterdir(), aside):
+                fsync(path)
+            shutil.rmtree(final, ignore_errors=True)
+            aside.rename(final)
+            fsync(folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise error if isinstance(error, OSError) else OSError(str(error)) from None
 
-    def finished(self) -> None:
-        """Wait for what is being written, and remove what only an unfinished training needs."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def load(self, folder: Path) -> Saved:
+        """From below this folder. Raises OSError or ValueError where it isn't whole."""
+        tensors = load_file(folder / self.name / STATE)
+        if _crc32(tensors) != self.crc32:
+            raise ValueError(f"the bytes of {STATE} changed")
+        return Saved(self.position, tensors, (folder / self.name / METRICS).read_bytes())
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Of a folder; raises OSError or ValueError where a file of it is missing or of another size than recorded."""
+    checkpoint = Checkpoint.parse((folder / POSITION).read_bytes())
+    for name, size in checkpoint.sizes.items():
+        if (found := (folder / name).stat().st_size) != size:
+            raise ValueError(f"{name} has {found} bytes, expected {size}")
+    return checkpoint
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    """Of the tensors' bytes in the order of their names; three gigabytes a second, and training goes on meanwhile."""
+    checksum = 0
+    for name in sorted(tensors):
+        numbers = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        checksum = zlib.crc32(numbers.data, checksum)
+    return checksum
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -8,35 +8,50 @@ the memory of a machine, and in safetensors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from workbench.errors import ArtifactError
 from workbench.train.world import World
 
 
-def gathered(model: nn.Module, optimizer: torch.optim.Optimizer | None, world: World) -> dict[str, Tensor]:
+def gathered(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    world: World,
+    room: Mapping[str, Tensor] = MappingProxyType({}),
+) -> dict[str, Tensor]:
     """Weights as `model.NAME`, the optimizer's, if given, as `optimizer.SLOT.NAME`: copies in the chief's memory, so
-    that training may go on while they are written; nothing on other ranks. Collective."""
-    found = {}
+    that training may go on while they are written; nothing on other ranks. Collective.
+
+    They are made in `room`, which are such copies of before: new memory costs more than the copying.
+    """
+    copies = {}
     for name, tensor in _named(model, optimizer):
         whole = _whole(tensor)
         if world.chief:
-            found[name] = whole.cpu().clone()
-    return found
+            copies[name] = room[name] if name in room else _like(whole)
+            copies[name].copy_(whole, non_blocking=True)
+    if any(copy.is_pinned() for copy in copies.values()):
+        torch.cuda.synchronize()
+    return copies
 
 
 @torch.no_grad()
 def restore(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> None:
     """Put into a model and its optimizer what `gathered` gave; `tensors` are needed of the chief alone. Collective.
 
-    Raises KeyError for what the chief's tensors lack.
+    Raises ArtifactError where the chief's tensors are of another model.
     """
     for name, tensor in _named(model, optimizer):
         whole = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         if world.chief:
+            if name not in tensors or tensors[name].shape != tensor.shape:
+                raise ArtifactError(f"the checkpoint has no {name} of shape {tuple(tensor.shape)}: another model's")
             whole.copy_(tensors[name])
         if world.size > 1:
             dist.broadcast(whole, 0)
@@ -52,6 +67,11 @@ def _named(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterato
         yield f"model.{name}", parameter
         for slot, value in (optimizer.state.get(parameter, {}) if optimizer else {}).items():
             yield f"optimizer.{slot}.{name}", value
+
+
+def _like(tensor: Tensor) -> Tensor:
+    """Room for a copy in this machine's memory; pinned, where it comes from a GPU, so that it is fast."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
 
 
 def _whole(tensor: Tensor) -> Tensor:

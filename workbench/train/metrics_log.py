@@ -1,0 +1,48 @@
+"""metrics.jsonl: what is the same in a resumed training, line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ArtifactError
+
+
+class MetricsLog:
+    """Its lines are kept in memory too: what a full disk doesn't take is written as soon as there is room."""
+
+    def __init__(self, path: Path | None, content: bytes, say: Callable[[str], None]) -> None:
+        """`content` is what a checkpoint has of it; without a path nothing is written."""
+        self._content = bytearray(content)
+        self._path, self._say, self._torn = path, say, False
+        self._add(b"", "wb")
+
+    @property
+    def content(self) -> bytes:
+        return bytes(self._content)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        self._add(json.dumps(line, allow_nan=False).encode() + b"\n", "wb" if self._torn else "ab")
+
+    def close(self) -> None:
+        """Raises ArtifactError where the file isn't whole."""
+        if self._torn:
+            self._add(b"", "wb")
+        if self._torn:
+            raise ArtifactError(f"{self._path}: could not be written; make room and run the same command again")
+
+    def _add(self, line: bytes, mode: str) -> None:
+        self._content += line
+        if not self._path:
+            return
+        try:
+            with self._path.open(mode) as file:
+                file.write(self._content if mode == "wb" else line)
+        except OSError as error:
+            if not self._torn:
+                self._say(f"{self._path}: {error.strerror}; the training goes on, and tries again at the next line")
+            self._torn = True
+        else:
+            self._torn = False
