@@ -201,8 +201,12 @@ class Pretraining:
         return {part.name: part.count(batch) for part in self.objectives}
 
     def sums(self, batch: Batch) -> Mapping[str, Tensor]:
+        return {name: losses_B.sum() for name, losses_B in self.by_listing(batch).items()}
+
+    def by_listing(self, batch: Batch) -> Mapping[str, Tensor]:
+        """(B,) each loss of each listing."""
         reading = Reading(self.network, batch)
-        return {part.name: part.by_listing(reading).sum() for part in self.objectives}
+        return {part.name: part.by_listing(reading) for part in self.objectives}
 
 
 def objectives_of(section: Objectives, heads: Heads, groups_N: Tensor | None = None) -> list[Objective]:

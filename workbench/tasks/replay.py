@@ -1,0 +1,173 @@
+"""A step of pre-training that was left out, run again from what `train/bad_steps.py` kept of it, and looked at."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from workbench.batch import Batch
+from workbench.errors import DataError
+from workbench.model.encoder import Size
+from workbench.model.mlim import Mlim, Shape
+from workbench.recipe.schema import Objectives, Optim
+from workbench.tasks.objective import Pretraining
+from workbench.train.bad_steps import STEP, WEIGHTS
+from workbench.train.checkpoint import read_weights
+from workbench.train.loop import Plan, updates_of
+from workbench.train.step import Precision
+from workbench.train.watch import Watch, watching
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of the step."""
+
+    precision: Precision
+    losses: Mapping[str, float]
+    norm: float  # of the gradient
+    by_listing: Mapping[int, Mapping[str, float]]  # row -> loss, of each listing
+    watch: Watch
+    gradients: Mapping[str, float]  # largest magnitude of each parameter's gradient
+
+    @property
+    def finite(self) -> bool:
+        return all(map(math.isfinite, (*self.losses.values(), self.norm)))
+
+    @property
+    def rows(self) -> list[int]:
+        """Of the listings a loss of which isn't finite."""
+        return [row for row, losses in self.by_listing.items() if not all(map(math.isfinite, losses.values()))]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of it."""
+
+    folder: Path
+    said: Mapping[str, Any]  # step.json
+    listings: Mapping[int, Mapping[str, Any]]  # row -> id, title
+    ranks: int  # of the step's ranks, those whose batches are here
+    weights: Mapping[str, int]  # those that aren't finite: how many numbers of them
+    inputs: Mapping[int, str]  # row -> what of the batch isn't finite
+    passes: Sequence[Pass]  # as it was trained, then in fp32
+
+
+class _Listening(Pretraining):
+    """The objective, which also notes each listing's losses, and begins each rank's draws anew."""
+
+    def __init__(self, *what: Any) -> None:
+        super().__init__(*what)
+        self.noted: dict[int, dict[str, float]] = {}
+        self.watch = Watch()
+        self.seeds: dict[int, int] = {}  # of the micro-batch, counted over all ranks, that is a rank's first
+        self.done = 0
+
+    def sums(self, batch: Batch) -> Mapping[str, Tensor]:
+        if self.done in self.seeds:
+            torch.manual_seed(self.seeds[self.done])
+        self.done += 1
+        rows = batch.rows_B.tolist()
+        self.watch.rows_B = batch.rows_B.cpu()
+        found = self.by_listing(batch)
+        for name, losses_B in found.items():
+            for row, loss in zip(rows, losses_B.tolist(), strict=True):
+                self.noted.setdefault(row, {})[name] = loss
+        return {name: losses_B.sum() for name, losses_B in found.items()}
+
+
+def replay(folder: Path, device: torch.device) -> Replay:
+    """Run the step of a folder again, in the precision of its training and in fp32.
+
+    Raises DataError for a folder that holds none.
+    """
+    said = _read(folder)
+    batches: list[Batch] = []
+    seeds: dict[int, int] = {}
+    listings: dict[int, Mapping[str, Any]] = {}
+    files = sorted(folder.glob("batch-*.safetensors"))
+    for file in files:
+        micro_batches, about = _batches(file)
+        seeds[len(batches)] = about["seed"]
+        batches += micro_batches
+        listings |= {listing["row"]: listing for listing in about["listings"]}
+    task = _task(said, listings)
+    read_weights(folder / WEIGHTS, task.model)
+    task.seeds = seeds
+    bad = {name: int((~weight.isfinite()).sum()) for name, weight in task.model.named_parameters()}
+    precisions: list[Precision] = list(dict.fromkeys([said["precision"], "fp32"]))
+    return Replay(
+        folder,
+        said,
+        listings,
+        ranks=len(files),
+        weights={name: count for name, count in bad.items() if count},
+        inputs=_bad_inputs(batches),
+        passes=[_run(task, batches, precision, said["scale"], device) for precision in precisions],
+    )
+
+
+def _run(task: _Listening, batches: Sequence[Batch], precision: Precision, scale: float, device: torch.device) -> Pass:
+    updates = updates_of(task, Plan(1, Optim(), 0, precision=precision), device)
+    if precision == "fp16":
+        updates.scale.value.fill_(scale)
+    task.noted, task.done = {}, 0
+    with watching(task.model) as watch:
+        task.watch = watch
+        losses = updates.gradients(batches).tolist()
+    parameters = [p for group in updates.optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters]) / updates.scale.value)
+    steep = {n: float(p.grad.abs().max()) for n, p in task.model.named_parameters() if p.grad is not None}
+    updates.optimizer.zero_grad()
+    return Pass(precision, dict(zip(task.weights, losses, strict=True)), norm, task.noted, watch, steep)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = json.loads((folder / STEP).read_text("utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{folder}: holds no {STEP} that can be read; expected the folder of a step that was left out, as a "
+            "training names it (CACHE/bad-steps/…/step-…)"
+        ) from None
+    return said
+
+
+def _batches(file: Path) -> tuple[list[Batch], dict[str, Any]]:
+    """A rank's micro-batches, its seed and what its listings are known by."""
+    fields: list[dict[str, Tensor]] = []
+    with safe_open(file, "pt") as tensors:
+        about = {name: json.loads(words) for name, words in tensors.metadata().items()}
+        for name in tensors.keys():  # noqa: SIM118 - not a dict
+            nth, field = name.split(".")
+            fields += [{} for _ in range(int(nth) + 1 - len(fields))]
+            fields[int(nth)][field] = tensors.get_tensor(name)
+    return [Batch(**of_one) for of_one in fields], about
+
+
+def _task(said: Mapping[str, Any], listings: Mapping[int, Mapping[str, Any]]) -> _Listening:
+    shape = said["shape"]
+    network = Mlim(Shape(**shape | {"size": Size(**shape["size"])}), said["dropout"])
+    groups_N = torch.full((max(listings) + 1,), -1)
+    for row, listing in listings.items():
+        groups_N[row] = listing["group"]
+    return _Listening(network, Objectives(**said["objectives"]), groups_N)
+
+
+def _bad_inputs(batches: Sequence[Batch]) -> dict[int, str]:
+    """Listings that a network can't read: pixels that aren't finite, or nothing at all to attend to."""
+    found = {}
+    for batch in batches:
+        for place, row in enumerate(batch.rows_B.tolist()):
+            if not batch.pixels_BCHW[place].isfinite().all():
+                found[row] = "its pixels aren't finite"
+            elif not (batch.text_real_BL[place].any() or batch.has_image_B[place]):
+                found[row] = "it has neither text nor picture"
+    return found
