@@ -370,6 +370,36 @@ def samples(
         print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
 
 
+@app.command()
+def doctor(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="also what this recipe needs", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """What is installed here, what works, what is missing, and how to mend it."""
+    with _errors(debug):
+        from time import monotonic
+
+        from workbench.doctor import show
+        from workbench.doctor.asked import Asked
+        from workbench.doctor.examine import examine
+
+        if sets and not path:
+            raise RecipeError("--set changes a recipe, and none is given: mlim doctor RECIPE --set …")
+        begun, console, findings = monotonic(), _console(markup=False), []
+        recipe = _load(path, sets) if path else None
+        for finding in examine(Asked.by(recipe) if recipe else Asked(), recipe):
+            findings.append(finding)
+            for line, style in show.lines(finding) if not as_json else ():
+                console.print(line, style=style, soft_wrap=True)
+        print(show.as_json(findings, monotonic() - begun) if as_json else show.summary(findings))
+        if any(finding.stops for finding in findings):
+            raise typer.Exit(1)
+
+
 @benches.command("loader")
 def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
     """What bounds the loader of training batches, and whether training waits for it; what to change."""
