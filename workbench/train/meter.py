@@ -36,7 +36,6 @@ class Meter:
         what: str,
         steps: int,
         every: int,
-        *,
         recipe: str = "",
         steps_per_epoch: int | None = None,
         gauge: Gauge | None = None,
