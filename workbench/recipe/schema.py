@@ -12,11 +12,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+AUTO = 0  # in an OrAuto: found when the training begins
+
+
+def _of_auto(value: Any) -> Any:
+    if isinstance(value, int) and value < 1:
+        raise ValueError("expected a number from 1 on, or auto")
+    return AUTO if value == "auto" else value
+
+
+OrAuto = Annotated[
+    int,
+    BeforeValidator(_of_auto),
+    PlainSerializer(lambda number: number or "auto"),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ON_HUB: dict[str, Any] = {"on_hub": True}  # marks a Path that may be a name on the Hugging Face hub: it stays relative
 
@@ -370,9 +395,15 @@ class Optim(Section):
     )
     cooldown: Share = Field(0.2, description="schedule constant: share of the steps, the last, in which it falls to 0")
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="greatest global gradient norm")
-    batch_size: Count = Field(256, description="effective batch: listings (or pairs) behind one optimizer step")
-    micro_batch: Count | None = Field(
-        None, description="listings (or pairs) in the memory of a device at once; default: the device's whole share"
+    batch_size: OrAuto = Field(
+        256,
+        description="effective batch: listings (or pairs) behind one optimizer step; auto, in pre-training: as many as "
+        "the devices can hold at once (docs/memory.md)",
+    )
+    micro_batch: OrAuto | None = Field(
+        None,
+        description="listings (or pairs) in the memory of a device at once; auto: as many as it can hold, found before "
+        "a pre-training begins; default: its whole share, halved where that is too much",
     )
     bad_steps: Annotated[int, Field(ge=0)] = Field(
         10,
@@ -536,6 +567,12 @@ class Arm(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each layer's rate is the next higher layer's times this; 1: one rate for all"
     )
+
+    @model_validator(mode="after")
+    def _number(self) -> Arm:
+        if self.optim.batch_size == AUTO:
+            raise ValueError("optim.batch_size: auto is for pre-training; expected a number")
+        return self
 
 
 class Start(Section):
