@@ -37,7 +37,8 @@ class Position:
     step: int = 0  # optimizer steps done
     steps: int = 0  # of the whole training, as it was planned then
     rates: str = ""  # what else its rates depended on
-    micro_batch: int = 0  # listings in memory at once, as they fitted
+    micro_batch: int = 0  # listings in memory at once, as they fitted; 0: a rank's whole share
+    batch_size: int = 0  # listings behind a step, which the recipe may have left to be found
     scale: list[float] = field(default_factory=list)  # of the loss, in fp16
     bad: int = 0  # steps left out so far since they weren't finite
     in_a_row: int = 0  # of these, the last ones
