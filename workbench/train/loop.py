@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from workbench.errors import MlimError
+from workbench.errors import ArtifactError, MlimError
 from workbench.recipe.schema import Optim
 from workbench.train.average import averaged, swap
-from workbench.train.checkpoint import METRICS, Checkpoints, Position
+from workbench.train.checkpoint import METRICS, Position
+from workbench.train.checkpoints import Checkpoints
 from workbench.train.found import Found, Unread
 from workbench.train.memory import halved
-from workbench.train.optim import adamw, rate, set_rate
+from workbench.train.metrics_log import MetricsLog
+from workbench.train.optim import adamw, fork, rate, set_rate
+from workbench.train.prolong import announcement, planned, shared
 from workbench.train.scale import LossScale
 from workbench.train.spread import Parallel, spread
 from workbench.train.state import gathered, restore
@@ -45,6 +46,7 @@ class Plan:
     patience: int | None = None
     best: bool = False  # the weights of the best validation stay, not the last
     log_every: int = 20
+    side: Callable[[int, int], int | None] = lambda step, steps: None  # of the pictures, at a step of so many
 
 
 @dataclass(frozen=True)
@@ -103,66 +105,72 @@ def fit(
     """
     updates = updates_of(task, plan, device, world)
     optimizer, scale = updates.optimizer, updates.scale
-    metrics = folder / METRICS if world.chief else Path(os.devnull)
-    position = _resume(checkpoints, plan, updates, metrics)
+    position, lines = _resume(checkpoints, plan, updates, say)
+    log = MetricsLog(folder / METRICS if world.chief else None, lines, say)
     began, trained = time.perf_counter(), position.seconds
     unread = Unread(task.weights)
 
-    with metrics.open("a") as log:
-        before = began
-        source = iter(batches(position.step, position.micro_batch))
-        while position.step < plan.steps and not _in_vain(position, plan):
-            micro_batches = next(source)
-            fetched = time.perf_counter()
-            torch.manual_seed(seed_of(plan.seed, position.step, world.rank))
-            set_rate(optimizer, share := rate(position.step, plan.steps, plan.optim))
-            if (values := updates.step(micro_batches)) is None:
-                position = replace(position, micro_batch=halved(micro_batches, world, say))
-                source = iter(batches(position.step, position.micro_batch))
-                continue
-            position = replace(position, step=position.step + 1, seconds=trained + time.perf_counter() - began)
-            done, lr = position.step, plan.optim.lr * share
-            unread.add(done, values)
+    before = began
+    source = iter(batches(position.step, position.micro_batch))
+    while position.step < plan.steps and not _in_vain(position, plan):
+        micro_batches = next(source)
+        fetched = time.perf_counter()
+        torch.manual_seed(seed_of(plan.seed, position.step, world.rank))
+        set_rate(optimizer, share := rate(position.step, plan.steps, plan.optim))
+        if (values := updates.step(micro_batches)) is None:
+            position = replace(position, micro_batch=halved(micro_batches, world, say))
+            source = iter(batches(position.step, position.micro_batch))
+            continue
+        position = replace(position, step=position.step + 1, seconds=trained + time.perf_counter() - began)
+        done, lr = position.step, plan.optim.lr * share
+        unread.add(done, values)
 
-            logged, held_out = done % plan.log_every == 0 or done == plan.steps, valid(done)
-            losses: dict[str, float] = {}
-            norm: float | None = None
-            if logged or held_out is not None or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
-                found = unread.read()
-                position = _account(position, found, plan, log, skipped)
-                if not found[-1].not_finite:
-                    losses, norm = found[-1].losses, found[-1].norm
-                    if logged:
-                        _log(log, {"step": done, "lr": lr} | losses | {"grad_norm": norm})
-            stepped, scores = time.perf_counter(), dict[str, float]()
-            if held_out is not None:
-                scores = evaluate(updates, held_out)
-                position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
-                _log(log, {"step": done} | {f"valid_{n}": x if math.isfinite(x) else None for n, x in scores.items()})
-            judged = time.perf_counter()
-            # One word of all, since they save together.
-            own = sum(map(len, micro_batches))
-            due = checkpoints.due(done, position.seconds) or (plan.best and position.best_step == done)
-            stopping, saving, samples = map(int, world.total([stop(), world.chief and due, own]))
-            saved = 0.0
-            if saving or stopping or done == plan.steps or _in_vain(position, plan):
-                position = _account(position, unread.read(), plan, log, skipped)
-                begun_saving = time.perf_counter()
-                log.flush()
-                tensors = gathered(task.model, optimizer, world)
-                if world.chief:
-                    checkpoints.save(tensors, replace(position, scale=scale.state()), metrics.read_bytes())
-                saved = time.perf_counter() - begun_saving
-            times = time.perf_counter() - before, fetched - before, judged - stepped, saved
-            progress(Progress(position, losses, samples, *times, lr, norm, scores, micro_batches))
-            before = time.perf_counter()  # what is shown takes no time of the training
-            if stopping and done < plan.steps:
-                return Outcome(position, stopped=True)
+        logged, held_out = done % plan.log_every == 0 or done == plan.steps, valid(done)
+        losses: dict[str, float] = {}
+        norm: float | None = None
+        if logged or held_out is not None or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
+            found = unread.read()
+            position = _account(position, found, plan, log, skipped)
+            if not found[-1].not_finite:
+                losses, norm = found[-1].losses, found[-1].norm
+                if logged:
+                    log.write({"step": done, "lr": lr} | losses | {"grad_norm": norm})
+        stepped, scores = time.perf_counter(), dict[str, float]()
+        if held_out is not None:
+            scores = evaluate(updates, held_out)
+            position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
+            log.write({"step": done} | {f"valid_{n}": x if math.isfinite(x) else None for n, x in scores.items()})
+        validated = time.perf_counter() - stepped if scores else 0.0
+        # One word of all, since they save together.
+        own = sum(map(len, micro_batches))
+        kept = "longer trainings may go on from here" if done == fork(plan.steps, plan.optim) else ""
+        due = kept or (plan.best and position.best_step == done) or checkpoints.due(done, position.seconds)
+        stopping, saving, samples = map(int, world.total([stop(), world.chief and bool(due), own]))
+        saved, ends = 0.0, stopping or done == plan.steps or _in_vain(position, plan)
+        if saving or ends:
+            position = _account(position, unread.read(), plan, log, skipped)
+            begun_saving = time.perf_counter()
+            tensors = gathered(task.model, optimizer, world, checkpoints.room())
+            if world.chief:
+                now = replace(position, scale=scale.state())
+                must = ends or (plan.best and position.best_step == done)  # it is what comes of the training
+                checkpoints.save(tensors, now, log.content, why=kept, must=bool(must))
+            saved = time.perf_counter() - begun_saving
+        times = time.perf_counter() - before, fetched - before, validated, saved
+        progress(Progress(position, losses, samples, *times, lr, norm, scores, micro_batches))
+        before = time.perf_counter()  # what is shown takes no time of the training
+        if stopping and done < plan.steps:
+            return Outcome(position, stopped=True)
     if plan.best and position.best_step:
-        best = next((c for c in checkpoints.all() if c.position.step == position.best_step), None)
-        restore(best.tensors() if best and world.chief else {}, task.model, optimizer, world)
+        best = checkpoints.newest(lambda p: p.step == position.best_step <= shared(plan, p)) if world.chief else None
+        if world.chief and best is None:
+            raise ArtifactError(
+                f"{checkpoints.folder}: no checkpoint of the best validation's step, {position.best_step}"
+            )
+        restore(best.tensors if best else {}, task.model, optimizer, world)
     if plan.average:
         swap(optimizer)
+    log.close()
     return Outcome(position, early=position.step < plan.steps)
 
 
@@ -205,33 +213,33 @@ def _judge(position: Position, loss: float) -> Position:
     return replace(position, waited=position.waited + 1)
 
 
-def _resume(checkpoints: Checkpoints, plan: Plan, updates: Updates, metrics: Path) -> Position:
-    """Go on from the newest checkpoint that this training, at its present length, would have come by."""
-    world = updates.world
-    found = next((c for c in checkpoints.all() if _comes_by(c.position, plan)), None) if world.chief else None
+def _resume(
+    checkpoints: Checkpoints, plan: Plan, updates: Updates, say: Callable[[str], None]
+) -> tuple[Position, bytes]:
+    """Go on from the newest checkpoint that this training, at its present length, would have come by; its log too."""
+    world, found = updates.world, None
+    if world.chief:
+        all_ = [checkpoint.position for checkpoint in checkpoints.all()]
+        steps = {0, *(position.step for position in all_)}
+        found = checkpoints.newest(lambda p: p.step <= shared(plan, p) and (p.best_step in steps or not plan.best))
+        if line := announcement(plan, found.position if found else None, all_):
+            say(line)
     said = world.heard(asdict(found.position) if found else None)
     if said is None:
-        metrics.write_bytes(b"")
-        return Position(steps=plan.steps, micro_batch=plan.optim.micro_batch or 0)
-    if found:
-        metrics.write_bytes((found.folder / METRICS).read_bytes())
-    restore(found.tensors() if found else {}, updates.task.model, updates.optimizer, world)
-    position = Position(**said)
+        return planned(plan), b""
+    restore(found.tensors if found else {}, updates.task.model, updates.optimizer, world)
+    position = planned(plan, Position(**said))
     updates.scale.restore(position.scale)
-    return replace(position, steps=plan.steps)
-
-
-def _comes_by(position: Position, plan: Plan) -> bool:
-    return position.steps == plan.steps
+    return position, found.metrics if found else b""
 
 
 def _account(
-    position: Position, steps: Sequence[Found], plan: Plan, log: Any, skipped: Callable[[Found, Position], None]
+    position: Position, steps: Sequence[Found], plan: Plan, log: MetricsLog, skipped: Callable[[Found, Position], None]
 ) -> Position:
     """The position once these steps were looked at; those that were skipped are logged and counted."""
     for found in steps:
         if found.not_finite:
-            _log(log, found.line())
+            log.write(found.line())
             skipped(found, position)
         in_a_row = position.in_a_row + found.bad if found.not_finite else 0
         position = replace(position, bad=position.bad + found.bad, in_a_row=in_a_row)
@@ -248,7 +256,3 @@ def seed_of(seed: int, step: int, rank: int) -> int:
     """Of the generator of dropout at a step (from 0): each rank drops out other neurons."""
     words = f"{seed}/{step}" + (f"/{rank}" if rank else "")
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest()) >> 1
-
-
-def _log(log: Any, line: Mapping[str, Any]) -> None:
-    log.write(json.dumps(line, allow_nan=False) + "\n")

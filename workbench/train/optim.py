@@ -23,6 +23,12 @@ def rate(step: int, steps: int, optim: Optim) -> float:
     return min(1.0, (steps - step) / max(1, falling))
 
 
+def fork(steps: int, optim: Optim) -> int:
+    """Steps after which a longer training may go another way: before the cooldown, and before the last, which is logged
+    whatever its number; 0 where there is no such step."""
+    return min(steps - round(optim.cooldown * steps), steps - 1) if optim.schedule == "constant" else 0
+
+
 def adamw(model: nn.Module, optim: Optim, layer_decay: float = 1.0, average: float | None = None) -> torch.optim.AdamW:
     """Fused AdamW on what learns; weight decay on matrices only. Each group keeps its own highest rate in `peak`.
 
