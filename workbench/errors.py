@@ -26,3 +26,11 @@ class ArtifactError(MlimError):
 
 class Interrupted(MlimError):
     """The user stopped a run (Ctrl-C or SIGTERM); the state was saved and the message says how to go on."""
+
+
+class Told(MlimError):
+    """The user was told why by another process of the same command; this one ends with its exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("told by another process")
+        self.exit_code = exit_code

@@ -40,7 +40,7 @@ class ContrastHead(nn.Module):
         super().__init__()
         self.text = nn.Linear(width, out)
         self.image = nn.Linear(width, out)
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))  # FSDP2 takes no scalars
 
     def forward(self, text_BD: Tensor, image_BD: Tensor) -> Tensor:
         """(B, B) cosines, text by picture."""

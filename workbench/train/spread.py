@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -42,6 +43,7 @@ def spread(task: Task[Any], world: World, how: Parallel) -> nn.Module:
     if world.size == 1:
         return sums
     if how == "replicate":
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view")  # of a convolution of one pixel
         return DistributedDataParallel(sums, gradient_as_bucket_view=True)
     for parameter in sums.parameters():
         dist.broadcast(parameter.data, 0)

@@ -53,7 +53,8 @@ class Updates:
         return self._update(losses)
 
     def gradients(self, micro_batches: Sequence[Movable]) -> Tensor:
-        """Leave the batch's gradient, not clipped yet, on the parameters: each loss over the whole batch."""
+        """Leave the batch's gradient, by the number of ranks and not clipped yet, on the parameters: each loss over the
+        whole batch."""
         task, world = self.task, self.world
         counts = totals(task, micro_batches, world)
         losses = torch.zeros(len(task.weights), dtype=torch.float64, device=self.device)
@@ -63,19 +64,19 @@ class Updates:
                     sums = self.module(micro_batch.to(self.device))
                 means = [sums[name] / max(counts[name], 1) for name in task.weights]
                 weighted = [weight * mean for weight, mean in zip(task.weights.values(), means, strict=True)]
-                # The ranks' gradients are averaged, and they are to be added up.
-                (torch.stack(weighted).sum() * (self.scale.value * world.size)).backward()  # type: ignore[no-untyped-call]
+                (torch.stack(weighted).sum() * self.scale.value).backward()  # type: ignore[no-untyped-call]
             losses += torch.stack(means).detach()
         if world.size > 1:
             dist.all_reduce(losses)
         return losses
 
     def _update(self, losses: Tensor) -> Tensor:
-        scale, parameters = self.scale.value, [p for group in self.optimizer.param_groups for p in group["params"]]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        scale = self.scale.value / self.world.size  # the ranks' gradients were averaged, and they are to be added up
         scaled = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         norm = (scaled.full_tensor() if isinstance(scaled, DTensor) else scaled) / scale
         torch.nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
-        found = torch.cat([losses, norm[None], scale[None]])
+        found = torch.cat([losses, norm[None], self.scale.value[None]])
         bad = ~found.isfinite().all()
         # Fused AdamW divides by the one and does nothing where the other says so, without anybody waiting for it.
         self.optimizer.grad_scale, self.optimizer.found_inf = scale, bad.float()  # type: ignore[attr-defined]
