@@ -98,6 +98,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         "plan": ["--debug", "--set", "path"],
         "ablate": training,
         "push": [*training, "url"],
+        "chaos": ["--debug", "--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--debug", "--json", "--set", "path"],
         "shards": ["--as", *training[:-1], "out", "path"],
         "samples": ["--as", "--debug", "--epochs", *training[1:-1], "out", "path"],

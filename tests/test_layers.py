@@ -16,7 +16,7 @@ FLOORS = {
     "tasks": 5,
     **dict.fromkeys(("bench", "forecast", "report", "sources"), 6),
     "plan": 7,
-    **dict.fromkeys(("ablate", "doctor"), 8),
+    **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
     "cli": 9,
 }
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

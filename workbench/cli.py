@@ -36,6 +36,14 @@ class Form(StrEnum):
     datasets = "datasets"
 
 
+class Goal(StrEnum):
+    """Commands that are tried by killing them."""
+
+    pretrain = "pretrain"
+    finetune = "finetune"
+    run = "run"
+
+
 app = typer.Typer(
     name="mlim",
     help="From a product feed to a fine-tuned image-and-text model and a report.",
@@ -368,6 +376,26 @@ def samples(
         from workbench.tasks.samples_write import export_samples
 
         print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
+
+
+@app.command()
+def chaos(
+    path: RecipePath,
+    kills: Annotated[int, typer.Option(min=1, help="how often it is killed")] = 20,
+    seed: Annotated[int, typer.Option(help="draws the moments and the signals")] = 0,
+    goal: Annotated[Goal, typer.Option(help="the command that is killed; run: through to the report")] = Goal.pretrain,
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """Self-test: run the recipe quietly, then again while killing it at random; all bytes must be the same."""
+    with _errors(debug):
+        from workbench.chaos.chaos import chaos as try_it
+
+        rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
+        _table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
+        print(said)
+        if differing := [row.name for row in rows if row.differs]:
+            raise ArtifactError(f"not as without kills: {', '.join(differing)}; see the lines above")
 
 
 @app.command()

@@ -1,0 +1,85 @@
+"""`mlim chaos`: a chain run quietly, the same chain killed again and again, and whether both came to the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from workbench.artifacts.store import Artifact, Store
+from workbench.chaos.chain import Chain
+from workbench.chaos.compare import difference, left_behind
+from workbench.chaos.killing import Killing
+from workbench.recipe.load import load_recipe
+from workbench.report.times import read_log, stage_seconds
+
+SAVES = 50  # checkpoints of a pre-training: what a kill costs is a fiftieth of it
+OWN = ("runtime.trackers=[]", "runtime.profile=null", "runtime.checkpoints.remote=null")  # nobody else's are touched
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: an artifact, or what else a chain leaves."""
+
+    name: str
+    differs: str  # "" when all is equal
+    seconds: float | None = None  # that it took quietly
+    kills: Sequence[str] = ()  # that hit it
+
+    def told(self) -> list[str]:
+        seconds = "" if self.seconds is None else f"{self.seconds:.1f}"
+        kills = str(len(self.kills)) if self.seconds is not None else ""
+        return [self.name, seconds, kills, ", ".join(self.kills), self.differs or "equal"]
+
+
+def chaos(
+    path: Path, sets: Sequence[str], goal: str, count: int, seed: int, say: Callable[[str], None]
+) -> tuple[list[Row], str]:
+    """Run `mlim GOAL` on a recipe twice, quietly and killed `count` times; what differs, and a line on both.
+
+    Both leave nothing where they are equal; else they stay to be looked at. Raises MlimError where a run fails, or
+    doesn't die as it should.
+    """
+    cache = load_recipe(path, sets).runtime.cache
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=cache))
+    options = [word for setting in (*sets, *OWN) for word in ("--set", setting)]
+    quiet = Chain(folder / "quiet", (goal, str(path), *options))
+    begun = time.monotonic()
+    quiet.run()
+    artifacts = quiet.artifacts()
+    took = time.monotonic() - begun
+    say(f"quiet: {', '.join(artifact.stage for artifact in artifacts)} in {took:.0f} s")
+
+    (steps,) = (int(artifact.summary["steps"]) for artifact in artifacts if artifact.stage == "pretrain")
+    often = max(1, steps // SAVES)
+    saving = ("--set", f"runtime.checkpoints.steps={often}", "--set", "runtime.checkpoints.minutes=null")
+    killed = Chain(folder / "killed", (*quiet.command, *saving))
+    begun = time.monotonic()
+    seconds = [_seconds(artifact, quiet) for artifact in artifacts]
+    hits = Killing(killed, artifacts, seconds, Random(seed), say).run(count)
+    line = f"quiet {took:.0f} s, killed {sum(map(len, hits.values()))} times {time.monotonic() - begun:.0f} s"
+
+    rows = [Row(a.stage, _differs(a, quiet, killed), _seconds(a, quiet), hits[a.stage]) for a in artifacts]
+    if quiet.reports.exists():
+        rows.append(Row("reports", difference(quiet.reports, killed.reports, timed=True)))
+    rows.append(Row("other files", ", ".join(left_behind(quiet.cache, killed.cache))))
+    if any(row.differs for row in rows):
+        return rows, f"{line}; kept to be looked at: {folder}"
+    shutil.rmtree(folder)
+    return rows, line
+
+
+def _seconds(artifact: Artifact, chain: Chain) -> float:
+    return stage_seconds(read_log(artifact, chain.cache / "logs")) or 0.0
+
+
+def _differs(artifact: Artifact, quiet: Chain, killed: Chain) -> str:
+    if not Store(killed.cache).find(artifact.stage, artifact.key):
+        return "was not made"
+    folder = artifact.folder.relative_to(quiet.cache)
+    return difference(quiet.cache / folder, killed.cache / folder, timed=artifact.stage == "report")

@@ -1,0 +1,90 @@
+"""When to kill, and by what, drawn from a seed and spread over the chain; and doing so."""
+
+from __future__ import annotations
+
+import signal
+from bisect import insort
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+
+from workbench.artifacts.store import Artifact
+from workbench.chaos.chain import Chain
+
+SIGNALS = (SIGKILL, SIGTERM, SIGKILL, SIGINT, SIGKILL)  # in turns, then shuffled
+
+
+@dataclass(frozen=True, order=True)
+class Kill:
+    """A moment of the chain, and a signal."""
+
+    place: int  # of the stage in the chain
+    share: float  # of the time that the stage took quietly
+    how: Signals
+
+
+def draw(seconds: Sequence[float], count: int, random: Random) -> list[Kill]:
+    """Kills in the order of the chain, whose stages took so long quietly.
+
+    By turns a stage is drawn evenly, so that the quick ones are hit, too, and by its time.
+    """
+    places = range(len(seconds))
+    evenly = random.sample(places, len(places))
+    drawn = [random.choices(places, seconds)[0] if i % 2 else evenly[i // 2 % len(evenly)] for i in range(count)]
+    signals = random.sample([SIGNALS[i % len(SIGNALS)] for i in range(count)], count)
+    return sorted(Kill(place, random.random(), how) for place, how in zip(drawn, signals, strict=True))
+
+
+@dataclass(frozen=True)
+class Killing:
+    """A chain on its way to `artifacts`, which took these `seconds` quietly."""
+
+    chain: Chain
+    artifacts: Sequence[Artifact]
+    seconds: Sequence[float]
+    random: Random
+    say: Callable[[str], None]
+
+    def run(self, count: int) -> dict[str, list[str]]:
+        """Kill it so often, and run it to its end: the kills that hit each stage, fewer in all where its last stage
+        was complete before they came. Raises MlimError where it fails by itself, or doesn't die as it should."""
+        # `nohup` and shells make commands in the background deaf to Ctrl-C, and their children inherit it
+        signal.signal(SIGINT, signal.default_int_handler)
+        waiting = draw(self.seconds, count, self.random)
+        hits: dict[str, list[str]] = {artifact.stage: [] for artifact in self.artifacts}
+        reached = dict.fromkeys(range(len(self.artifacts)), 0.0)  # share of each stage at which it was killed last
+        while waiting:
+            with self.chain.running() as life:
+                while waiting:
+                    kill = waiting.pop(0)
+                    delay = max(0.0, kill.share - reached[kill.place]) * self.seconds[kill.place]
+                    if life.wait_for(self.artifacts[kill.place].folder.name, delay) and life.strike(kill.how):
+                        reached[kill.place] = kill.share
+                        hits[self._hit(kill, count - len(waiting))].append(f"{kill.how.name} {kill.share:.0%}")
+                        break
+                    life.check()
+                    self._draw_again(kill, waiting)
+        self.chain.run()
+        return hits
+
+    def _hit(self, kill: Kill, number: int) -> str:
+        """The stage that a kill hit, told."""
+        asked = self.artifacts[kill.place].stage
+        hit = self.artifacts[self._open()[0]].stage
+        came = "" if hit == asked else f", but it came in {hit}"
+        self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}")
+        return hit
+
+    def _draw_again(self, kill: Kill, waiting: list[Kill]) -> None:
+        """In a stage that isn't complete yet, for one that came too late."""
+        late = f"   {kill.how.name} at {kill.share:.0%} of {self.artifacts[kill.place].stage} came too late"
+        if places := self._open():
+            insort(waiting, replace(kill, place=self.random.choice(places), share=self.random.random()))
+            self.say(f"{late}: drawn again")
+        else:
+            self.say(f"{late}, at the end of the chain")
+
+    def _open(self) -> list[int]:
+        """Places of the stages that aren't complete."""
+        return [i for i, a in enumerate(self.artifacts) if not (self.chain.cache / a.folder.name).exists()]
