@@ -6,6 +6,7 @@ and of ranks is no part of it, and nothing is replayed to get to a step in mid-e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -73,12 +74,7 @@ class Order:
 
     def side(self, step: int) -> int | None:
         """Side of the pictures at a step, by the recipe's curriculum; None is the model's own."""
-        until = 0.0
-        for part, side in self.sampling.sides:
-            until += part
-            if step < round(until * self.steps):
-                return side
-        return None
+        return side_at(self.sampling.sides, step, self.steps)
 
     def soon(self, step: int) -> Rows:
         """A thing of each shard that is read from this step on: of its window, then of the next, so that it is fetched
@@ -150,6 +146,16 @@ class Order:
         small = np.min_scalar_type(windows)  # sorted in linear time
         window_of: Ints = draws.permutation(windows).astype(small)[turned % windows]
         return window_of
+
+
+def side_at(sides: Sequence[tuple[float, int]], step: int, steps: int) -> int | None:
+    """Side of the pictures at a step of so many, by a recipe's (share of the steps, side) …; None: the model's own."""
+    until = 0.0
+    for part, side in sides:
+        until += part
+        if step < round(until * steps):
+            return side
+    return None
 
 
 def share(indices: Rows, rank: int, world: int) -> Rows:
