@@ -14,6 +14,7 @@ from workbench.train.world import World
 
 _OF_GPU, _OF_MACHINE = 0.9, 0.5  # shares of what is free that a step may take; a machine also holds batches made ahead
 _PHRASES = ("can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
+_MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # cgroups(7)
 LEAST = "set runtime.recompute: true, a smaller model.image_side or tokens.max_length, or a smaller model.size"
 
 
@@ -30,9 +31,7 @@ def halved(micro_batches: Sequence[Movable], world: World, say: Callable[[str], 
     """
     size = max(map(len, micro_batches))
     if size < 2:
-        raise MlimError(
-            f"out of memory with one listing (or pair) at once: {LEAST}; or runtime.parallel: shard on several GPUs"
-        )
+        raise MlimError(f"out of memory with one listing at once: {LEAST}; or runtime.parallel: shard on several GPUs")
     if world.size > 1:
         raise MlimError(
             f"rank {world.rank}: out of memory with {size} listings at once; set pretrain.optim.micro_batch: "
@@ -77,12 +76,12 @@ def available() -> int:
 
 def _groups() -> Iterator[int]:
     """What the limit of each control group that this process is in leaves; what it caches of files is not in use."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _MEMBERSHIP.read_text().splitlines():
         _, kinds, name = line.split(":", 2)
         root, limit, use = (
-            (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes")
+            (_GROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes")
             if "memory" in kinds.split(",")
-            else (Path("/sys/fs/cgroup"), "memory.max", "memory.current")
+            else (_GROUPS, "memory.max", "memory.current")
         )
         path = Path(name.lstrip("/"))
         for folder in (root / path, *(root / parent for parent in path.parents)):

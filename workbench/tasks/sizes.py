@@ -1,0 +1,91 @@
+"""Numbers for `optim.batch_size: auto` and `optim.micro_batch: auto`, found before the order of a training is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import RecipeError
+from workbench.recipe.schema import AUTO, Optim, Pretrain, Runtime
+from workbench.tasks.catalog import Catalog
+from workbench.train.checkpoint import Position
+from workbench.train.world import World
+
+STEPS = 20  # of an epoch, at least, where the batch is found
+_EPOCHS, _LOOKED_AT = 8, 256  # of whose masks the heaviest is taken, for so many listings
+
+
+def sized(
+    optim: Optim,
+    listings: int,
+    before: Sequence[Position],
+    largest: Callable[[int], int],
+    world: World,
+    say: Callable[[str], None],
+) -> Optim:
+    """The section with numbers in place of `auto`, the same on every rank. Collective where there is one.
+
+    `before` are the positions of the checkpoints of this training, newest first, needed of the chief alone: what was
+    found then is kept. `largest(most)` finds the largest micro-batch of at most so many. A batch that is to be found is
+    what fits on all ranks together, and leaves an epoch of so many `listings` 20 steps.
+    """
+    if optim.batch_size != AUTO and optim.micro_batch != AUTO:
+        return optim
+    kept = world.heard({"batch": before[0].batch_size, "micro": before[0].micro_batch} if before else None)
+    if kept:
+        batch, micro = optim.batch_size or kept["batch"], kept["micro"]
+    else:
+        most = -(-optim.batch_size // world.size) or _power(listings // (STEPS * world.size))
+        micro = largest(most)
+        batch = optim.batch_size or micro * world.size
+        if world.chief:
+            say(_told(optim, batch, micro, world.size))
+    return optim.model_copy(
+        update={"batch_size": batch} | ({"micro_batch": micro} if optim.micro_batch == AUTO else {})
+    )
+
+
+def worst(catalog: Catalog, pretrain: Pretrain, side: int) -> Callable[[int], Batch]:
+    """Of so many training listings, at most all: those with the longest texts, with pictures of this side, at the epoch
+    of some in which most is masked."""
+    train, lengths = catalog.pictured("train"), catalog.listings.tokens.lengths
+    longest = train[np.argsort(-lengths[train], kind="stable")]
+    looked_at = longest[:_LOOKED_AT]
+    both = np.ones(len(looked_at), bool)
+    hide = partial(
+        catalog.listings.hide, looked_at, both, both, seed=pretrain.seed, masking=pretrain.masking, side=side
+    )
+    heaviest = max(range(1, 1 + _EPOCHS), key=lambda epoch: int(hide(epoch=epoch).masks.text_BL.sum()))
+    return lambda size: catalog.listings.batch(
+        longest[:size],
+        epoch=heaviest,
+        seed=pretrain.seed,
+        masking=pretrain.masking,
+        side=side,
+        augment=pretrain.augment,
+        any_picture=True,
+    )
+
+
+def check(optim: Optim, runtime: Runtime, world: World) -> None:
+    """RecipeError where `auto` can't be found."""
+    if AUTO in (optim.batch_size, optim.micro_batch) and world.size > 1 and runtime.parallel == "shard":
+        raise RecipeError(
+            "pretrain.optim: auto is found by steps of one process, which may not hold a model that is spread over "
+            "several (runtime.parallel: shard); give batch_size and micro_batch as numbers"
+        )
+
+
+def _power(number: int) -> int:
+    """The largest power of two that isn't more, 1 at least."""
+    return 1 << (max(1, number).bit_length() - 1)
+
+
+def _told(optim: Optim, batch: int, micro: int, ranks: int) -> str:
+    if optim.batch_size == AUTO:
+        of = f" ({micro} on each of {ranks})" if ranks > 1 else ""
+        return f"optim.batch_size: {batch}{of}, as found here; write it into the recipe to repeat this elsewhere"
+    return f"optim.micro_batch: {micro}, as found here; the batch behind each step is {batch} as before"
