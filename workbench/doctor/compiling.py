@@ -20,7 +20,7 @@ WITHOUT = "or leave runtime.compile: false"
 def compiling(device: str) -> list[Finding]:
     """Whether it works where the model is computed."""
     name = f"{NAME} on {device}"
-    if lacking := _lacking():
+    if lacking := _lacking(device):
         return [Finding(name, "missing", lacking[0], f"{lacking[1]}, {WITHOUT}")]
     place = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     try:
@@ -32,11 +32,12 @@ def compiling(device: str) -> list[Finding]:
         return [Finding(name, "broken", said, f"set TORCHINDUCTOR_CACHE_DIR to a folder you may write, {WITHOUT}")]
 
 
-def _lacking() -> tuple[str, str] | None:
+def _lacking(device: str) -> tuple[str, str] | None:
     """What compiling needs and isn't here, and how to get it."""
-    command = os.environ.get("CXX", "g++")
-    if not any(map(shutil.which, (shlex.split(command)[0], "clang++"))):
-        return f"no C++ compiler ({command})", "apt install g++ (or set CXX)"
+    variable, usual, other = ("CXX", "g++", "clang++") if device == "cpu" else ("CC", "gcc", "clang")
+    command = os.environ.get(variable) or usual
+    if not any(map(shutil.which, (shlex.split(command)[0], other))):
+        return f"no compiler ({command})", f"apt install {usual} (or set {variable})"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         return "no Python.h", "apt install python3-dev (of this Python)"
     return None

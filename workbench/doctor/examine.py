@@ -40,7 +40,7 @@ def examine(asked: Asked, recipe: Recipe | None = None) -> Iterator[Finding]:
     yield from (finding for check in first for finding in outcome(check))
     with ThreadPoolExecutor(min(BESIDE, len(os.sched_getaffinity(0)))) as pool:
         seen = outcome(torch_check(asked))
-        gpus = sum(finding.name.startswith("GPU ") and not finding.stops for finding in seen)
+        gpus = [int(f.name.removeprefix("GPU ")) for f in seen if f.name.startswith("GPU ") and not f.stops]
         rest = [*of_work(asked, gpus), *own]
         begun: dict[int, Future[list[Finding]]] = {}
         for number in sorted(range(len(rest)), key=lambda n: rest[n].seconds, reverse=True):  # the longest first
@@ -68,9 +68,9 @@ def torch_check(asked: Asked) -> Check:
     return Check("torch", gpu.torch_and_gpus, (asked.device,), 60, f"{TORCH}; {DRIVER}", packages=("torch",))
 
 
-def of_work(asked: Asked, gpus: int) -> Iterator[Check]:
+def of_work(asked: Asked, gpus: Sequence[int]) -> Iterator[Check]:
     """What training is made of, on the CPU and on each GPU."""
-    devices = ["cpu", *(f"cuda:{number}" for number in range(gpus))]
+    devices = ["cpu", *(f"cuda:{number}" for number in gpus)]
     models = devices[1:] or devices  # where the model is computed
     yield Check("libraries", packages.imports, (), 90, "install the package named last again", packages=("packaging",))
     for device in devices:
@@ -82,7 +82,7 @@ def of_work(asked: Asked, gpus: int) -> Iterator[Check]:
         yield Check(name, compiling.compiling, (device,), 120, mend, asked.compile, ("torch",))
     yield Check("gloo", links.gloo, needed=False, packages=("torch",))
     if gpus:
-        yield Check("NCCL", links.nccl, (gpus,), needed=gpus > 1, packages=("torch",))
+        yield Check("NCCL", links.nccl, (gpus,), needed=len(gpus) > 1, packages=("torch",))
     stored, mend = pictures.PACKAGES, "a library is for another CPU: install it again"
     yield Check("pictures on cpu", pictures.on_cpu, (), 60, mend, packages=stored)
     for device in devices:

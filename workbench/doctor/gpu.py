@@ -37,6 +37,7 @@ def torch_and_gpus(device: str) -> list[Finding]:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         found, mend = why_none(torch.version.cuda, torch.version.hip, told(error))
+        mend += "; or set runtime.device: auto" if wanted else ""
         return [*findings, Finding("GPU", "missing", found, mend, needed=wanted)]
     return findings + [_gpu(torch, number) for number in range(torch.cuda.device_count())]
 
@@ -58,6 +59,8 @@ def why_none(cuda: str | None, hip: str | None, said: str) -> tuple[str, str]:
     if (driver := _driver()) and driver[0] < int(cuda.partition(".")[0]):
         newest = ".".join(map(str, driver))
         return f"the driver knows CUDA up to {newest}, torch is built for {cuda}", CURES["too old"]
+    if visible is not None:
+        said += f"; CUDA_VISIBLE_DEVICES is {visible!r}"
     return said, _cure(said)
 
 

@@ -24,6 +24,9 @@ ADDS = {  # extra -> what mlim can do with it
     "sql": "feeds out of a database",
     "s3": "s3://",
     "gcs": "gs://",
+    "tensorboard": "curves in TensorBoard",
+    "wandb": "curves in Weights & Biases",
+    "mlflow": "curves in MLflow",
 }
 OWN_CHECK = ("torch", "torchvision", "nvidia-dali")  # packages that are imported by checks of their own, or with torch
 

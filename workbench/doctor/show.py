@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from workbench.doctor.finding import Finding
 
-WIDTH = 20  # of a check's name
+WIDTH = 22  # of a check's name
 
 
 def lines(finding: Finding) -> list[tuple[str, str]]:
