@@ -100,6 +100,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         "push": [*training, "url"],
         "chaos": ["--debug", "--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--debug", "--json", "--set", "path"],
+        "replay": ["--debug", "folder"],
         "shards": ["--as", *training[:-1], "out", "path"],
         "samples": ["--as", "--debug", "--epochs", *training[1:-1], "out", "path"],
     }

@@ -428,6 +428,28 @@ def doctor(
             raise typer.Exit(1)
 
 
+@app.command()
+def replay(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="of a step that pre-training left out, as it told", show_default=False),
+    ],
+    debug: Debug = False,
+) -> None:
+    """Run a step that wasn't finite again: in which listing, module and weight it begins, and what to do."""
+    with _errors(debug):
+        import torch
+
+        from workbench.tasks.replay import replay as run_again
+        from workbench.tasks.replay_told import SHOWN, table, told, write
+
+        found = run_again(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        print(*told(found), sep="\n")
+        header, lines = table(found)
+        _table(header, lines[:SHOWN])
+        print(f"all {len(lines)} listings: {write(found)}")
+
+
 @benches.command("loader")
 def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
     """What bounds the loader of training batches, and whether training waits for it; what to change."""
