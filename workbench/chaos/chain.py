@@ -56,7 +56,7 @@ class Chain:
         options = [word for setting in own for word in ("--set", setting)]
         with self.log.open("a") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", "from workbench.cli import app; app()", *self.command, *options],
+                [sys.executable, "-m", "workbench", *self.command, *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {MARK: self.mark},

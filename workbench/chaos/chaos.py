@@ -14,6 +14,7 @@ from workbench.artifacts.store import Artifact, Store
 from workbench.chaos.chain import Chain
 from workbench.chaos.compare import difference, left_behind
 from workbench.chaos.killing import Killing
+from workbench.errors import Interrupted
 from workbench.recipe.load import load_recipe
 from workbench.report.times import read_log, stage_seconds
 
@@ -41,14 +42,28 @@ def chaos(
 ) -> tuple[list[Row], str]:
     """Run `mlim GOAL` on a recipe twice, quietly and killed `count` times; what differs, and a line on both.
 
-    Both leave nothing where they are equal; else they stay to be looked at. Raises MlimError where a run fails, or
-    doesn't die as it should.
+    Nothing is left of them where they are equal, or when the user ends it; else they stay to be looked at. Raises
+    MlimError where a run fails, or doesn't die as it should.
     """
     cache = load_recipe(path, sets).runtime.cache
     cache.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=cache))
     options = [word for setting in (*sets, *OWN) for word in ("--set", setting)]
-    quiet = Chain(folder / "quiet", (goal, str(path), *options))
+    try:
+        rows, line = _both(folder, (goal, str(path), *options), count, Random(seed), say)
+    except (Interrupted, KeyboardInterrupt):
+        shutil.rmtree(folder)
+        raise
+    if any(row.differs for row in rows):
+        return rows, f"{line}; kept to be looked at: {folder}"
+    shutil.rmtree(folder)
+    return rows, line
+
+
+def _both(
+    folder: Path, command: Sequence[str], count: int, random: Random, say: Callable[[str], None]
+) -> tuple[list[Row], str]:
+    quiet = Chain(folder / "quiet", command)
     begun = time.monotonic()
     quiet.run()
     artifacts = quiet.artifacts()
@@ -56,22 +71,16 @@ def chaos(
     say(f"quiet: {', '.join(artifact.stage for artifact in artifacts)} in {took:.0f} s")
 
     (steps,) = (int(artifact.summary["steps"]) for artifact in artifacts if artifact.stage == "pretrain")
-    often = max(1, steps // SAVES)
-    saving = ("--set", f"runtime.checkpoints.steps={often}", "--set", "runtime.checkpoints.minutes=null")
-    killed = Chain(folder / "killed", (*quiet.command, *saving))
+    often = f"runtime.checkpoints.steps={max(1, steps // SAVES)}"
+    killed = Chain(folder / "killed", (*command, "--set", often, "--set", "runtime.checkpoints.minutes=null"))
     begun = time.monotonic()
-    seconds = [_seconds(artifact, quiet) for artifact in artifacts]
-    hits = Killing(killed, artifacts, seconds, Random(seed), say).run(count)
+    hits = Killing(killed, artifacts, [_seconds(artifact, quiet) for artifact in artifacts], random, say).run(count)
     line = f"quiet {took:.0f} s, killed {sum(map(len, hits.values()))} times {time.monotonic() - begun:.0f} s"
 
     rows = [Row(a.stage, _differs(a, quiet, killed), _seconds(a, quiet), hits[a.stage]) for a in artifacts]
     if quiet.reports.exists():
         rows.append(Row("reports", difference(quiet.reports, killed.reports, timed=True)))
-    rows.append(Row("other files", ", ".join(left_behind(quiet.cache, killed.cache))))
-    if any(row.differs for row in rows):
-        return rows, f"{line}; kept to be looked at: {folder}"
-    shutil.rmtree(folder)
-    return rows, line
+    return [*rows, Row("other files", ", ".join(left_behind(quiet.cache, killed.cache)))], line
 
 
 def _seconds(artifact: Artifact, chain: Chain) -> float:

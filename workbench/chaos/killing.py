@@ -73,7 +73,9 @@ class Killing:
         asked = self.artifacts[kill.place].stage
         hit = self.artifacts[self._open()[0]].stage
         came = "" if hit == asked else f", but it came in {hit}"
-        self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}")
+        saved = sorted(self.chain.cache.glob("checkpoints/pretrain-*/step-*[0-9]")) if hit == "pretrain" else ()
+        from_there = f"; it goes on from {saved[-1].name}" if saved else ""
+        self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}{from_there}")
         return hit
 
     def _draw_again(self, kill: Kill, waiting: list[Kill]) -> None:

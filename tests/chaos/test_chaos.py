@@ -1,0 +1,103 @@
+"""Kills are spread and repeatable; who is killed dies with all its processes; a killed chain comes to the same."""
+
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+import yaml
+
+from tests.tasks import shop
+from workbench.chaos import chain as chains
+from workbench.chaos.chain import Chain
+from workbench.chaos.chaos import chaos
+from workbench.chaos.killing import draw
+from workbench.errors import MlimError
+
+STAGES = ["ingest", "images", "duplicates", "split", "tokens", "pretrain"]
+SECONDS = [0.1, 5.0, 0.2, 0.1, 0.1, 100.0]
+
+# A program that starts another in a session of its own, where no signal for its group comes, tells so, and waits.
+STUBBORN = """#!{python}
+import signal, subprocess, sys, time
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+{ignore}
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_kills_are_spread_over_the_chain_in_its_order_and_repeatable() -> None:
+    kills = draw(SECONDS, 20, Random(0))
+    assert kills == draw(SECONDS, 20, Random(0)) != draw(SECONDS, 20, Random(1))
+    assert kills == sorted(kills)
+    places = Counter(kill.place for kill in kills)
+    assert places.keys() == set(range(6))  # the quick ones, too
+    assert places[5] > 8  # where the time goes
+    assert Counter(kill.how for kill in kills) == {signal.SIGKILL: 12, signal.SIGTERM: 4, signal.SIGINT: 4}
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def build(ignore: str = "") -> Chain:
+        script = tmp_path / "stubborn"
+        script.write_text(STUBBORN.format(python=sys.executable, ignore=ignore))
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+        return Chain(tmp_path / "chain", ())
+
+    return build
+
+
+def ready(chain: Chain) -> None:
+    while "ready" not in chain.log.read_text():
+        time.sleep(0.01)
+
+
+def test_a_process_that_outlives_its_chain_is_a_fault_and_ends(stubborn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "DIE", 0.3)
+    chain = stubborn()
+    with pytest.raises(MlimError, match="SIGKILL: 1 of its processes outlived it by"), chain.running() as life:
+        ready(chain)
+        assert len(chain.living()) == 2
+        life.strike(signal.SIGKILL)
+    time.sleep(0.1)
+    assert chain.living() == []
+
+
+def test_a_chain_that_will_not_stop_is_a_fault(stubborn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "END", 0.3)
+    chain = stubborn("signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    with pytest.raises(MlimError, match="SIGTERM: it had not ended after"), chain.running() as life:
+        ready(chain)
+        life.strike(signal.SIGTERM)
+
+
+def test_a_chain_that_fails_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(
+        MlimError, match=r"failed by itself with exit code 2; .*output\.txt ends: error: .*No such file"
+    ):
+        Chain(tmp_path / "chain", ("pretrain", str(tmp_path / "absent.yaml"))).run()
+
+
+def test_killed_thrice_it_comes_to_the_same(tmp_path: Path) -> None:
+    shop.build(tmp_path)
+    recipe = tmp_path / "shop.yaml"
+    recipe.write_text(yaml.dump(shop.tree(tmp_path / "cache")))
+    said: list[str] = []
+    rows, _ = chaos(recipe, ["pretrain.epochs=20"], "pretrain", 3, 1, said.append)
+    assert [row.name for row in rows] == [
+        "ingest",
+        "images",
+        "duplicates",
+        "split",
+        "tokens",
+        "pretrain",
+        "other files",
+    ]
+    assert {row.name: row.differs for row in rows if row.differs} == {}
+    assert sum(len(row.kills) for row in rows) == 3
+    assert list((tmp_path / "cache").iterdir()) == []
