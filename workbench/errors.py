@@ -28,6 +28,11 @@ class Interrupted(MlimError):
     """The user stopped a run (Ctrl-C or SIGTERM); the state was saved and the message says how to go on."""
 
 
+class Terminated(BaseException):
+    """SIGTERM, outside of trainings, which are asked to save. Like Ctrl-C no `Exception`: who takes whatever is raised
+    by a decoder for a damaged picture must not take this for one."""
+
+
 class Told(MlimError):
     """The user was told why by another process of the same command; this one ends with its exit code."""
 

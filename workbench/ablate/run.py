@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from workbench.ablate.jobs import Job
-from workbench.errors import Interrupted, MlimError
+from workbench.errors import Interrupted, MlimError, Terminated
 from workbench.plan import DATA_GOALS, plan_recipe, run_plan
 from workbench.recipe.schema import Runtime
 from workbench.train.processes import ctrl_c_later, die_with_parent
@@ -140,9 +140,9 @@ def _work(parent: Connection, threads: int, resume: bool) -> None:
                 parent.send(MlimError(f"{job.name}: {type(error).__name__}: {error}"))
             else:
                 parent.send(None)
-    except (Interrupted, EOFError, BrokenPipeError):  # what was to be saved is saved
+    except (Interrupted, Terminated, EOFError, BrokenPipeError):  # what was to be saved is saved
         return
 
 
 def _terminated(*_: object) -> NoReturn:
-    raise Interrupted("stopped")
+    raise Terminated

@@ -14,7 +14,7 @@ from workbench.artifacts.store import Artifact, Store
 from workbench.chaos.chain import Chain
 from workbench.chaos.compare import difference, left_behind
 from workbench.chaos.killing import Killing
-from workbench.errors import Interrupted
+from workbench.errors import MlimError
 from workbench.recipe.load import load_recipe
 from workbench.report.times import read_log, stage_seconds
 
@@ -51,7 +51,9 @@ def chaos(
     options = [word for setting in (*sets, *OWN) for word in ("--set", setting)]
     try:
         rows, line = _both(folder, (goal, str(path), *options), count, Random(seed), say)
-    except (Interrupted, KeyboardInterrupt):
+    except MlimError:
+        raise
+    except BaseException:  # Ctrl-C
         shutil.rmtree(folder)
         raise
     if any(row.differs for row in rows):
