@@ -16,6 +16,7 @@ FLOORS = {
     "tasks": 5,
     **dict.fromkeys(("bench", "forecast", "report", "sources"), 6),
     "plan": 7,
+    "together": 8,
     **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
     "cli": 9,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from workbench import __version__
-from workbench.errors import ArtifactError, DataError, Interrupted, MlimError, RecipeError
+from workbench.errors import ArtifactError, DataError, Interrupted, MlimError, RecipeError, Terminated, Told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,6 +76,9 @@ Sets = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="continue an unfinished run, or start it anew")]
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+Nproc = Annotated[
+    int, typer.Option("--nproc", metavar="N", min=1, help="processes of this machine that pre-train, one a GPU")
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -190,14 +193,19 @@ def preview(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: D
 
 
 @app.command()
-def pretrain(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+def pretrain(
+    path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
+) -> None:
     """Pre-train the model on the catalog (ingest, images and tokens first)."""
     with _errors(debug):
-        _run(_load(path, sets), ["pretrain"], resume)
+        recipe = _load(path, sets)
+        _run(recipe, ["pretrain"], resume, _pretrained(recipe, ["pretrain"], path, sets, nproc, resume, debug))
 
 
 @app.command()
-def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+def finetune(
+    path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
+) -> None:
     """Fine-tune for the tasks of the recipe's `finetune` section (pre-training first)."""
     with _errors(debug):
         recipe = _load(path, sets)
@@ -208,7 +216,7 @@ def finetune(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: 
                 "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
                 "    classify: {label: category}     # a name in columns.labels"
             )
-        _run(recipe, goals, resume)
+        _run(recipe, goals, resume, _pretrained(recipe, goals, path, sets, nproc, resume, debug))
 
 
 @app.command()
@@ -258,10 +266,11 @@ def audit(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Deb
 
 
 @app.command()
-def run(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+def run(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False) -> None:
     """Run every stage of the recipe, through to the report."""
     with _errors(debug):
-        _run(_load(path, sets), EVERYTHING, resume)
+        recipe = _load(path, sets)
+        _run(recipe, EVERYTHING, resume, _pretrained(recipe, EVERYTHING, path, sets, nproc, resume, debug))
 
 
 @app.command()
@@ -532,15 +541,48 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
 
 
-def _run(recipe: Recipe, goals: Sequence[str], resume: bool = True) -> dict[str, Made]:
-    """Run what the goals need, tell each stage's outcome, and publish the pages that are among them."""
+def _pretrained(
+    recipe: Recipe,
+    goals: Sequence[str],
+    path: Path,
+    sets: Sequence[str] | None,
+    nproc: int,
+    resume: bool,
+    debug: bool,
+) -> dict[str, Made]:
+    """What several processes make together, if there are several; only the first goes on after that."""
+    from workbench.train.launch import launched, of_a_world
+
+    if not of_a_world() and nproc == 1:
+        return {}
+    from workbench.together import pretrain_among, pretrain_by
+
+    if not of_a_world():
+        flags = [*([] if resume else ["--no-resume"]), *(["--debug"] if debug else [])]
+        arguments = ["pretrain", str(path), *(word for each in sets or () for word in ("--set", each)), *flags]
+        return pretrain_by(nproc, arguments, recipe, _console(), resume)
+    if nproc > 1:
+        raise RecipeError("--nproc starts processes of its own; leave it out where torchrun has started them")
+    made = pretrain_among(recipe, goals, _console(), resume)
+    if made is None or launched():
+        raise typer.Exit
+    return made
+
+
+def _run(
+    recipe: Recipe, goals: Sequence[str], resume: bool = True, before: Mapping[str, Made] | None = None
+) -> dict[str, Made]:
+    """Run what the goals need, tell each stage's outcome, of what was made `before` too, and publish the pages that are
+    among them."""
     from workbench.forecast.truth import keep
     from workbench.plan import foresee, judged, plan_recipe, publish, run_plan
 
     steps = plan_recipe(recipe, goals)
     foreseen = foresee(recipe, steps)
     keep(foreseen, f"{steps[-1].stage.name}-{steps[-1].key[:16]}")
-    made = run_plan(steps, recipe.runtime, _console(), resume, foreseen)
+    made = run_plan(steps, recipe.runtime, _console(), resume, foreseen) | {
+        name: m for name, m in (before or {}).items() if m.seconds is not None
+    }
     if all(m.seconds is None for m in made.values()):
         print(NOTHING)
     fetched = {step.stage.name for step in steps if step.there}
@@ -586,6 +628,10 @@ def _errors(debug: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _exit(f"interrupted; {GO_ON}", 130)
+    except Terminated:
+        _exit(f"stopped by SIGTERM; {GO_ON}", 1)
+    except Told as error:
+        raise typer.Exit(error.exit_code) from None
     except Interrupted as error:
         _exit(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output went away (`mlim plan | head`): nobody to tell
@@ -607,4 +653,4 @@ def _exit(message: str, code: int) -> NoReturn:
 
 
 def _terminated(*_: object) -> NoReturn:
-    raise Interrupted(f"stopped by SIGTERM; {GO_ON}")
+    raise Terminated

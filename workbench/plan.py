@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.forecast.forecast import Forecast
     from workbench.forecast.truth import Watch
     from workbench.recipe.schema import Recipe, Runtime
+    from workbench.train.world import World
 
 Builder = Callable[[], Stage]
 
@@ -223,9 +224,10 @@ def run_plan(
     console: Console,
     resume: bool = True,
     foreseen: Forecast | None = None,
+    world: World | None = None,
 ) -> dict[str, Made]:
     """Make what is not cached, in order, and tell of each; `resume=False` throws unfinished work away first. What a
-    stage took is put beside what was `foreseen`, for the next forecast.
+    stage took is put beside what was `foreseen`, for the next forecast. `world`: the processes that take part.
 
     Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
     """
@@ -244,7 +246,7 @@ def run_plan(
             unread.remove(name)
         console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True, markup=False)
         so_far = {name: m.artifact for name, m in made.items()}
-        made[step.stage.name] = _make(step, so_far, store, runtime, console, resume, foreseen)
+        made[step.stage.name] = _make(step, so_far, store, runtime, console, resume, foreseen, world)
         tell(made[step.stage.name].artifact, console)
     return made
 
@@ -257,6 +259,7 @@ def _make(
     console: Console,
     resume: bool,
     foreseen: Forecast | None,
+    world: World | None,
 ) -> Made:
     begun = time.monotonic()
     if step.there and runtime.remote:
@@ -268,7 +271,7 @@ def _make(
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
             watch = _watch(foreseen) if foreseen and not step.partial else None
-            work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume)
+            work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume, world)
             summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:

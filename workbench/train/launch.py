@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ def launch(arguments: Sequence[str], processes: int) -> None:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
+        logging.disable()  # of the launcher itself, which would tell it all again
         try:
             elastic_launch(config, sys.executable)("-m", "workbench", *arguments)
         except SignalException as error:
@@ -65,6 +67,8 @@ def launch(arguments: Sequence[str], processes: int) -> None:
         except ChildFailedError as error:
             _raise_told(Path(folder))
             raise MlimError(_killed(error.failures)) from None
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def record(words: str, exit_code: int) -> None:
@@ -91,8 +95,9 @@ def _environment(processes: int) -> Iterator[None]:
     """What the processes inherit; the launcher also takes over signals, which are given back."""
     before, handlers = dict(os.environ), {n: signal.getsignal(n) for n in _SIGNALS}
     cores = len(os.sched_getaffinity(0))
-    own = {_LAUNCHED: "1", "OMP_NUM_THREADS": str(max(1, cores // processes))}
-    os.environ.update({"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_TO_SAVE), **own, **before} | own)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TO_SAVE))
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.update({_LAUNCHED: "1", "OMP_NUM_THREADS": str(max(1, cores // processes))})
     try:
         yield
     finally:

@@ -21,7 +21,8 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import ProcessGroup, Store
 from torch.distributed.rendezvous import rendezvous
 
-from workbench.errors import MlimError
+from workbench.errors import MlimError, Told
+from workbench.train.launch import launched, record
 
 POLL = 0.1  # seconds between looks at the store, in which signals are heard
 
@@ -65,7 +66,7 @@ class World:
     def note(self, step: int) -> None:
         """Tell the others, should they wait for this rank, which step it has begun."""
         if self.store:
-            self.store.set(f"step/{self.rank}", str(step))
+            self.store.set(_key(self.rank), str(step))
 
     def say(self, key: str, words: str = "") -> None:
         assert self.store
@@ -106,26 +107,69 @@ def joined(world: World, wait: float) -> Iterator[World]:
 
 
 class Lost(MlimError):
-    """Another process of the training is gone or hangs."""
+    """Another process of the training is gone."""
 
 
-def lost(world: World, wait: float, error: Exception) -> Lost:
-    """What to tell of a collective that failed: who is behind, as far as the store still says it."""
-    hung = "imed out" in str(error) or "imeout" in str(error)
+@contextmanager
+def telling(world: World, wait: float) -> Iterator[None]:
+    """The first process that fails within it tells the user, in its own words; on all others Told is raised.
+
+    Also of one that died without a word: by who lost it, or by the launcher of this machine, which knows more.
+    """
+    try:
+        yield
+    except BaseException as error:
+        said = lost(world, wait, error) if _of_the_world(error) else error
+        code = 130 if isinstance(said, KeyboardInterrupt) else getattr(said, "exit_code", 1)
+        first = _first(world, code)
+        if first["rank"] != world.rank or (isinstance(said, Lost) and launched()):
+            raise Told(first["exit_code"]) from error
+        record(str(said), code)
+        if said is error:
+            raise
+        raise said from error
+
+
+def _first(world: World, code: int) -> dict[str, int]:
+    """Which process failed first, and how."""
+    own = {"rank": world.rank, "exit_code": code}
     try:
         assert world.store
-        keys = {rank: f"step/{rank}" for rank in range(world.size)}
-        steps = {rank: int(world.store.get(key)) for rank, key in keys.items() if world.store.check([key])}
-    except Exception:  # it was on the machine that is gone
-        steps = {}
-    begun = [steps.get(rank, -1) for rank in range(world.size)]
+        found: dict[str, int] = json.loads(world.store.compare_set("failed", "", json.dumps(own)))
+    except Exception:  # the store was on the machine that is gone
+        return own
+    return found
+
+
+def _of_the_world(error: BaseException) -> bool:
+    """Whether a collective or the store failed, which others brought about."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+
+
+def lost(world: World, wait: float, error: BaseException) -> MlimError:
+    """What to tell of a collective that failed: who is behind, as far as the store still says it."""
+    try:
+        assert world.store
+        begun = [int(world.store.get(_key(r))) if world.store.check([_key(r)]) else -1 for r in range(world.size)]
+    except Exception:
+        begun = []
     behind = [f"rank {rank} ({_step(step)})" for rank, step in enumerate(begun) if step < max(begun)]
-    where = f"rank {world.rank} ({_step(begun[world.rank])})"
-    whom = f"; behind: {', '.join(behind)}" if behind else ""
-    what = f"waited {wait:g} seconds (runtime.wait) for the others" if hung else "lost another process"
-    hint = "a hung disk or network?" if hung else "was it killed, or its machine?"
-    return Lost(f"{where}: {what}{whom}; {hint} Run the same command again: it goes on from the last checkpoint")
+    whom = f", behind is {', '.join(behind)}" if behind else ""
+    where = f"rank {world.rank}" + (f" ({_step(begun[world.rank])})" if begun else "")
+    if "imed out" in str(error) or "imeout" in str(error):
+        return MlimError(
+            f"{where}: waited {wait:g} seconds for the others{whom}; look there for a disk or a network that hangs, or "
+            f"give more time by runtime.wait; {_AGAIN}"
+        )
+    return Lost(f"{where}: another process is gone{whom}; was it killed, or its machine? {_AGAIN}")
+
+
+_AGAIN = "the same command goes on from the last checkpoint"
+
+
+def _key(rank: int) -> str:
+    return f"step/{rank}"
 
 
 def _step(step: int) -> str:
-    return "before its first step" if step < 0 else f"at step {step + 1}"
+    return "before its first step" if step < 0 else f"step {step + 1}"
