@@ -55,7 +55,9 @@ def test_the_report_of_a_small_shop(shop: tuple[Recipe, dict[str, Artifact]]) ->
     assert [p["step"] for p in pretrain["curve"]] == list(range(1, pretrain["steps"] + 1))
     assert pretrain["curve"][-1]["epoch"] == 1 and pretrain["masking"]["policy"] == "mam"
     assert pretrain["seconds"] > 0 and 0 <= pretrain["data_wait"] <= 1
-    assert pretrain["samples_per_second"] == pytest.approx(pretrain["listings"] / pretrain["seconds"])
+    # The time holds the validation and the checkpoint, the speed does not.
+    assert pretrain["samples_per_second"] > pretrain["listings"] / pretrain["seconds"]
+    assert pretrain["skipped"] == 0 and all(point["grad_norm"] > 0 for point in pretrain["curve"])
     assert report["probes"] == json.loads(made["probes"].path("probes.json").read_text())
     stages = report["about"]["stages"]
     assert [s["key"] for s in stages] == [made[s["name"]].key for s in stages]

@@ -156,8 +156,9 @@ def report() -> dict[str, Any]:
             "seconds": None,
             "samples_per_second": None,
             "data_wait": None,
+            "skipped": 2,
             "curve": [
-                {"step": s, "epoch": s / 13, "mlm": 5 / s if s > 1 else None, "recon": 0.2, "lr": 1e-3}
+                {"step": s, "epoch": s / 13, "mlm": 5 / s if s > 1 else None, "recon": 0.2, "lr": 1e-3, "grad_norm": 2}
                 for s in (1, 2, 3)
             ],
             "valid": [{"step": 65, "epoch": 5.0, "mlm": 2.5, "recon": 0.07}],

@@ -86,21 +86,25 @@ def _pretrain(artifact: Artifact, logs: Path) -> Json:
         "left_out": [{"reason": reason, "count": count} for reason, count in summary["left_out"].items()],
         **{name: summary[name] for name in ("parameters", "epochs", "steps")},
         **_speed(read_log(artifact, logs)),
-        "curve": [point(line) | {"lr": line["lr"]} for line in lines if "lr" in line],
-        "valid": [point(line, "valid_") for line in lines if "lr" not in line],
+        "curve": [point(line) | {name: line[name] for name in ("lr", "grad_norm")} for line in lines if "lr" in line],
+        "valid": [point(line, "valid_") for line in lines if any(name.startswith("valid_") for name in line)],
+        "skipped": sum("skipped" in line for line in lines),
         "objectives": weights,
         "masking": section["masking"],
     }
 
 
 def _speed(log: list[Json]) -> Json:
-    """Time and speed of a training."""
+    """Time and speed of a training; speeds are of its steps, without validations and checkpoints."""
     steps = step_times(log)
-    samples, seconds, waited = (sum(line[name] for line in steps) for name in ("samples", "seconds", "waited"))
+    samples, seconds, waited, validated, saved = (
+        sum(line.get(name, 0.0) for line in steps) for name in ("samples", "seconds", "waited", "validated", "saved")
+    )
+    training = seconds - validated - saved
     return {
         "seconds": seconds or None,
-        "samples_per_second": samples / seconds if seconds else None,
-        "data_wait": waited / seconds if seconds else None,
+        "samples_per_second": samples / training if training else None,
+        "data_wait": waited / training if training else None,
     }
 
 

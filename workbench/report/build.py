@@ -19,7 +19,7 @@ def stage(report: Report, recipe: Recipe, digests: Mapping[str, str]) -> Stage:
     shown = _shown(recipe.model_dump(exclude={"runtime"}))
     return Stage(
         name="report",
-        version=2,
+        version=3,
         section=shown,
         needs=(*census.NEEDS, "tokens", "pretrain", *tasks, "probes"),
         sources=dict(digests),

@@ -89,7 +89,7 @@ def environment(pictures: Mapping[str, bytes]) -> Environment:
 
 
 def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
-    """Each objective and the learning rate by epoch; none without a training."""
+    """Each objective, the learning rate and the gradient's norm by epoch; none without a training."""
     if not pretrain["curve"]:
         return []
 
@@ -101,8 +101,14 @@ def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
         train = charts.Line("training", "s-train", points(pretrain["curve"], field))
         return charts.chart(OBJECTIVES[field], [valid, train], "epoch")
 
-    rate = charts.Line("learning rate", "s-train", points(pretrain["curve"], "lr"))
-    return [*map(losses, pretrain["objectives"]), charts.chart("Learning rate", [rate], "epoch")]
+    def one(title: str, field: str) -> charts.Chart:
+        return charts.chart(title, [charts.Line(title.lower(), "s-train", points(pretrain["curve"], field))], "epoch")
+
+    return [
+        *map(losses, pretrain["objectives"]),
+        one("Learning rate", "lr"),
+        one("Norm of the gradient", "grad_norm"),
+    ]
 
 
 def _curve_charts(match: Mapping[str, Any]) -> list[charts.Chart]:
