@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Trace:
         if step >= self._last:
             self.close()
         elif step + 1 >= self._first and not self._profiler:
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its notes on itself would run into the bar
             from torch.profiler import profile
 
             self._profiler = profile()
