@@ -109,6 +109,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert len(decoded) == 64 - after // 10 * 10  # complete shards are not made again
 
 
+def test_a_file_that_a_lost_machine_left_empty_is_made_again(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = shop(sixty_four())
+    whole, _ = ours.run(SMALL, "whole")
+    monkeypatch.setattr(store_module, "join_index", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ours.run(SMALL, "killed")
+    monkeypatch.undo()
+    (piece,) = whole.with_name("killed").glob("shard-00003.parquet")
+    piece.write_bytes(b"")
+    assert digests(ours.run(SMALL, "killed")[0]) == digests(whole)
+
+
 def test_killed_after_the_last_shard(shop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = shop(sixty_four())
     whole, _ = ours.run(SMALL, "whole")

@@ -171,8 +171,11 @@ def _threads(count: int, asides: Asides | None = None) -> Iterator[ThreadPoolExe
 
 def _is_complete(shard: Path) -> bool:
     """Whether a killed run finished this shard: its piece of the index was written last and tells its size."""
-    piece = piece_of(shard)
-    return piece.exists() and shard.stat().st_size == pl.read_parquet(piece, columns=["length"])["length"].sum()
+    try:
+        length = pl.read_parquet(piece_of(shard), columns=["length"])["length"].sum()
+        return shard.stat().st_size == length
+    except (FileNotFoundError, pl.exceptions.ComputeError):  # a machine that loses its power may leave an empty file
+        return False
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Iterable[In], ahead: int) -> Iterator[Out]:
