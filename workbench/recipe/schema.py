@@ -706,13 +706,14 @@ class Runtime(Section):
     )
     checkpoints: Checkpoints = Field(Checkpoints(), description="when a pre-training is saved")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
-        (), description="also log there; tensorboard writes to REPORTS/RECIPE NAME/tensorboard"
+        (), description="draw the curves of pre-training there, too; what stays here is in REPORTS/RECIPE NAME"
     )
     price: Annotated[float, Field(gt=0)] | None = Field(
         None, description="money that an hour of this machine costs, in any currency: `mlim plan` tells what a run will"
     )
     profile: tuple[Count, Count] | None = Field(
-        None, description="[first, last] optimizer step of pre-training to trace, for chrome://tracing or Perfetto"
+        None,
+        description="[first, last] optimizer step of pre-training, counted from 1, to trace into REPORTS/RECIPE NAME",
     )
     decoder: Literal["auto", "cpu", "dali"] = Field(
         "auto", description="of training pictures; auto: DALI where torch has a GPU and DALI works, else the CPU's"
@@ -729,6 +730,12 @@ class Runtime(Section):
     remote_bytes: Count = Field(
         100 * 2**30, description="bytes of the pictures taken from `remote` that are kept in the cache, at most"
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Runtime:
+        if self.profile and self.profile[0] > self.profile[1]:
+            raise ValueError(f"profile: its first step, {self.profile[0]}, is behind its last, {self.profile[1]}")
+        return self
 
 
 class Recipe(Section):
