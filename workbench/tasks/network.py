@@ -78,11 +78,15 @@ def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
 
 def save_network(folder: Path, network: Mlim, heads: Heads | None = None) -> None:
     """Write the weights, of the objectives' heads too if there are any, and what is needed to build it all again."""
-    config = dataclasses.asdict(network.shape) | {"dropout": network.dropout.p}
-    (folder / CONFIG).write_text(json.dumps(config, indent=1))
+    (folder / CONFIG).write_bytes(config_of(network))
     if heads and heads.state_dict():
         write(folder / HEADS, heads.state_dict())
     write(folder / WEIGHTS, dict(network.named_parameters()))  # last: where there are weights, all is there
+
+
+def config_of(network: Mlim) -> bytes:
+    """The content of model.json, from which `read_shape` reads."""
+    return json.dumps(dataclasses.asdict(network.shape) | {"dropout": network.dropout.p}, indent=1).encode()
 
 
 def read_shape(folder: Path) -> tuple[Shape, float]:

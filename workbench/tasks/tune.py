@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -179,9 +180,9 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bench.model.precision)
     depth = listings.steps_ahead(batch_size)
     batches = lambda first, size: ahead(micro_batches, range(first, steps), depth)  # noqa: E731
-    checkpoints = Checkpoints(folder / CHECKPOINTS, {})
-    if fit(objective, batches, plan, folder, checkpoints, bench.device, stop=stop).stopped:
-        return False
+    with checkpoints_of(folder, bench.runtime) as checkpoints:
+        if fit(objective, batches, plan, folder, checkpoints, bench.device, say=_say, stop=stop).stopped:
+            return False
     model = objective.model.eval()
     with torch.no_grad():
         scores = tuning.scores(model, listings, bench.device, micro)
@@ -190,8 +191,19 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
         write(bench.folder / HEAD, head)
         save_network(bench.folder, network)
     write(folder / SCORES, scores | {"labels": torch.from_numpy(labels)})
-    checkpoints.finished()
+    checkpoints.remove()
     return True
+
+
+def checkpoints_of(folder: Path, runtime: Runtime) -> Checkpoints:
+    """Of a run in this folder, which belongs to it alone: the last one is kept, until the run is finished."""
+    when = runtime.checkpoints.model_copy(update={"last": 1, "hours": None, "remote": None})
+    return Checkpoints(folder / CHECKPOINTS, {}, when, say=_say)
+
+
+def _say(line: str) -> None:
+    """From any process."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _one_by_one(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -> Iterator[tuple[Run, float]]:

@@ -135,7 +135,7 @@ class Checkpoints:
         except OSError as error:
             failure = f"{self.folder}: the checkpoint at step {position.step} could not be written ({error}): "
             failure += f"it needs {needed:,} bytes, {free(self.folder):,} are free"
-            self._say(f"{failure}; the training goes on, and tries again when the next one is due")
+            self._say(f"warning: {failure}; the training goes on, and tries again when the next one is due")
             return failure
         self._keep(self._kept)
         return ""
