@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tasks import shop
 from workbench.errors import Interrupted, MlimError
-from workbench.recipe.schema import Arm, Classify, Optim
+from workbench.recipe.schema import Arm, Classify, Model, Optim, Runtime
 from workbench.tasks import tune as tuning
-from workbench.tasks.tune import Run, choose_labels, runs_of, steps_for
+from workbench.tasks.tune import Bench, Run, choose_labels, runs_of, steps_for
+from workbench.train.stopping import Stop
 
 GROUPS = np.array([f"g{i // 3}" for i in range(300)])
 
@@ -134,6 +137,20 @@ def test_side_by_side_killed_and_run_again_equals_one_by_one(folder: Path, whole
     made, said = shop.make(folder, cache, "match", threads=2, match=shop.match())
     assert shop.contents(made) == whole
     assert "scratch, all labels, seed 0: PR AUC" in said
+
+
+def test_a_process_that_dies_as_it_starts_ends_the_run(tmp_path: Path) -> None:
+    """It once was waited for, for ever, where it was to be sent more than a pipe holds."""
+    resource_tracker.ensure_running()
+    executable = spawn.get_executable()
+    spawn.set_executable("/bin/false")
+    try:
+        bench = Bench(bytes(2**20), {}, Model(), Runtime(), torch.device("cpu"), tmp_path, Run("scratch", 1.0, 0))  # type: ignore[arg-type]
+        with pytest.raises(MlimError, match="a process was killed"):
+            list(tuning._side_by_side(bench, [bench.kept], 2, Stop()))
+    finally:
+        spawn.set_executable(executable)
+    assert list(tmp_path.iterdir()) == []
 
 
 def children_of(pid: int) -> list[int]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -221,7 +223,11 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
         return
     context = multiprocessing.get_context("spawn")
     ending = context.Event()
-    pool = ProcessPoolExecutor(processes, context, _enter, (bench, ending))
+    # Not among the arguments: spawning writes them into a pipe, and would wait for ever for a process that is dead.
+    sent = tempfile.NamedTemporaryFile(dir=bench.folder, suffix=".tmp")  # noqa: SIM115 - closed below
+    sent.write(pickle.dumps(bench))
+    sent.flush()
+    pool = ProcessPoolExecutor(processes, context, _enter, (sent.name, ending))
     try:
         with ctrl_c_later():
             waiting = {pool.submit(_work, run): run for run in runs}
@@ -239,16 +245,18 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
     finally:
         ending.set()
         pool.shutdown(cancel_futures=True)
+        sent.close()
 
 
 _own: tuple[Bench, Listings, Event]  # of a process that trains
 
 
-def _enter(bench: Bench, ending: Event) -> None:
+def _enter(sent: str, ending: Event) -> None:
     """Begin a process: it ends its run when asked by its parent alone, and dies with it."""
     global _own
     die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    bench: Bench = pickle.loads(Path(sent).read_bytes())
     torch.set_num_threads(bench.runtime.threads)
     _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime, bench.device).listings, ending
 
