@@ -13,7 +13,11 @@ from workbench.doctor.child import told
 from workbench.doctor.finding import Finding
 
 NAME = "torch.compile"
-FAST = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "TORCHINDUCTOR_VEC_ISA_OK": "1"}  # without six trial compilations
+FAST = {
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    "TORCHINDUCTOR_VEC_ISA_OK": "1",
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
+}  # without six trial compilations
 WITHOUT = "or leave runtime.compile: false"
 
 

@@ -49,7 +49,7 @@ def why_none(cuda: str | None, hip: str | None, said: str) -> tuple[str, str]:
     if hip:
         return said, "see to the ROCm driver (`rocminfo`)"
     if not there and not loaded:
-        return "no NVIDIA driver here", "nothing, if there is no GPU: mlim runs on the CPU; else install its driver"
+        return "no NVIDIA driver here", "install it, if there is a GPU; mlim also runs on the CPU"
     if not there:
         return f"a driver is loaded, but {DEVICE} is not here", "start the container with GPUs: docker run --gpus all"
     if not cuda:
