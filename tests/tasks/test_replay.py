@@ -13,6 +13,7 @@ import torch
 from tests.tiny import SHAPE, batch, network
 from workbench.batch import Batch
 from workbench.errors import DataError
+from workbench.recipe.schema import Checkpoints as When
 from workbench.recipe.schema import Objectives, Optim
 from workbench.tasks.objective import Pretraining
 from workbench.tasks.replay import Replay, replay
@@ -20,26 +21,15 @@ from workbench.tasks.replay_told import LISTINGS, meaning, table, told, write
 from workbench.train import bad_steps
 from workbench.train.bad_steps import BadSteps
 from workbench.train.checkpoint import Position
+from workbench.train.checkpoints import Checkpoints
 from workbench.train.found import Found
 from workbench.train.loop import Plan, fit
 
 CPU = torch.device("cpu")
 PLAN = Plan(6, Optim(lr=1e-3, bad_steps=5), seed=7, precision="bf16", log_every=1)
+NONE = When(minutes=None)
 POISONED = 3  # a step, from 0
 ABOUT = {"shape": asdict(SHAPE), "dropout": 0.3, "objectives": Objectives().model_dump(mode="json")}
-
-
-class Nowhere:
-    """Checkpoints that are never written."""
-
-    def all(self) -> list[Any]:
-        return []
-
-    def due(self, step: int, seconds: float) -> bool:
-        return False
-
-    def save(self, *what: Any) -> None:
-        pass
 
 
 def micro_batches(step: int) -> list[Batch]:
@@ -72,13 +62,12 @@ def kept(
 
     def batches(first: int, size: int) -> Iterator[list[Batch]]:
         for step in range(first, plan.steps):
-            if not first:  # not when a step is asked for again
-                poison(model, step)
+            poison(model, step)
             yield make(step)
 
     say = said.append if said is not None else print
-    skipped = BadSteps(folder / "bad", task, plan, batches, ABOUT, listings, say)
-    fit(task, batches, plan, folder, Nowhere(), CPU, skipped=skipped, say=say)  # type: ignore[arg-type]
+    skipped = BadSteps(folder / "bad", task, plan, lambda step, size: make(step), ABOUT, listings, say)
+    fit(task, batches, plan, folder, Checkpoints(folder / "checkpoints", {}, NONE), CPU, skipped=skipped, say=say)
     return task, [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -193,8 +182,7 @@ def test_a_gradient_that_is_not_finite_is_found_on_its_way_back(factor: float, t
 def test_a_finite_step_gives_the_logged_losses(precision: Any, tmp_path: Path) -> None:
     plan = replace(PLAN, precision=precision)
     task = Pretraining(network(0.3), Objectives())
-    plain = lambda first, size: map(micro_batches, range(first, plan.steps))  # noqa: E731
-    keep = BadSteps(tmp_path / "bad", task, plan, plain, ABOUT, listings, print)
+    keep = BadSteps(tmp_path / "bad", task, plan, lambda step, size: micro_batches(step), ABOUT, listings, print)
 
     def batches(first: int, size: int) -> Iterator[list[Batch]]:
         for step in range(first, plan.steps):
@@ -202,7 +190,7 @@ def test_a_finite_step_gives_the_logged_losses(precision: Any, tmp_path: Path) -
                 keep(Found(step + 1, {"mlm": math.nan}, math.nan, 1.0), Position(step))
             yield micro_batches(step)
 
-    fit(task, batches, plan, tmp_path, Nowhere(), CPU)  # type: ignore[arg-type]
+    fit(task, batches, plan, tmp_path, Checkpoints(tmp_path / "checkpoints", {}, NONE), CPU)
     logged = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[POISONED])
     found = replay(tmp_path / "bad" / "step-00000004", CPU)
     run = found.passes[0]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from workbench.forecast.counts import Counts
 from workbench.forecast.machine import Machine
 from workbench.model.shape import Network
-from workbench.recipe.schema import SIZES, Classify, Mam, Masking, Match, Objectives, Recipe, Task, Uniform
+from workbench.recipe.schema import AUTO, SIZES, Classify, Mam, Masking, Match, Objectives, Recipe, Task, Uniform
 from workbench.tasks.runs import Run, runs_of, steps_for
 
 Units = Mapping[str, float]
@@ -190,9 +190,9 @@ def epoch_steps(listings: float, batch: float, last: str) -> int:
     return math.ceil(listings / batch) if last == "keep" else int(listings // batch)
 
 
-def batch_of(said: int | str, listings: float) -> float:
+def batch_of(said: int, listings: float) -> float:
     """The recipe's, or 256 where it is to be found while training."""
-    return float(said) if isinstance(said, int) else min(256.0, max(listings, 1.0))
+    return float(said) if said != AUTO else min(256.0, max(listings, 1.0))
 
 
 def task_of(recipe: Recipe, stage: str) -> tuple[Task, int]:

@@ -20,7 +20,7 @@ from workbench.errors import DataError, RecipeError
 from workbench.images.choose import open_decoder
 from workbench.images.shard import Shards
 from workbench.images.stream import open_shards
-from workbench.recipe.schema import Model, Pretrain, Runtime
+from workbench.recipe.schema import AUTO, Model, Pretrain, Runtime
 from workbench.text.tokens import TokenTable
 
 CPU = torch.device("cpu")
@@ -65,6 +65,11 @@ def training_order(catalog: Catalog, images: Artifact, pretrain: Pretrain, epoch
 
     Raises DataError where there are none.
     """
+    if pretrain.optim.batch_size == AUTO:
+        raise RecipeError(
+            "pretrain.optim.batch_size: auto is found by pre-training, on the device that it runs on; here a number is "
+            "needed: give the one that it told (--set pretrain.optim.batch_size=…)"
+        )
     train = catalog.pictured("train")
     if not len(train):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in images.summary["reasons"].items()) or "none"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
-from workbench.recipe.schema import Model, Pretrain
+from workbench.recipe.schema import AUTO, Model, Pretrain
 
 
 def stage(model: Model, pretrain: Pretrain, digests: Mapping[str, str], recipe: str = "") -> Stage:
@@ -38,9 +39,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     from workbench.draws import ORDER, stream
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
-    from workbench.tasks.network import WEIGHTS, build, save_network
+    from workbench.tasks.line import checkpoints_of
+    from workbench.tasks.network import WEIGHTS, build, config_of, save_network
     from workbench.tasks.objective import Pretraining, group_numbers
-    from workbench.train.checkpoint import Checkpoints
+    from workbench.tasks.replay import keeping
+    from workbench.tasks.sizes import with_sizes
     from workbench.train.flops import flops_of
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
@@ -55,7 +58,6 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     if note := note_of_limit(work.inputs["images"], pretrain.sampling.window, "pretrain.sampling.window"):
         work.console.print(note, soft_wrap=True, markup=False)
     train, valid = catalog.pictured("train"), catalog.pictured("valid")
-    order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
     torch.manual_seed(pretrain.seed)
     network, loaded = build(model, catalog.listings.tokens.tokenizer)
     if model.checkpoint:
@@ -65,16 +67,15 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     objective = Pretraining(network, pretrain.objectives, group_numbers(catalog.items))
     if objective.heads.state_dict():  # neighbours in a feed would be unlike the strangers of training
         valid = stream(pretrain.seed, ORDER).permutation(valid)
-    optim = pretrain.optim
-    own = -(-optim.batch_size // world.size)  # listings of a step on this rank
-    micro = optim.micro_batch or own
     largest = max([model.image_side, *(side for _, side in pretrain.sampling.sides)])
-    depth = catalog.listings.steps_ahead(own, largest)
+
+    def say(line: str) -> None:
+        work.console.print(line, soft_wrap=True, markup=False)
 
     def micro_batches(step: int, micro: int) -> Callable[[], list[Batch]]:
         rows, clock, side = train[order.at(step)[1]], order.clock(step), order.side(step)
         how = {"side": side, "augment": pretrain.augment, "any_picture": True}
-        parts = cut(np.arange(len(rows)), micro, world.rank, world.size)
+        parts = cut(np.arange(len(rows)), micro or own, world.rank, world.size)
         begun = [begin(rows, clock, places, **how) for places in parts]
         soon = train[order.soon(step)]
 
@@ -94,10 +95,13 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     def batches(first: int, micro_batch: int) -> Iterator[list[Batch]]:
         meter.begin(first)
         steps = range(first, order.steps)
-        begun = ahead(lambda step: micro_batches(step, micro_batch or micro), steps, depth)
+        begun = ahead(lambda step: micro_batches(step, micro_batch), steps, depth)
         for step, made in zip(steps, begun, strict=True):
             world.note(step)
             yield made
+
+    def again(step: int, micro_batch: int) -> list[Batch]:
+        return micro_batches(step, micro_batch)()
 
     def held_out(step: int) -> Iterator[Batch] | None:
         due = step % (pretrain.validate_every * order.steps_per_epoch) == 0 or step == order.steps
@@ -107,12 +111,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
         fixed = np.zeros(len(valid), np.int64)
         return ahead(lambda nth: begin(valid, fixed, dealt[nth]), range(len(dealt)), depth)
 
+    parameters = sum(p.numel() for p in network.parameters())
     network.encoder.recompute = work.runtime.recompute
-    if work.runtime.compile:
-        network.compile()
     plan = Plan(
-        steps=order.steps,
-        optim=optim,
+        steps=0,
+        optim=pretrain.optim,
         seed=pretrain.seed,
         layer_decay=pretrain.layer_decay,
         precision=model.precision,
@@ -122,38 +125,54 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
         best=pretrain.result == "best",
         log_every=pretrain.log_every,
     )
-    checkpoints = Checkpoints(work.folder / "checkpoints", {})
-    if world.heard({"trains": not (work.folder / WEIGHTS).exists()}) == {"trains": True}:  # else killed after that
-        gauge = Gauge(flops_of(network.shape, objective.weights), device, model.precision, world.size)
-        told = {"recipe": recipe, "steps_per_epoch": order.steps_per_epoch, "gauge": gauge}
-        with stoppable() as stop, Meter(work, "pretrain", order.steps, pretrain.log_every, **told) as meter:
-            outcome = fit(
-                objective,
-                batches,
-                plan,
-                work.folder,
-                checkpoints,
-                device,
-                world=world,
-                valid=held_out,
-                progress=meter,
-                stop=stop,
-            )
-        if outcome.stopped:
-            raise stop.interrupted("pretrain")
-        make_whole(objective.model)
+    saving = checkpoints_of(work, config_of(network), parameters, plan.best, plan.average is not None)
+    with saving as checkpoints:
+        asked = pretrain.optim.batch_size
+        pretrain = with_sizes(pretrain, plan, objective, catalog, largest, checkpoints, device, world, say)
+        optim = pretrain.optim
+        order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
+        plan = replace(plan, steps=order.steps, optim=optim)
+        own = -(-optim.batch_size // world.size)  # listings of a step on this rank
+        depth = catalog.listings.steps_ahead(own, largest)
+        if work.runtime.compile:
+            network.compile()
+        if world.heard({"trains": not (work.folder / WEIGHTS).exists()}) == {"trains": True}:  # else killed after that
+            gauge = Gauge(flops_of(network.shape, objective.weights), device, model.precision, world.size)
+            seen = Meter(work, "pretrain", order.steps, pretrain.log_every, recipe, order.steps_per_epoch, gauge)
+            with stoppable() as stop, seen as meter:
+                outcome = fit(
+                    objective,
+                    batches,
+                    plan,
+                    work.folder,
+                    checkpoints,
+                    device,
+                    world=world,
+                    valid=held_out,
+                    progress=meter,
+                    skipped=keeping(work, objective, pretrain.objectives, plan, again, catalog.items, world, say),
+                    say=say,
+                    stop=stop,
+                )
+            if outcome.stopped:
+                raise stop.interrupted("pretrain")
+            make_whole(objective.model)
+            if world.chief:
+                save_network(work.folder, network, objective.heads)
         if world.chief:
-            save_network(work.folder, network, objective.heads)
-    checkpoints.finished()
+            checkpoints.finished(order.steps)
+    if not world.chief:
+        return {}
     lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
     validations = [line for line in lines if "lr" not in line]
     rows = catalog.rows("train")
     return {
         "listings": len(train),
         "left_out": _left_out(catalog.shards.states[rows], catalog.listings.tokens.lengths[rows]),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameters,
         "epochs": pretrain.epochs,
         "steps": order.steps,
+        **({"batch_size": optim.batch_size} if asked == AUTO else {}),
         "valid": {k: v for k, v in validations[-1].items() if k != "step"} if validations else {},
         **({"bert": loaded.summary()} if loaded else {}),
     }

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from workbench.artifacts.stage import Work
 from workbench.batch import Batch
 from workbench.errors import DataError
 from workbench.model.encoder import Size
 from workbench.model.mlim import Mlim, Shape
 from workbench.recipe.schema import Objectives, Optim
-from workbench.tasks.objective import Pretraining
-from workbench.train.bad_steps import STEP, WEIGHTS
+from workbench.tasks.objective import Pretraining, group_numbers
+from workbench.train.bad_steps import STEP, WEIGHTS, BadSteps
 from workbench.train.checkpoint import read_weights
 from workbench.train.loop import Plan, updates_of
 from workbench.train.step import Precision
 from workbench.train.watch import Watch, watching
+from workbench.train.world import World
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,33 @@ class _Listening(Pretraining):
             for row, loss in zip(rows, losses_B.tolist(), strict=True):
                 self.noted.setdefault(row, {})[name] = loss
         return {name: losses_B.sum() for name, losses_B in found.items()}
+
+
+def keeping(
+    work: Work,
+    objective: Pretraining,
+    section: Objectives,
+    plan: Plan,
+    again: Callable[[int, int], Sequence[Batch]],
+    items: pl.DataFrame,
+    world: World,
+    say: Callable[[str], None],
+) -> BadSteps:
+    """What keeps the bad steps of a pre-training, in CACHE/bad-steps."""
+    network, numbers = objective.network, group_numbers(items)
+    shape, dropout = dataclasses.asdict(network.shape), network.dropout.p
+
+    def listings(rows: Sequence[int]) -> list[dict[str, Any]]:
+        known = items[list(rows)]
+        groups = numbers[list(rows)].tolist()
+        return [
+            {"row": row, "id": id_, "title": title, "group": group}
+            for row, id_, title, group in zip(rows, known["id"], known["title"], groups, strict=True)
+        ]
+
+    about = {"shape": shape, "dropout": dropout, "objectives": section.model_dump(mode="json")}
+    folder = work.runtime.cache / "bad-steps" / work.log.stem
+    return BadSteps(folder, objective, plan, again, about, listings, say, world)
 
 
 def replay(folder: Path, device: torch.device) -> Replay:

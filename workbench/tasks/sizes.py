@@ -6,40 +6,77 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+import torch
 
 from workbench.batch import Batch
 from workbench.errors import RecipeError
-from workbench.recipe.schema import AUTO, Optim, Pretrain, Runtime
+from workbench.recipe.schema import AUTO, Optim, Pretrain
 from workbench.tasks.catalog import Catalog
+from workbench.tasks.objective import Pretraining
 from workbench.train.checkpoint import Position
+from workbench.train.checkpoints import Checkpoints
+from workbench.train.fitting import largest
+from workbench.train.loop import Plan
 from workbench.train.world import World
 
 STEPS = 20  # of an epoch, at least, where the batch is found
 _EPOCHS, _LOOKED_AT = 8, 256  # of whose masks the heaviest is taken, for so many listings
 
 
+def with_sizes(
+    pretrain: Pretrain,
+    plan: Plan,
+    objective: Pretraining,
+    catalog: Catalog,
+    side: int,
+    checkpoints: Checkpoints,
+    device: torch.device,
+    world: World,
+    say: Callable[[str], None],
+) -> Pretrain:
+    """The section with numbers in place of `auto`, the same on every rank; `side` is the largest of the pictures.
+    Collective where there is an `auto`.
+
+    Raises RecipeError where it can't be found, and MlimError where one listing is too much.
+    """
+    optim = pretrain.optim
+    if AUTO not in (optim.batch_size, optim.micro_batch):
+        return pretrain
+    if world.size > 1 and plan.parallel == "shard":
+        raise RecipeError(
+            "pretrain.optim: auto is found by steps of one process, which may not hold a model that is spread over "
+            "several (runtime.parallel: shard); give batch_size and micro_batch as numbers"
+        )
+    count = len(catalog.pictured("train"))
+    heaviest = worst(catalog, pretrain, side)
+    before = [checkpoint.position for checkpoint in checkpoints.all()] if world.chief else []
+
+    def measured(most: int) -> int:
+        return largest(objective, plan, heaviest, max(1, min(most, count)), device, world)
+
+    return pretrain.model_copy(update={"optim": sized(optim, count, before, measured, world, say)})
+
+
 def sized(
     optim: Optim,
     listings: int,
     before: Sequence[Position],
-    largest: Callable[[int], int],
+    measured: Callable[[int], int],
     world: World,
     say: Callable[[str], None],
 ) -> Optim:
-    """The section with numbers in place of `auto`, the same on every rank. Collective where there is one.
+    """The section with numbers in place of `auto`, the same on every rank. Collective.
 
     `before` are the positions of the checkpoints of this training, newest first, needed of the chief alone: what was
-    found then is kept. `largest(most)` finds the largest micro-batch of at most so many. A batch that is to be found is
+    found then is kept. `measured(most)` is the largest micro-batch of at most so many. A batch that is to be found is
     what fits on all ranks together, and leaves an epoch of so many `listings` 20 steps.
     """
-    if optim.batch_size != AUTO and optim.micro_batch != AUTO:
-        return optim
     kept = world.heard({"batch": before[0].batch_size, "micro": before[0].micro_batch} if before else None)
     if kept:
         batch, micro = optim.batch_size or kept["batch"], kept["micro"]
     else:
         most = -(-optim.batch_size // world.size) or _power(listings // (STEPS * world.size))
-        micro = largest(most)
+        micro = measured(most)
         batch = optim.batch_size or micro * world.size
         if world.chief:
             say(_told(optim, batch, micro, world.size))
@@ -68,15 +105,6 @@ def worst(catalog: Catalog, pretrain: Pretrain, side: int) -> Callable[[int], Ba
         augment=pretrain.augment,
         any_picture=True,
     )
-
-
-def check(optim: Optim, runtime: Runtime, world: World) -> None:
-    """RecipeError where `auto` can't be found."""
-    if AUTO in (optim.batch_size, optim.micro_batch) and world.size > 1 and runtime.parallel == "shard":
-        raise RecipeError(
-            "pretrain.optim: auto is found by steps of one process, which may not hold a model that is spread over "
-            "several (runtime.parallel: shard); give batch_size and micro_batch as numbers"
-        )
 
 
 def _power(number: int) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from workbench.train.checkpoint import Position
 from workbench.train.found import Found
-from workbench.train.loop import Batches, Plan, seed_of
+from workbench.train.loop import Plan, seed_of
 from workbench.train.state import gathered
 from workbench.train.task import Movable, Task
 from workbench.train.world import ALONE, World
@@ -40,7 +40,7 @@ class BadSteps:
     folder: Path
     task: Task[Any]
     plan: Plan
-    batches: Batches
+    again: Callable[[int, int], Sequence[Movable]]  # this rank's micro-batches of a step (from 0), of this size
     about: Mapping[str, Any]  # from which the task is built again
     listings: Callable[[Sequence[int]], Sequence[Mapping[str, Any]]]  # what a person knows these rows by
     say: Callable[[str], None]
@@ -49,7 +49,7 @@ class BadSteps:
     def __call__(self, found: Found, position: Position) -> None:
         if not found.bad or position.bad >= KEPT:
             return
-        micro_batches = next(iter(self.batches(found.step - 1, position.micro_batch)))
+        micro_batches = self.again(found.step - 1, position.micro_batch)
         said = self._said(found, position)
         weights = gathered(self.task.model, None, self.world)
         folder, words = self.folder / f"step-{found.step:08d}", f"{', '.join(found.not_finite)} not finite"

@@ -23,7 +23,6 @@ def largest(
     most: int,
     device: torch.device,
     world: World = ALONE,
-    sharers: int = 1,
 ) -> int:
     """The largest micro-batch, a power of two or `most`, of which a step fits into the device's memory, with a margin;
     the least of all ranks'. Collective.
@@ -33,7 +32,7 @@ def largest(
     """
     with untouched(task, device):
         updates = updates_of(task, plan, device)  # as in one process: what several exchange is small beside it
-        limit, idle = room(device, sharers), held(device)
+        limit, idle = room(device, world.local_size), held(device)
         world.total([0])  # all have looked before any takes
         fits, expected = 0, 0.0
         for size in _sizes(most):
