@@ -5,15 +5,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
-from tests.tiny import MARKER, SHAPE, listings, network
+from tests.tiny import MARKER, SHAPE, batch, listings, network
 from tests.train.toy import CPU, OPTIM, Curve, Every, Points, lines, points, state, steady, train, weights
+from workbench.batch import Batch
 from workbench.batches.order import Order, cut
 from workbench.errors import MlimError
-from workbench.recipe.schema import Objectives, Optim, Uniform
+from workbench.recipe.schema import Itc, Itm, Objectives, Optim, Uniform
 from workbench.tasks.objective import Pretraining
 from workbench.train.loop import Plan, fit
 from workbench.train.optim import adamw, rate
@@ -264,3 +267,33 @@ def test_the_scale_changes_no_number_of_a_step(tmp_path: Path) -> None:
     half, whole = lines(tmp_path / "half"), lines(tmp_path / "whole")
     for one, other in zip(half, whole, strict=True):
         assert one == pytest.approx(other, rel=0.02)
+
+
+# torch.compile
+
+
+@pytest.mark.parametrize("heads", [0.0, 1.0])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_varied_texts_pictures_and_last_batches_compile_nothing_again(
+    heads: float, precision: Precision, tmp_path: Path
+) -> None:
+    """Among micro-batches of 4: small pictures first, a listing alone, as many patches as listings, no masked word."""
+    torch._dynamo.reset()
+    counter, after = CompileCounterWithBackend("eager"), list[int]()
+
+    def micro_batches(step: int) -> list[Batch]:
+        draws, sizes = np.random.default_rng(step), [4, 1 if step % 4 == 3 else 4]
+        shape = replace(SHAPE, image_side=8) if step < 8 else SHAPE
+        lengths = [draws.integers(1, 10, size).tolist() for size in sizes]
+        return [batch(words, [n // 2 for n in words], shape, seed=step) for words in lengths]
+
+    task = Pretraining(network(0.1), Objectives(itm=Itm(weight=heads), itc=Itc(weight=heads)))
+    task.network.compile(backend=counter)
+    plan = Plan(16, Optim(), seed=0, precision=precision, average=0.9)
+    held_out = lambda step: [batch([3, 5, 2], [1, 2, 1]), batch([4], [2])] if step % 6 == 0 else None  # noqa: E731
+    how = {"valid": held_out, "progress": lambda progress: after.append(counter.frame_count)}
+    batches = lambda start, size: map(micro_batches, range(start, 16))  # noqa: E731
+    fit(task, batches, plan, tmp_path, Every(tmp_path / "checkpoints", 99), CPU, **how)
+    torch._dynamo.reset()
+    assert after[0] == 3  # layer, embedder, language head
+    assert after[-1] == 3

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
+from workbench.model.compiled import compile_parts, compiled
 from workbench.model.dropout import Dropout
 from workbench.model.encoder import Encoder, Size
 from workbench.model.vision import EMBEDDERS, ImageDecoder, fit_positions
@@ -91,12 +92,11 @@ class Mlim(nn.Module):
         image_BPD = torch.where(batch.image_masked_BP[:, :, None], words_ND[-1].to(image_BPD.dtype), image_BPD)
         return text_BLD, image_BPD + fit_positions(self.image_positions.weight, math.isqrt(image_BPD.shape[1]))
 
-    def compile(self, *how: Any, **hows: Any) -> None:
-        """`nn.Module.compile` part by part: a layer's code is compiled once for all layers, in seconds. Shapes are left
-        open, so that other lengths, batches and sides of pictures compile nothing again. The decoder stays as it is:
-        its convolutions are what takes the time, and inductor can't order their strides on an open grid."""
-        for part in (*self.encoder.layers, self.image_embedder, self.language_head):
-            part.compile(*how, dynamic=True, **hows)
+    def compile(self, **how: Any) -> None:
+        """Part by part: a layer's code is compiled once for all layers, in seconds; other lengths, batches and sides of
+        pictures compile nothing again. The decoder stays as it is: its convolutions are what takes the time, and
+        inductor can't order their strides on an open grid."""
+        compile_parts(*self.encoder.layers, self.image_embedder, self.language_head, **how)
 
     def set_dropout(self, dropout: float) -> None:
         """Change the rate of every dropout."""
@@ -106,7 +106,8 @@ class Mlim(nn.Module):
 
     def masked_token_logits(self, text_BLD: Tensor, batch: Batch) -> Tensor:
         """(M, V): scores of every word at the masked text positions only."""
-        logits_MV: Tensor = self.language_head(text_BLD.flatten(0, 1)[batch.masked_M], self.words.weight)
+        with compiled(len(batch.masked_M) > 1):
+            logits_MV: Tensor = self.language_head(text_BLD.flatten(0, 1)[batch.masked_M], self.words.weight)
         return logits_MV
 
     def draw(self, image_BPD: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from workbench.errors import ArtifactError, MlimError
+from workbench.model.compiled import compiled
 from workbench.recipe.schema import Optim
 from workbench.train.average import averaged, swap
 from workbench.train.checkpoint import METRICS, Position
@@ -190,7 +191,7 @@ def evaluate(updates: Updates, batches: Iterable[Movable]) -> dict[str, float]:
     task = updates.task
     sums, counts = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
     updates.module.eval()
-    with averaged(updates.optimizer):
+    with averaged(updates.optimizer), compiled(False):
         for batch in batches:
             for name, count in task.counts(batch).items():
                 counts[name] += count

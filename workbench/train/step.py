@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from workbench.model.compiled import compiled
 from workbench.train.average import move
 from workbench.train.memory import out_of_memory
 from workbench.train.scale import LossScale
@@ -59,7 +60,8 @@ class Updates:
         counts = totals(task, micro_batches, world)
         losses = torch.zeros(len(task.weights), dtype=torch.float64, device=self.device)
         for micro_batch in micro_batches:
-            with gradients(self.module, exchanged=micro_batch is micro_batches[-1]):
+            exchanged = gradients(self.module, micro_batch is micro_batches[-1])
+            with exchanged, compiled(len(micro_batch) > 1):
                 with torch.autocast(self.device.type, TYPES[self.precision], enabled=self.precision != "fp32"):
                     sums = self.module(micro_batch.to(self.device))
                 means = [sums[name] / max(counts[name], 1) for name in task.weights]
