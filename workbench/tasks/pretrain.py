@@ -154,8 +154,8 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
                     say=say,
                     stop=stop,
                 )
-            if outcome.stopped:
-                raise stop.interrupted("pretrain")
+                if outcome.stopped:
+                    raise stop.interrupted("pretrain")
             make_whole(objective.model)
             if world.chief:
                 save_network(work.folder, network, objective.heads)
