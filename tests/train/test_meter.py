@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,11 @@ def test_of_several_processes_the_first_alone_shows_anything(tmp_path: Path) -> 
         show(progress(1, 40))
     assert not of.log.exists()
     assert "pretrain" not in shown.getvalue()
+
+
+def test_a_full_disk_costs_times_and_no_training(tmp_path: Path) -> None:
+    of, shown = work(tmp_path)
+    with Meter(replace(of, log=Path("/dev/full")), "pretrain", 4, 4) as show:
+        for step in waiting():
+            show(step)
+    assert shown.getvalue().startswith("pretrain  warning: /dev/full: No space left on device; times of")

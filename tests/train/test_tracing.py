@@ -52,3 +52,10 @@ def test_without_steps_there_is_no_trace(tmp_path: Path, asked: tuple[int, int] 
 def test_a_run_that_goes_on_behind_them_has_none(tmp_path: Path) -> None:
     train(Trace((1, 2), tmp_path / "trace.json.gz", print), 3, 5)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "reports").write_text("a file, not a folder")
+    train(Trace((1, 2), tmp_path / "reports/trace.json.gz", said.append))
+    assert said[0].startswith("warning:") and len(said) == 11

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ class Meter:
             self._trace.close()
             if self._window.seconds:  # the last steps, or all of a short training
                 self._write()
-            self._trackers.close(self._latest is not None and self._latest.step == self._steps)
+            self._trackers.close(whole=kind is None)
         self._bar.stop()
         if self._latest and self._all.seconds:
             self._say(self._summary(self._latest))
@@ -97,7 +98,7 @@ class Meter:
         self._window += span
         if self._latest:
             self._all += span
-        self._latest = progress
+        self._latest = replace(progress, batches=())  # which would stay in memory
         self._valid = progress.valid or self._valid
         self._quiet += progress.seconds
         for name, value in progress.losses.items():
@@ -141,8 +142,11 @@ class Meter:
         assert progress
         self._before, self._window = span, Span()
         memory = self._gauge.memory()
-        with self._work.log.open("a") as log:
-            log.write(json.dumps({"step": progress.step} | span.sums() | memory) + "\n")
+        try:
+            with self._work.log.open("a") as log:
+                log.write(json.dumps({"step": progress.step} | span.sums() | memory) + "\n")
+        except OSError as error:  # times are not worth a training
+            self._say(f"warning: {self._work.log}: {error.strerror}; times of the last steps are not logged")
         values = {
             "epoch": progress.step / self._steps_per_epoch,
             "lr": progress.lr,

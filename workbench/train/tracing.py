@@ -42,12 +42,15 @@ class Trace:
 
         profiler, self._profiler = self._profiler, None
         profiler.stop()
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        profiler.export_chrome_trace(str(self._file))
-        self._say(f"trace of steps {self._first} to {self._last}: {self._file} (open it in ui.perfetto.dev)")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            profiler.export_chrome_trace(str(self._file))
+            self._say(f"trace of steps {self._first} to {self._last}: {self._file} (open it in ui.perfetto.dev)")
+        except (OSError, RuntimeError) as error:  # a trace is not worth a training
+            self._say(f"warning: {self._file}: no trace, since it can't be written: {error}")
         # A GPU's kernels have rows of their own, beside those of the operators that started them.
         rows = [row for row in profiler.key_averages() if row.device_type == DeviceType.CPU]
-        operators = [row for row in rows if not row.key.startswith("ProfilerStep")]
+        operators = [row for row in rows if not row.is_user_annotation]
         own = "self_device_time_total" if any(o.self_device_time_total for o in operators) else "self_cpu_time_total"
         whole = sum(getattr(o, own) for o in operators) or 1.0
         for operator in sorted(operators, key=lambda o: -getattr(o, own))[:_DEAREST]:
