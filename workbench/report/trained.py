@@ -12,8 +12,9 @@ from workbench.model.heads import Heads
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Mam, Model, Objectives, Pretrain
 from workbench.tasks.catalog import Catalog, choose_device, open_catalog
-from workbench.tasks.network import CONFIG, WEIGHTS, load_heads, load_network, read_shape
+from workbench.tasks.network import load_heads, load_network, missing_of, of_checkpoint, read_shape
 from workbench.tasks.objective import MlmLoss, Objective, ReconLoss
+from workbench.train.checkpoint import POSITION
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,24 @@ class Trained:
 
 
 def open_trained(work: Work, checkpoint: Path | None, pretrain: Pretrain) -> Trained:
-    """The network of a folder with model.json and model.safetensors, or else the one that the recipe pre-trained.
+    """The network of a folder with model.json and model.safetensors, or of a pre-training's checkpoint, or else the one
+    that the recipe pre-trained.
 
-    What it was trained for is told by a pre-training's manifest; of another folder the recipe's `pretrain` is believed.
+    What it was trained for is told by a pre-training's manifest or checkpoint; of another folder the recipe's
+    `pretrain` is believed.
     Raises DataError for a folder without a network, or with one of another vocabulary.
     """
     folder = checkpoint or work.inputs["pretrain"].folder
-    if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
-        raise DataError(f"{folder}: holds no {missing[0]}; expected a folder that pre-training or fine-tuning left")
+    if missing := missing_of(folder):
+        raise DataError(f"{folder}: holds no {missing}; expected a folder that pre-training or fine-tuning left")
     shape, device = read_shape(folder)[0], choose_device(work)
     heads = Heads(Objectives(), shape.size.width)  # none
     made = _manifest(folder)
     if made and made.stage == "pretrain":
         pretrain = Pretrain.model_validate(made.ingredients["section"]["pretrain"])
         heads = load_heads(made)
+    elif (folder / POSITION).is_file():
+        pretrain, heads = of_checkpoint(folder)
     catalog = open_catalog(work.inputs, Model(image_side=shape.image_side, patch=shape.patch), work.runtime)
     words = catalog.listings.tokens.tokenizer
     if shape.vocabulary != words.size or shape.text_positions < words.max_length:

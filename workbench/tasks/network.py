@@ -17,9 +17,9 @@ from workbench.model.encoder import Size
 from workbench.model.heads import Heads
 from workbench.model.mlim import SIZES, Mlim, Shape
 from workbench.recipe.published import folder_of
-from workbench.recipe.schema import Model, Objectives, Start
+from workbench.recipe.schema import Model, Objectives, Pretrain, Start
 from workbench.text.tokenizer import TextTokenizer, load_huggingface
-from workbench.train.checkpoint import read_weights, write
+from workbench.train.checkpoint import STATE, open_checkpoint, read_weights, write
 
 WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "model.json"
 
@@ -54,11 +54,21 @@ def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
 
 
 def _saved_size(checkpoint: Path) -> Size:
-    if missing := [name for name in (CONFIG, WEIGHTS) if not (checkpoint / name).is_file()]:
-        raise DataError(
-            f"model.checkpoint: {checkpoint}: holds no {missing[0]}; expected a folder that pre-training left"
-        )
+    if missing := missing_of(checkpoint):
+        raise DataError(f"model.checkpoint: {checkpoint}: holds no {missing}; expected a folder that pre-training left")
     return read_shape(checkpoint)[0].size
+
+
+def missing_of(folder: Path) -> str:
+    """The file that a folder lacks to hold a network, a finished one or a checkpoint of a pre-training; or ""."""
+    if not (folder / CONFIG).is_file():
+        return CONFIG
+    return "" if weights_of(folder).is_file() else WEIGHTS
+
+
+def weights_of(folder: Path) -> Path:
+    """The file of a folder that weights are in."""
+    return folder / (STATE if (folder / STATE).is_file() else WEIGHTS)
 
 
 def _check_words(bert: Path, tokenizer: TextTokenizer) -> None:
@@ -97,7 +107,8 @@ def read_shape(folder: Path) -> tuple[Shape, float]:
 
 
 def load_network(folder: Path, shape: Shape | None = None, dropout: float | None = None) -> Mlim:
-    """The network that `save_network` wrote; or one of another picture side, its position embeddings interpolated.
+    """The network that `save_network` wrote, or that of a pre-training's checkpoint; or one of another picture side,
+    its position embeddings interpolated.
 
     Raises ArtifactError where `shape` differs in anything else.
     """
@@ -111,7 +122,7 @@ def load_network(folder: Path, shape: Shape | None = None, dropout: float | None
     if differ:
         raise ArtifactError(f"{folder}: a network of {'; '.join(differ)}; only image_side may be another")
     network = Mlim(shape or saved, its_dropout if dropout is None else dropout)
-    read_weights(folder / WEIGHTS, network)
+    read_weights(weights_of(folder), network, "network.")
     return network
 
 
@@ -126,6 +137,15 @@ def load_heads(pretrained: Artifact) -> Heads:
     if heads.state_dict():
         read_weights(pretrained.path(HEADS), heads)
     return heads
+
+
+def of_checkpoint(folder: Path) -> tuple[Pretrain, Heads]:
+    """What a pre-training whose checkpoint this is was told, but for its length, and the heads of its objectives."""
+    pretrain = Pretrain.model_validate(open_checkpoint(folder).of["section"]["pretrain"])
+    heads = Heads(pretrain.objectives, read_shape(folder)[0].size.width)
+    if heads.state_dict():
+        read_weights(folder / STATE, heads, "heads.")
+    return pretrain, heads
 
 
 @torch.no_grad()

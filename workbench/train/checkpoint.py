@@ -94,8 +94,9 @@ class Checkpoint:
         try:
             aside.mkdir(parents=True)
             save_file(dict(tensors), aside / STATE)
-            for name, content in ((METRICS, metrics), (MODEL, model)):
-                (aside / name).write_bytes(content)
+            (aside / METRICS).write_bytes(metrics)
+            if model:
+                (aside / MODEL).write_bytes(model)
             sizes = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
             whole = Checkpoint(self.position, self.of, self.why, sizes, _crc32(tensors))
             (aside / POSITION).write_text(whole.text())
@@ -143,10 +144,16 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | 
     aside.rename(path)
 
 
-def read_weights(path: Path, model: nn.Module) -> None:
-    """Weights of a finished model; ArtifactError when they are another model's."""
+def read_weights(path: Path, model: nn.Module, part: str = "") -> None:
+    """Weights of a finished model; or, of a checkpoint's state.safetensors, of that `part` of what is trained, as their
+    moving averages where it has them. ArtifactError when they are another model's."""
     with safe_open(path, "pt") as file:
-        tensors = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118 - not a dict
+        found = {n: n for n in file.keys()}  # noqa: SIM118 - not a dict
+        if path.name == STATE:
+            own = [n.removeprefix(f"model.{part}") for n in found if n.startswith(f"model.{part}")]
+            averages = {n: f"optimizer.average.{part}{n}" for n in own}
+            found = {n: averages[n] if averages[n] in found else f"model.{part}{n}" for n in own}
+        tensors = {name: file.get_tensor(there) for name, there in found.items()}
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
