@@ -16,7 +16,7 @@ def as_in_a_child(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     os.environ.pop("CXX", None)
-    os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "made" / "later")
 
 
 def test_no_compiler(monkeypatch):
@@ -33,6 +33,7 @@ def test_no_header(monkeypatch, tmp_path):
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path / "file" / "below")
     (found,) = compiling("cpu")
     assert found.state == "broken" and "set TORCHINDUCTOR_CACHE_DIR" in found.mend
@@ -47,7 +48,6 @@ def test_a_cache_that_cannot_be_written(tmp_path):
             "g++",
         ),
         ("x.so: failed to map segment from shared object", "RuntimeError: x.so: failed to map", "noexec"),
-        ("'getpwuid(): uid not found: 1000'", "RuntimeError: 'getpwuid", "set USER"),
     ],
 )
 def test_a_compilation_that_fails(monkeypatch, tmp_path, said, found, mend):

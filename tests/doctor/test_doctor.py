@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from workbench.doctor import examine, links, pictures, show
 from workbench.doctor import recipe as own
@@ -35,6 +38,22 @@ def test_the_command_on_this_machine(tmp_path):
     assert wanted <= names.keys() and {names[name] for name in wanted} == {"ok"}
     assert "torch.compile on cpu" in names and "DALI on cpu" in names
     assert list(tmp_path.iterdir()) == []
+
+
+def stands() -> list[Finding]:
+    time.sleep(60)
+    return []
+
+
+def test_a_doctor_that_is_stopped_waits_for_nobody(monkeypatch):
+    monkeypatch.setattr(examine, "of_machine", lambda asked: ())
+    monkeypatch.setattr(examine, "torch_check", lambda asked: Check("torch", lambda: [Finding("torch", "ok", "")]))
+    monkeypatch.setattr(examine, "of_work", lambda asked, gpus: [Check(f"{i}", stands, (), 60) for i in range(9)])
+    begun, findings = time.monotonic(), examine.examine(Asked())
+    next(findings)
+    with pytest.raises(KeyboardInterrupt):
+        findings.throw(KeyboardInterrupt)
+    assert time.monotonic() - begun < 10
 
 
 def test_what_is_asked_without_a_recipe_is_what_a_recipe_asks_by_default(tmp_path, monkeypatch):

@@ -110,6 +110,7 @@ def test_a_rename_that_is_seen_half_done(tmp_path, monkeypatch):
         time.sleep(0.02)
         other.write_bytes(self.read_bytes())
 
+    monkeypatch.setattr(folder, "RENAMES", 20)
     monkeypatch.setattr(Path, "replace", copied)
     assert states(tmp_path)["renaming"] == "broken"
 

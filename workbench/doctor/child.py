@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -20,6 +22,7 @@ from typing import IO, Any
 
 from workbench.doctor.finding import Finding
 
+STOP = threading.Event()  # set: all that run are ended, and no other is begun
 GRACE = 2.0  # seconds for a killed process to go: in a driver's call it may never
 FEW = {"OMP_NUM_THREADS": "1"}  # several run side by side
 
@@ -54,12 +57,11 @@ def in_child(
             start_new_session=True,  # so that what it started ends with it
         )
         try:
-            code_of_exit = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Died(f"no answer within {seconds:g} seconds{_last_words(said)}") from None
+            if not _ended(child, seconds):
+                raise Died(f"no answer within {seconds:g} seconds{_last_words(said)}")
         finally:
             _end(child)
-        return _heard(code_of_exit, out, said)
+        return _heard(child.returncode, out, said)
 
 
 def answer() -> None:
@@ -93,6 +95,14 @@ def _heard(code: int, out: IO[bytes], said: IO[bytes]) -> list[Finding]:
     if isinstance(found, dict):
         raise Died(found["error"])
     return [Finding(**one) for one in found]
+
+
+def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while child.poll() is None and time.monotonic() < end:
+        if STOP.wait(0.02):
+            raise Died("stopped by the user")
+    return child.returncode is not None
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -15,9 +15,9 @@ from workbench.doctor.finding import Finding
 NAME = "torch.compile"
 FAST = {
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    "TORCHINDUCTOR_VEC_ISA_OK": "1",
-    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
-}  # without six trial compilations
+    "TORCHINDUCTOR_VEC_ISA_OK": "1",  # without six trial compilations
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",  # which would stay
+}
 WITHOUT = "or leave runtime.compile: false"
 
 
@@ -26,14 +26,22 @@ def compiling(device: str) -> list[Finding]:
     name = f"{NAME} on {device}"
     if lacking := _lacking(device):
         return [Finding(name, "missing", lacking[0], f"{lacking[1]}, {WITHOUT}")]
-    place = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    place = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or _usual_cache())
+    there = next(parent for parent in (place, *place.absolute().parents) if parent.exists())
     try:
-        with tempfile.TemporaryDirectory(dir=place or os.getcwd(), prefix="doctor-") as folder:
+        with tempfile.TemporaryDirectory(dir=there, prefix="mlim-doctor-") as folder:
             os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, **FAST}
             return [_compared(name, device)]
     except OSError as error:
-        said = f"{place}: {error.strerror}"
+        said = f"{there}: {error.strerror}"
         return [Finding(name, "broken", said, f"set TORCHINDUCTOR_CACHE_DIR to a folder you may write, {WITHOUT}")]
+
+
+def _usual_cache() -> str:
+    """Where compiled code lies by default: as another user made it, perhaps."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    return default_cache_dir()
 
 
 def _lacking(device: str) -> tuple[str, str] | None:
@@ -72,6 +80,4 @@ def _cause(error: BaseException) -> str:
 def _cure(said: str) -> str:
     if "failed to map segment" in said or "Operation not permitted" in said:
         return "that disk forbids programs (noexec): set TORCHINDUCTOR_CACHE_DIR and TMPDIR to another"
-    if "getpwuid" in said:
-        return "this user has no name: set USER"
     return "see that g++ (and on a GPU triton) work"

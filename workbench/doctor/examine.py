@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.doctor import compiling, folder, gpu, links, machine, numbers, packages, pictures
 from workbench.doctor.asked import Asked
-from workbench.doctor.child import Died, in_child, told
+from workbench.doctor.child import STOP, Died, in_child, told
 from workbench.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def examine(asked: Asked, recipe: Recipe | None = None) -> Iterator[Finding]:
     """Every finding, each as soon as those before it are there."""
     first, own = list(of_machine(asked)), list(of_recipe(asked, recipe) if recipe else ())
     yield from (finding for check in first for finding in outcome(check))
-    with ThreadPoolExecutor(min(BESIDE, len(os.sched_getaffinity(0)))) as pool:
+    with _pool() as pool:
         seen = outcome(torch_check(asked))
         gpus = [int(f.name.removeprefix("GPU ")) for f in seen if f.name.startswith("GPU ") and not f.stops]
         rest = [*of_work(asked, gpus), *own]
@@ -48,6 +49,20 @@ def examine(asked: Asked, recipe: Recipe | None = None) -> Iterator[Finding]:
         yield from seen
         for number in range(len(rest)):
             yield from begun[number].result()
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Where the user stops the doctor, no check is waited for."""
+    STOP.clear()
+    pool = ThreadPoolExecutor(min(BESIDE, len(os.sched_getaffinity(0))))
+    try:
+        yield pool
+    except BaseException:
+        STOP.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def of_machine(asked: Asked) -> Iterator[Check]:
