@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from torch import Tensor
+
 from workbench.batch import Batch
 from workbench.model.mlim import Shape
 from workbench.model.shape import Network
@@ -23,23 +25,22 @@ def flops_of(shape: Shape, losses: Collection[str]) -> Callable[[Batch], float]:
     )
     masked, matched, contrasted = bool(set(losses) - {"itm", "itc"}), "itm" in losses, "itc" in losses
 
-    def encoder(lengths: list[int]) -> float:
-        return sum(network.layers_flops(length, length) for length in lengths)
+    def encoder(lengths_B: Tensor) -> float:
+        total = float(lengths_B.sum())
+        return network.layers_flops(total, float(lengths_B.double().square().sum()) / max(total, 1.0))
 
     def needed(batch: Batch) -> float:
-        texts: list[int] = batch.text_real_BL.sum(1).tolist()
-        images: list[int] = (batch.has_image_B * batch.image_masked_BP.shape[1]).tolist()
-        pictures = sum(images)
+        texts_B, images_B = batch.text_real_BL.sum(1), batch.has_image_B * batch.image_masked_BP.shape[1]
+        pictures = int(images_B.sum())
         hidden = int((batch.image_masked_BP & batch.has_image_B[:, None]).sum()) if shape.embedder != "resnet" else 0
-        together = encoder([text + image for text, image in zip(texts, images, strict=True)])
-        total = (masked + matched) * together
+        total = (masked + matched) * encoder(texts_B + images_B)
         total += network.embedder_flops(masked * (pictures - hidden) + (matched + contrasted) * pictures)
         if "mlm" in losses:
             total += network.head_flops(int(batch.text_masked_BL.sum()))
         if "recon" in losses:
             total += network.decoder_flops(pictures)
         if contrasted:
-            total += encoder(texts) + encoder(images)
+            total += encoder(texts_B) + encoder(images_B)
         return 3 * total
 
     return needed
