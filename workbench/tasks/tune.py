@@ -166,14 +166,15 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     else:
         network = Mlim(read_shape(start)[0])
     network.set_dropout(tuning.section.dropout)
+    network.encoder.recompute = bench.runtime.recompute
     objective = tuning.objective(network)
     labels = choose_labels(tuning.groups, run.share, run.seed)
     steps = steps_for(arm, len(tuning.groups), run.share)
-    batch_size, micro = arm.optim.batch_size, arm.optim.micro_batch or arm.optim.batch_size
+    batch_size = arm.optim.batch_size
     often = tuning.frequencies(labels, run.seed)
     order = Order(len(labels), batch_size, epochs=steps, seed=run.seed, frequencies=often)
 
-    def micro_batches(step: int) -> Callable[[], list[Movable]]:
+    def micro_batches(step: int, micro: int) -> Callable[[], list[Movable]]:
         chosen, clock = labels[order.at(step)[1]], order.clock(step)
         parts = [slice(start, start + micro) for start in range(0, len(chosen), micro)]
         begun = [tuning.start(listings, chosen[part], clock[part], run.seed) for part in parts]
@@ -181,13 +182,16 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
 
     plan = Plan(steps, arm.optim, run.seed, arm.layer_decay, bench.model.precision)
     depth = listings.steps_ahead(batch_size)
-    batches = lambda first, size: ahead(micro_batches, range(first, steps), depth)  # noqa: E731
+
+    def batches(first: int, micro: int) -> Iterator[list[Movable]]:
+        return ahead(lambda step: micro_batches(step, micro or batch_size), range(first, steps), depth)
+
     with checkpoints_of(folder, bench.runtime) as checkpoints:
         if fit(objective, batches, plan, folder, checkpoints, bench.device, say=_say, stop=stop).stopped:
             return False
     model = objective.model.eval()
     with torch.no_grad():
-        scores = tuning.scores(model, listings, bench.device, micro)
+        scores = tuning.scores(model, listings, bench.device, arm.optim.micro_batch or batch_size)
     if run == bench.kept:
         head: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if not n.startswith("network.")}
         write(bench.folder / HEAD, head)
