@@ -13,7 +13,7 @@ from workbench.doctor.finding import Finding
 PROJECT = """
 [project]
 requires-python = ">=3.11"
-dependencies = ["numpy>=1.26", "polars>=1.33 # here", "elsewhere; sys_platform == 'atari'"]
+dependencies = ["numpy>=1.26", "polars>=1.33 # here", "nvidia-dali-cuda120>=2.4", "elsewhere; sys_platform == 'atari'"]
 [project.optional-dependencies]
 heic = ["pillow-heif>=0.18"]
 s3 = ["s3fs>=2025.3"]
@@ -24,7 +24,13 @@ all = ["mlim[heic,s3]"]
 @pytest.fixture
 def installed(tmp_path, monkeypatch) -> dict[str, str]:
     """Versions by name, which a test may change."""
-    versions = {"numpy": "2.1.0", "polars": "1.33.0", "pillow-heif": "1.0", "s3fs": "2026.1"}
+    versions = {
+        "nvidia-dali-cuda120": "2.4.0",
+        "numpy": "2.1.0",
+        "polars": "1.33.0",
+        "pillow-heif": "1.0",
+        "s3fs": "2026.1",
+    }
 
     def version(name: str) -> str:
         if name not in versions:
@@ -39,7 +45,7 @@ def installed(tmp_path, monkeypatch) -> dict[str, str]:
 
 def test_all_as_needed(installed):
     first, extras = packages.packages()
-    assert first == Finding("packages", "ok", "2 of 2 as needed: numpy 2.1.0, polars 1.33.0")
+    assert first == Finding("packages", "ok", "3 of 3 as needed: numpy 2.1.0, polars 1.33.0, nvidia-dali-cuda120 2.4.0")
     assert extras.state == "ok"
 
 
@@ -47,7 +53,7 @@ def test_missing_and_too_old(installed):
     del installed["numpy"]
     installed["polars"] = "1.20.0"
     first, numpy, polars, _ = packages.packages()
-    assert first.found == "0 of 2 as needed: "
+    assert first.found == "1 of 3 as needed: nvidia-dali-cuda120 2.4.0"
     assert (numpy.name, numpy.state, numpy.stops) == ("package numpy", "missing", True)
     assert numpy.found == "is not installed; needed: >=1.26" and numpy.mend == "pip install 'numpy>=1.26'"
     assert (polars.state, polars.found) == ("broken", "1.20.0 is installed; needed: >=1.33")
@@ -56,7 +62,13 @@ def test_missing_and_too_old(installed):
 def test_versions_between_releases_are_fine(installed):
     installed["polars"] = "1.34.0rc1"
     installed["numpy"] = "2.2.0+local.4"
-    assert packages.packages()[0].found.startswith("2 of 2")
+    assert packages.packages()[0].found.startswith("3 of 3")
+
+
+def test_mlim_does_without_dali(installed):
+    del installed["nvidia-dali-cuda120"]
+    _, dali, _ = packages.packages()
+    assert (dali.name, dali.state, dali.stops) == ("package nvidia-dali-cuda120", "missing", False)
 
 
 def test_extras_are_no_fault(installed):

@@ -28,6 +28,7 @@ ADDS = {  # extra -> what mlim can do with it
     "wandb": "curves in Weights & Biases",
     "mlflow": "curves in MLflow",
 }
+SPARED = "nvidia-dali"  # the CPU decodes without it; a recipe that asks for it is told by its own check
 OWN_CHECK = ("torch", "torchvision", "nvidia-dali")  # packages that are imported by checks of their own, or with torch
 
 
@@ -100,12 +101,13 @@ def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
 
 def _judged(requirement: Requirement) -> Finding | None:
     """What is wrong with a package, if anything is."""
-    found, needed = _version(requirement.name), str(requirement.specifier)
-    name, mend = f"package {requirement.name}", f"pip install '{requirement.name}{needed}'"
+    found, asked = _version(requirement.name), str(requirement.specifier)
+    name, mend = f"package {requirement.name}", f"pip install '{requirement.name}{asked}'"
+    needed = not requirement.name.startswith(SPARED)
     if found is None:
-        return Finding(name, "missing", f"is not installed; needed: {needed or 'any version'}", mend)
+        return Finding(name, "missing", f"is not installed; needed: {asked or 'any version'}", mend, needed)
     if not requirement.specifier.contains(found, prereleases=True):
-        return Finding(name, "broken", f"{found} is installed; needed: {needed}", mend)
+        return Finding(name, "broken", f"{found} is installed; needed: {asked}", mend, needed)
     return None
 
 
