@@ -18,7 +18,9 @@ from workbench.batches.order import Order, cut
 from workbench.errors import MlimError
 from workbench.recipe.schema import Itc, Itm, Objectives, Optim, Uniform
 from workbench.tasks.objective import Pretraining
+from workbench.train.checkpoint import METRICS
 from workbench.train.loop import Plan, fit
+from workbench.train.metrics_log import ending
 from workbench.train.optim import adamw, rate
 from workbench.train.step import Precision
 
@@ -176,6 +178,22 @@ def test_a_training_ends_after_so_many_validations_without_a_better_one(
     ]
 
 
+def test_the_log_tells_how_a_training_ended(tmp_path: Path) -> None:
+    def told(folder: str, best: bool, **changes: object) -> dict[str, object]:
+        task, how = scripted(LOSSES)
+        train(tmp_path / folder, replace(PLAN, best=best, **changes), poisoned(1, 3), task=task, **how)
+        return ending(tmp_path / folder / METRICS, task.weights, 10, best)
+
+    valid = {"valid_error": 1.0}
+    assert told("end", False) == {"done": 10, "early": False, "best_step": 10, "bad_steps": 2, "valid": valid}
+    early = {"done": 8, "early": True, "best_step": 4, "bad_steps": 2}
+    assert told("last", False, patience=2) == early | {"valid": {"valid_error": None}}
+    assert told("best", True, patience=2) == early | {"valid": {"valid_error": 1.5}}
+    (tmp_path / METRICS).write_text("")
+    never = {"done": 0, "early": False, "best_step": None, "bad_steps": 0, "valid": {}}
+    assert ending(tmp_path / METRICS, {"error": 1.0}, 0, True) == never
+
+
 @pytest.mark.parametrize("average", [None, 0.8])
 @pytest.mark.parametrize("stop_at", [0, 5, 9])
 def test_the_best_validations_weights_stay(average: float | None, stop_at: int, tmp_path: Path) -> None:
@@ -251,6 +269,7 @@ def test_overflows_halve_the_scale_and_are_no_bad_steps(tmp_path: Path) -> None:
     """Points so wide that the gradient of fp16 overflows until the factor is small."""
     plan = replace(PLAN, precision="fp16", optim=OPTIM.model_copy(update={"bad_steps": 0}))
     outcome, _ = train(tmp_path, plan, lambda step: [points(step, x=200.0)])
+    assert ending(tmp_path / METRICS, {"error": 1.0}, 10, False)["bad_steps"] == 0
     skipped = [line for line in lines(tmp_path) if "skipped" in line]
     assert len(skipped) >= 2 and all(line["skipped"] == ["grad_norm"] for line in skipped)
     assert [line["scale"] for line in skipped] == [2.0 ** (16 - n) for n in range(len(skipped))]

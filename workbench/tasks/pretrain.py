@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,7 +34,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
 
     from workbench.batch import Batch
     from workbench.batches.loader import ahead
-    from workbench.batches.order import Rows, cut, deal
+    from workbench.batches.order import Rows, cut, deal, side_at
     from workbench.draws import ORDER, stream
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
@@ -44,9 +43,11 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     from workbench.tasks.objective import Pretraining, group_numbers
     from workbench.tasks.replay import keeping
     from workbench.tasks.sizes import with_sizes
+    from workbench.train.checkpoint import METRICS
     from workbench.train.flops import flops_of
     from workbench.train.loop import Plan, fit
     from workbench.train.meter import Meter
+    from workbench.train.metrics_log import ending
     from workbench.train.span import Gauge
     from workbench.train.spread import make_whole
     from workbench.train.stopping import stoppable
@@ -124,6 +125,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
         patience=pretrain.patience,
         best=pretrain.result == "best",
         log_every=pretrain.log_every,
+        side=lambda step, steps: side_at(pretrain.sampling.sides, step, steps),
     )
     saving = checkpoints_of(work, config_of(network), parameters, plan.best, plan.average is not None)
     with saving as checkpoints:
@@ -163,8 +165,6 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
             checkpoints.finished(order.steps)
     if not world.chief:
         return {}
-    lines = [json.loads(line) for line in (work.folder / "metrics.jsonl").read_text().splitlines()]
-    validations = [line for line in lines if "lr" not in line]
     rows = catalog.rows("train")
     return {
         "listings": len(train),
@@ -173,7 +173,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
         "epochs": pretrain.epochs,
         "steps": order.steps,
         **({"batch_size": optim.batch_size} if asked == AUTO else {}),
-        "valid": {k: v for k, v in validations[-1].items() if k != "step"} if validations else {},
+        **ending(work.folder / METRICS, objective.weights, order.steps, plan.best),
         **({"bert": loaded.summary()} if loaded else {}),
     }
 

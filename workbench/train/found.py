@@ -31,8 +31,9 @@ class Found:
         return bool(self.not_finite) and not (self.not_finite == ["grad_norm"] and self.scale > 1)
 
     def line(self) -> dict[str, Any]:
-        """Of metrics.jsonl, for a step that was skipped; in JSON there are no numbers that aren't finite."""
-        return {"step": self.step, "skipped": self.not_finite} | ({"scale": self.scale} if self.scale != 1 else {})
+        """Of metrics.jsonl, for a step that was skipped: in JSON there are no numbers that aren't finite. The factor on
+        the loss is told where it was to blame."""
+        return {"step": self.step, "skipped": self.not_finite} | ({} if self.bad else {"scale": self.scale})
 
 
 class Unread:

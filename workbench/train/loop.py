@@ -172,7 +172,9 @@ def fit(
     if plan.average:
         swap(optimizer)
     log.close()
-    return Outcome(position, early=position.step < plan.steps)
+    if early := position.step < plan.steps:
+        say(f"ends early, at step {position.step} of {plan.steps}: the best validation is of step {position.best_step}")
+    return Outcome(position, early=early)
 
 
 def updates_of(task: Task[Any], plan: Plan, device: torch.device, world: World = ALONE) -> Updates:

@@ -10,6 +10,27 @@ from typing import Any
 from workbench.errors import ArtifactError
 
 
+def ending(path: Path, weights: Mapping[str, float], steps: int, best: bool) -> dict[str, Any]:
+    """How the training of this log ended: after so many of its `steps`, early or not, at which step a validation was
+    best, how many steps were bad, and the validation of the weights that stayed: the last one's or the `best` one's."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    validations = {line["step"]: line for line in lines if line.keys() & {f"valid_{name}" for name in weights}}
+    losses = {
+        step: sum(weight * line[f"valid_{name}"] for name, weight in weights.items())
+        for step, line in validations.items()
+        if None not in line.values()
+    }
+    done, lowest = max((line["step"] for line in lines), default=0), min(losses, key=losses.__getitem__, default=None)
+    kept = validations.get(lowest if best and lowest else max(validations, default=0), {})
+    return {
+        "done": done,
+        "early": done < steps,
+        "best_step": lowest,
+        "bad_steps": sum("skipped" in line and "scale" not in line for line in lines),
+        "valid": {name: value for name, value in kept.items() if name != "step"},
+    }
+
+
 class MetricsLog:
     """Its lines are kept in memory too: what a full disk doesn't take is written as soon as there is room."""
 
