@@ -410,7 +410,7 @@ def chaos(
 @app.command()
 def doctor(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE]", help="also what this recipe needs", show_default=False)
+        Path | None, typer.Argument(metavar="RECIPE", help="also what this recipe needs", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
     sets: Sets = None,

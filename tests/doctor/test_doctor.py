@@ -10,7 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from workbench.cli import app
 from workbench.doctor import examine, links, pictures, show
 from workbench.doctor import recipe as own
 from workbench.doctor.asked import Asked
@@ -135,6 +137,27 @@ def test_a_decoder_of_wrong_pixels(monkeypatch, tmp_path):
     monkeypatch.setattr(pictures, "_pixels", lambda encoding, how: real(encoding, "cpu")[:, ::-1])  # blue for red
     (found,) = pictures.on_cpu()
     assert found.stops and found.found.startswith("wrong pixels")
+
+
+def test_exit_codes(monkeypatch, tmp_path):
+    bad = Finding("bf16 on cpu", "broken", "it [is]", "another torch")
+
+    def doctor(*arguments: str, findings: list[Finding]) -> tuple[int, str]:
+        monkeypatch.setattr(examine, "examine", lambda asked, recipe: findings)
+        result = CliRunner().invoke(app, ["doctor", *arguments])
+        return result.exit_code, result.output
+
+    assert doctor(findings=[replace(bad, needed=False)])[0] == 0
+    code, said = doctor(findings=[bad])
+    assert code == 1 and "it [is]" in said and "-> another torch" in said
+    code, said = doctor("--json", findings=[bad])
+    assert code == 1 and json.loads(said)["findings"][0]["stops"]
+    assert doctor("--set", "runtime.compile=true", findings=[]) == (
+        2,
+        "error: --set changes a recipe, and none is given: mlim doctor RECIPE --set …\n",
+    )
+    (tmp_path / "bad.yaml").write_text("catalogue: {}")
+    assert doctor(str(tmp_path / "bad.yaml"), findings=[])[0] == 2
 
 
 # -- a recipe ---------------------------------------------------------------------------------------------------------
