@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import accumulate
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _SMOOTH = 0.95  # weight of the past in what the bar shows of losses
 _LINE = 30.0  # seconds between lines, where there is no bar
+_BAR = 16  # characters
 _MUCH = 0.05  # share of data wait from which on something should be done about it
 
 
@@ -55,7 +57,7 @@ class Meter:
         self._quiet = 0.0  # seconds since a line was shown
         self._bar = Bar(
             TextColumn(what),
-            BarColumn(),
+            BarColumn(_BAR),
             MofNCompleteColumn(),
             TextColumn("{task.fields[seen]}"),
             TimeRemainingColumn(),
@@ -105,23 +107,32 @@ class Meter:
             self._losses[name] = _SMOOTH * self._losses.get(name, value) + (1 - _SMOOTH) * value
         self._bar.update(self._task, completed=progress.step)
         if progress.losses:  # else a GPU is still at work, and speeds would be too high
-            self._bar.update(self._task, seen=self._seen(progress))
+            words = self._seen(progress)
+            self._bar.update(self._task, seen=self._fitting(words))
             if self._bar.disable and self._quiet >= _LINE:
-                self._say(f"{progress.step}/{self._steps}  {self._seen(progress)}")
+                self._say("  ".join([f"{progress.step}/{self._steps}", *words]))
         if progress.step % self._every == 0 or progress.valid:
             self._write()
         self._trace.after(progress.step)
 
-    def _seen(self, progress: Progress) -> str:
-        span = self._before + self._window
-        words = [f"{span.samples / span.training:.0f}/s", f"data wait {span.waited / span.training:.0%}"]
+    def _seen(self, progress: Progress) -> list[str]:
+        """In words, what matters most first."""
+        span, bad = self._before + self._window, progress.position.bad
+        words = [f"{span.samples / span.training:.0f}/s", *[f"{bad} skipped"] * (bad > 0)]
+        words += [f"{name} {value:.3f}" for name, value in self._losses.items()]
+        words.append(f"data wait {span.waited / span.training:.0%}")
         if share := self._gauge.share(span):
             words.append(f"MFU {share:.0%}")
-        words += [f"{name} {value:.3f}" for name, value in self._losses.items()]
         words += [f"valid {name} {value:.3f}" for name, value in self._valid.items()]
         if progress.norm is not None:
             words.append(f"norm {progress.norm:.2g}")
-        return "  ".join(words) + f"  {progress.position.bad} skipped" * (progress.position.bad > 0)
+        return [*words, f"lr {progress.lr:.1e}"]
+
+    def _fitting(self, words: list[str]) -> str:
+        """As many of the words as the bar leaves room for."""
+        room = self._work.console.width - _BAR - len(f"{self._what}  {self._steps}/{self._steps}  0:00:00 ")
+        ends = accumulate(len(word) + 2 for word in words)
+        return "  ".join(word for word, end in zip(words, ends, strict=True) if end <= room)
 
     def _summary(self, progress: Progress) -> str:
         span, start = self._all, self._start or 0
@@ -141,10 +152,11 @@ class Meter:
         span, progress = self._window, self._latest
         assert progress
         self._before, self._window = span, Span()
-        memory = self._gauge.memory()
+        memory, mfu = self._gauge.memory(), self._gauge.share(span)
+        share = {} if mfu is None else {"mfu": mfu}
         try:
             with self._work.log.open("a") as log:
-                log.write(json.dumps({"step": progress.step} | span.sums() | memory) + "\n")
+                log.write(json.dumps({"step": progress.step} | span.sums() | share | memory) + "\n")
         except OSError as error:  # times are not worth a training
             self._say(f"warning: {self._work.log}: {error.strerror}; times of the last steps are not logged")
         values = {
@@ -153,7 +165,7 @@ class Meter:
             "skipped_steps": progress.position.bad,
             "speed/listings": span.samples / span.training,
             "speed/positions": span.positions / span.training,
-            "speed/mfu": self._gauge.share(span),
+            "speed/mfu": mfu,
             "time/data_wait": span.waited / span.training,
             "time/validation": span.validated / span.seconds,
             "time/checkpoints": span.saved / span.seconds,
