@@ -219,10 +219,9 @@ def test_without_a_validation_the_last_weights_are_the_best(tmp_path: Path) -> N
 
 
 def poisoned(*at: int, value: float = float("nan")) -> Callable[[int], list[Points]]:
-    """`steady`, with a point at these steps, from 1, that isn't finite."""
-    return lambda step: (
-        steady(step) if step + 1 not in at else [points(0), Points(torch.full((1, 3), value), torch.ones(1))]
-    )
+    """`steady`, but that at these steps, from 1, something isn't finite."""
+    bad = [points(0), Points(torch.ones(2, 3), torch.full((2,), value))]
+    return lambda step: bad if step + 1 in at else steady(step)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
