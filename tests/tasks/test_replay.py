@@ -1,5 +1,6 @@
 """A step that was left out is kept, run again and explained."""
 
+import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -7,12 +8,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
+from rich.console import Console
+from typer.testing import CliRunner
 
+from tests.ranks import ranks
+from tests.tasks import shop
 from tests.tiny import SHAPE, batch, network
 from workbench.batch import Batch
+from workbench.cli import app
 from workbench.errors import DataError
+from workbench.plan import plan_recipe, run_plan
+from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Checkpoints as When
 from workbench.recipe.schema import Objectives, Optim
 from workbench.tasks.objective import Pretraining
@@ -23,7 +32,9 @@ from workbench.train.bad_steps import BadSteps
 from workbench.train.checkpoint import Position
 from workbench.train.checkpoints import Checkpoints
 from workbench.train.found import Found
-from workbench.train.loop import Plan, fit
+from workbench.train.loop import Plan, fit, seed_of, updates_of
+from workbench.train.step import Updates
+from workbench.train.world import World
 
 CPU = torch.device("cpu")
 PLAN = Plan(6, Optim(lr=1e-3, bad_steps=5), seed=7, precision="bf16", log_every=1)
@@ -234,3 +245,65 @@ def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no step\.json"):
         replay(tmp_path, CPU)
+
+
+# Several ranks, and a whole pre-training
+
+
+def of_rank(world: World, folder: Path) -> dict[str, float]:
+    """The step's losses and norm as the ranks have them together; the first has the first micro-batch."""
+    task = Pretraining(network(0.3), Objectives())
+    updates = updates_of(task, PLAN, CPU, world)
+    own = [micro_batches(POISONED)[world.rank]]
+    torch.manual_seed(seed_of(PLAN.seed, POISONED, world.rank))
+    keep = BadSteps(folder, task, PLAN, lambda step, size: own, ABOUT, listings, print, world)
+    keep(Found(POISONED + 1, {"mlm": math.nan}, math.nan, 1.0), Position(POISONED))
+    torch.manual_seed(seed_of(PLAN.seed, POISONED, world.rank))
+    found = updates.step(own)
+    assert found is not None
+    return dict(zip(("mlm", "recon", "grad_norm"), found.tolist(), strict=False))
+
+
+def test_the_batches_of_all_ranks_are_run_as_one(tmp_path: Path) -> None:
+    first, second = ranks(2, of_rank, tmp_path)
+    assert first == second
+    found = replay(tmp_path / "step-00000004", CPU)
+    assert found.ranks == found.said["ranks"] == 2
+    assert set(found.passes[0].by_listing) == {0, 1, 2, 7, 8}
+    run = found.passes[0]
+    assert run.losses | {"grad_norm": run.norm} == pytest.approx(first, rel=1e-5)
+
+    (tmp_path / "step-00000004" / "batch-1.safetensors").unlink()
+    alone = replay(tmp_path / "step-00000004", CPU)
+    assert "the batches of 1 of 2 ranks are here: losses are of these alone" in told(alone)
+
+
+def test_a_pre_training_keeps_a_bad_step_and_the_command_explains_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.build(tmp_path)
+    gradients, calls = Updates.gradients, []
+
+    def spoiled(updates: Updates, batches: Sequence[Batch]) -> torch.Tensor:
+        calls.append(gradients(updates, batches))
+        return calls[-1] * (math.nan if len(calls) == 2 else 1)
+
+    monkeypatch.setattr(Updates, "gradients", spoiled)
+    tree = shop.tree(tmp_path / "cache")
+    tree["pretrain"]["log_every"] = 1
+    recipe, said = recipe_from_tree(tree, tmp_path), io.StringIO()
+    stages = run_plan(plan_recipe(recipe, ["pretrain"]), recipe.runtime, Console(file=said, width=500))
+    made, ingested = stages["pretrain"], stages["ingest"].artifact
+    assert '{"step": 2, "skipped": ["mlm", "recon"]}' in made.artifact.path("metrics.jsonl").read_text().splitlines()
+    (folder,) = (tmp_path / "cache" / "bad-steps" / f"pretrain-{made.artifact.key[:16]}").iterdir()
+    assert f"`mlim replay {folder}` looks at it" in said.getvalue()
+    monkeypatch.undo()
+
+    output = CliRunner().invoke(app, ["replay", str(folder)]).output
+    assert f"in bf16: mlm {calls[1][0]:.4g}, recon {calls[1][1]:.4g}, " in output
+    assert "meaning: this batch is finite here" in output
+    header, first, *_ = (folder / LISTINGS).read_text().splitlines()
+    assert header == "row,id,title,mlm bf16,recon bf16,mlm fp32,recon fp32"
+    row, id_, title, *_ = first.split(",")
+    known = pl.read_parquet(ingested.path("items.parquet")).row(int(row), named=True)
+    assert (id_, title) == (known["id"], known["title"])
