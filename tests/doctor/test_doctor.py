@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -19,8 +18,8 @@ from workbench.doctor.asked import Asked
 from workbench.doctor.child import Died
 from workbench.doctor.examine import Check
 from workbench.doctor.finding import Finding
+from workbench.forecast.machine import Machine
 from workbench.recipe.schema import Recipe
-from workbench.tasks.network import build
 
 CATALOG = {"feeds": [{"path": "feed.csv", "columns": {"id": "id", "title": "title"}}]}
 
@@ -177,23 +176,14 @@ def test_files_that_a_recipe_names(tmp_path):
     assert own.sources(asked)[0].state == "ok"
 
 
-def test_checkpoints_that_do_not_fit(tmp_path, monkeypatch):
-    asked = recipe(model={"size": "large"}, runtime={"cache": tmp_path / "cache"})
-    monkeypatch.setattr(own, "parameters", lambda recipe: 10**15)
-    found = own.checkpoints(asked)
-    assert found.state == "warning" and found.found.startswith("4 checkpoints of 1.2e+04 TB")
-
-
-def test_parameters_are_those_of_the_network_that_is_trained():
-    asked = recipe(model={"size": "tiny", "image_side": 32, "patch": 8}, tokens={"vocabulary": 600, "max_length": 24})
-    words = SimpleNamespace(size=600, mask=4, max_length=24)
-    network, _ = build(asked.model, words)
-    assert own.parameters(asked) == sum(parameter.numel() for parameter in network.parameters())
-
-
-def test_pictures_that_do_not_fit_into_memory():
-    assert own.picture_memory(recipe(runtime={"decoded": 1 << 50})).state == "warning"
-    assert own.picture_memory(recipe()).state == "ok"
+def test_a_training_that_does_not_fit(monkeypatch, tmp_path):
+    content = recipe(runtime={"cache": tmp_path, "device": "cpu"}).model_dump_json()
+    memory, disk = own.fits(content)
+    assert (memory.name, disk.name, memory.state) == ("training: memory", "training: disk", "ok")
+    monkeypatch.setattr(own, "this_machine", lambda runtime: Machine(2, 10**9, 10**6, "X100", 10**6))
+    memory, disk = own.fits(content)
+    assert memory.state == disk.state == "warning" and memory.found.endswith(" of 1 GB")
+    assert "runtime.checkpoints.last" in disk.mend
 
 
 def test_trackers_that_are_not_installed(monkeypatch):
@@ -212,7 +202,9 @@ def test_a_remote_that_takes_files_and_one_that_does_not(tmp_path):
     assert found.stops and "nosuch" in found.found
 
 
-def test_all_of_a_recipe_at_once(tmp_path):
-    asked = recipe(runtime={"cache": tmp_path})
-    found = own.recipe(asked.model_dump_json())
-    assert [f.name for f in found] == ["catalog.feeds.0.path", "picture memory", "checkpoints"]
+def test_a_recipes_checks_are_asked_in_processes_of_their_own(tmp_path):
+    asked = recipe(runtime={"cache": tmp_path, "checkpoints": {"remote": "s3://b/f"}, "remote": "/pushed"})
+    checks = [check for check in examine.of_recipe(Asked.by(asked), asked) if check.seconds]
+    assert [check.name for check in checks] == ["runtime.remote", "runtime.checkpoints.remote", "sources", "training"]
+    found = [f for check in checks[2:] for f in examine.outcome(check)]
+    assert [f.name for f in found][:2] == ["catalog.feeds.0.path", "training: memory"]

@@ -54,7 +54,6 @@ def examine(asked: Asked, recipe: Recipe | None = None) -> Iterator[Finding]:
 @contextmanager
 def _pool() -> Iterator[ThreadPoolExecutor]:
     """Where the user stops the doctor, no check is waited for."""
-    STOP.clear()
     pool = ThreadPoolExecutor(min(BESIDE, len(os.sched_getaffinity(0))))
     try:
         yield pool
@@ -63,6 +62,7 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+        STOP.clear()
 
 
 def of_machine(asked: Asked) -> Iterator[Check]:
@@ -117,7 +117,9 @@ def of_recipe(asked: Asked, recipe: Recipe) -> Iterator[Check]:
     ):
         if url:
             yield Check(key, own.reachable, (key, url, writes), 60, "see to the network and the address")
-    yield Check("recipe", own.recipe, (recipe.model_dump_json(),), 60, packages=("torch",))
+    content = recipe.model_dump_json()
+    yield Check("sources", own.files, (content,), 60)
+    yield Check("training", own.fits, (content,), 60)
 
 
 def outcome(check: Check) -> list[Finding]:

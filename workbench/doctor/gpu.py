@@ -12,9 +12,10 @@ from workbench.doctor.child import told
 from workbench.doctor.finding import Finding, size
 
 DRIVER, DEVICE, WSL = Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg")
+UPDATE = "update the NVIDIA driver, or install a torch that is built for its CUDA (pytorch.org/get-started)"
 CURES = {  # a word of CUDA's own message -> what to do
-    "too old": "update the NVIDIA driver, or install a torch that is built for its CUDA (pytorch.org/get-started)",
-    "insufficient": "update the NVIDIA driver, or install a torch that is built for its CUDA (pytorch.org/get-started)",
+    "too old": UPDATE,
+    "insufficient": UPDATE,
     "unsupported display driver": "the kernel's driver and libcuda are of two versions: restart the machine, or remove "
     "the older one",
     "not yet initialized": "start nvidia-fabricmanager, of the driver's version (`systemctl status`)",
@@ -58,7 +59,7 @@ def why_none(cuda: str | None, hip: str | None, said: str) -> tuple[str, str]:
         return f"CUDA_VISIBLE_DEVICES is {visible!r}, which hides all", "unset CUDA_VISIBLE_DEVICES"
     if (driver := _driver()) and driver[0] < int(cuda.partition(".")[0]):
         newest = ".".join(map(str, driver))
-        return f"the driver knows CUDA up to {newest}, torch is built for {cuda}", CURES["too old"]
+        return f"the driver knows CUDA up to {newest}, torch is built for {cuda}", UPDATE
     if visible is not None:
         said += f"; CUDA_VISIBLE_DEVICES is {visible!r}"
     return said, _cure(said)

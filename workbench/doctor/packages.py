@@ -29,7 +29,7 @@ ADDS = {  # extra -> what mlim can do with it
     "mlflow": "curves in MLflow",
 }
 SPARED = "nvidia-dali"  # the CPU decodes without it; a recipe that asks for it is told by its own check
-OWN_CHECK = ("torch", "torchvision", "nvidia-dali")  # packages that are imported by checks of their own, or with torch
+OWN_CHECK = ("torch", "nvidia-dali")  # how packages begin that checks of their own load
 
 
 def python() -> list[Finding]:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 
 from workbench.artifacts.bucket import Bucket
-from workbench.doctor import cgroup
 from workbench.doctor.finding import Finding, judged, size
 from workbench.errors import MlimError
-from workbench.recipe.schema import SIZES, Recipe
+from workbench.forecast.forecast import load_and_room
+from workbench.forecast.machine import this_machine
+from workbench.recipe.schema import Recipe
 
-LIBRARIES = 2 << 30  # bytes of a training process beside its pictures, with a small model
-FLOAT = 4  # bytes
 
-
-def recipe(content: str) -> list[Finding]:
-    """All of a recipe's own checks; `content` is its JSON."""
+def files(content: str) -> list[Finding]:
+    """Whether what the recipe, given as JSON, names is here: files, and what it logs to."""
     asked = Recipe.model_validate_json(content)
-    return [*sources(asked), *trackers(asked), picture_memory(asked), checkpoints(asked)]
+    return [*sources(asked), *trackers(asked)]
 
 
 def trackers(recipe: Recipe) -> list[Finding]:
@@ -62,42 +59,16 @@ def sources(recipe: Recipe) -> list[Finding]:
     return [Finding(key, "missing", f"{path} is not there", mend, not there) for key, path in absent.items()]
 
 
-def picture_memory(recipe: Recipe) -> Finding:
-    """Whether decoded pictures and the batches made ahead fit into what this process may use."""
-    may = min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), cgroup.memory() or 1 << 60)
-    kept = recipe.runtime.prefetch + recipe.runtime.decoded
-    found = f"{size(kept)} for pictures (runtime.prefetch + runtime.decoded), of {size(may)} that may be used"
-    return judged("picture memory", found, "lower runtime.decoded and runtime.prefetch", kept + LIBRARIES <= may)
-
-
-def checkpoints(recipe: Recipe) -> Finding:
-    """Whether the checkpoints that are kept, one that is being written and the result fit on the disk."""
-    folder = recipe.runtime.cache
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free, count = shutil.disk_usage(there).free, parameters(recipe)
-    one = count * FLOAT * (4 if recipe.pretrain.average else 3)  # weights, their average, and AdamW's two moments
-    kept = recipe.runtime.checkpoints.last + 2  # the best one and the one that is being written
-    found = f"{kept} checkpoints of {size(one)} ({count:,} parameters); {size(free)} free in {there}"
-    good = kept * one + count * FLOAT <= free
-    return judged("checkpoints", found, "make room, or lower runtime.checkpoints.last", good)
-
-
-def parameters(recipe: Recipe) -> int:
-    """Of the recipe's network, with as many words as it allows; nothing is computed."""
-    import torch
-
-    from workbench.model.encoder import Size
-    from workbench.model.mlim import Mlim, Shape
-
-    model = recipe.model
-    shape = Shape(
-        size=Size(*SIZES[model.size or "base"]),
-        vocabulary=recipe.tokens.vocabulary,
-        mask_token=0,
-        text_positions=recipe.tokens.max_length,
-        image_side=model.image_side,
-        patch=model.patch,
-        embedder=model.embedder,
-    )
-    with torch.device("meta"):
-        return sum(p.numel() for p in Mlim(shape).parameters())
+def fits(content: str) -> list[Finding]:
+    """Whether pre-training fits into memory, and its checkpoints on the disk, as `mlim plan` reckons."""
+    asked = Recipe.model_validate_json(content)
+    needed, machine = load_and_room("pretrain", asked, {})[1], this_machine(asked.runtime)
+    less = "a smaller pretrain.optim.micro_batch, runtime.decoded or runtime.prefetch"
+    wanted = [("memory", needed.memory, machine.memory or 1 << 60, less)]
+    wanted += [("memory of the GPU", needed.gpu, machine.gpu_memory, f"{less}, or runtime.recompute: true")]
+    wanted += [("disk", needed.disk + needed.passing, machine.disk, "make room, or lower runtime.checkpoints.last")]
+    return [
+        judged(f"training: {what}", f"about {size(takes)} of {size(there)}", mend, takes <= there)
+        for what, takes, there, mend in wanted
+        if takes
+    ]
