@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from workbench.train.world import joined, met
+from workbench.train.world import joined, met, telling
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.train.test_ranks"])
@@ -19,14 +19,15 @@ def ranks(size: int, work: Callable[..., Any], *args: Any, wait: float = 60.0) -
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     pipes = [FORKED.Pipe(duplex=False) for _ in range(size)]
-    started = []
+    started, over = [], FORKED.Event()
     for rank, (_, end) in enumerate(pipes):
         environment = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        started.append(FORKED.Process(target=_work, args=(environment, end, wait, work, args)))
+        started.append(FORKED.Process(target=_work, args=(environment, end, over, wait, work, args)))
         started[-1].start()
         end.close()
     found = [_received(pipe) for pipe, _ in pipes]
+    over.set()
     for process in started:
         process.join(30)
         process.kill()
@@ -40,13 +41,17 @@ def _received(pipe: Any) -> Any:
         return None
 
 
-def _work(environment: dict[str, object], end: Any, wait: float, work: Callable[..., Any], args: Sequence[Any]) -> None:
+def _work(
+    environment: dict[str, object], end: Any, over: Any, wait: float, work: Callable[..., Any], args: Sequence[Any]
+) -> None:
     os.environ |= {name: str(value) for name, value in environment.items()}
     torch.set_num_threads(1)
-    with joined(met(wait), wait) as world:
-        try:
+    world = met(wait)
+    try:
+        with telling(world, wait), joined(world, wait) as world:
             found = work(world, *args)
-        except Exception as error:
-            found = error
-        end.send(found)
-        end.close()
+    except Exception as error:
+        found = error
+    end.send(found)
+    if world.chief:  # which has the store
+        over.wait(30)

@@ -84,7 +84,8 @@ def _raise_told(folder: Path) -> None:
 
 
 def _killed(failures: Mapping[int, ProcessFailure]) -> str:
-    rank, failure = min(failures.items(), key=lambda item: item[1].exitcode)  # signals are negative
+    # Signals are negative; SIGTERM is what the launcher sends to the others.
+    rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode == -signal.SIGTERM, item[1].exitcode))
     how = f"killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
     memory = " (was the memory full?)" if failure.exitcode == -signal.SIGKILL else ""
     return f"rank {rank} was {how}{memory}; run the same command again: it goes on from the last checkpoint"

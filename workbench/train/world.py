@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -101,7 +102,8 @@ def joined(world: World, wait: float) -> Iterator[World]:
     try:
         group = dist.new_group(backend="gloo", timeout=timedelta(seconds=wait))
         assert isinstance(group, ProcessGroup)
-        yield replace(world, group=group)
+        with telling(world, wait):  # before the others lose this one
+            yield replace(world, group=group)
     finally:
         dist.destroy_process_group()  # else the interpreter aborts at its end
 
@@ -119,6 +121,8 @@ def telling(world: World, wait: float) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher sends it to all, and this one is ending
         said = lost(world, wait, error) if _of_the_world(error) else error
         code = 130 if isinstance(said, KeyboardInterrupt) else getattr(said, "exit_code", 1)
         first = _first(world, code)
@@ -147,29 +151,32 @@ def _of_the_world(error: BaseException) -> bool:
 
 
 def lost(world: World, wait: float, error: BaseException) -> MlimError:
-    """What to tell of a collective that failed: who is behind, as far as the store still says it."""
-    try:
-        assert world.store
-        begun = [int(world.store.get(_key(r))) if world.store.check([_key(r)]) else -1 for r in range(world.size)]
-    except Exception:
-        begun = []
-    behind = [f"rank {rank} ({_step(step)})" for rank, step in enumerate(begun) if step < max(begun)]
-    whom = f", behind is {', '.join(behind)}" if behind else ""
-    where = f"rank {world.rank}" + (f" ({_step(begun[world.rank])})" if begun else "")
+    """What to tell of a collective that failed: for whom this rank waited, as far as the store still says it."""
     if "imed out" in str(error) or "imeout" in str(error):
         return MlimError(
-            f"{where}: waited {wait:g} seconds for the others{whom}; look there for a disk or a network that hangs, or "
-            f"give more time by runtime.wait; {_AGAIN}"
+            f"rank {world.rank}: waited {wait:g} seconds for {_silent(world)}; look there for a disk or a network that "
+            f"hangs, or give more time by runtime.wait; {_AGAIN}"
         )
-    return Lost(f"{where}: another process is gone{whom}; was it killed, or its machine? {_AGAIN}")
+    return Lost(f"rank {world.rank}: another process is gone; was it killed, or its machine? {_AGAIN}")
 
 
 _AGAIN = "the same command goes on from the last checkpoint"
+_GRACE = 2.0  # seconds by which one rank may have begun to wait later than another
+
+
+def _silent(world: World) -> str:
+    """The ranks that do not wait themselves, each with the step that it said it began."""
+    try:
+        world.say(f"waits/{world.rank}")
+        time.sleep(_GRACE)
+        assert world.store
+        silent = [rank for rank in range(world.size) if not world.store.check([f"waits/{rank}"])]
+        began = {rank: int(world.store.get(_key(rank))) for rank in silent if world.store.check([_key(rank)])}
+    except Exception:  # it was on the machine that is gone
+        return "the others"
+    named = [f"rank {rank}" + (f" (in step {began[rank] + 1})" if rank in began else "") for rank in silent]
+    return ", ".join(named) or "the others, who wait too"
 
 
 def _key(rank: int) -> str:
     return f"step/{rank}"
-
-
-def _step(step: int) -> str:
-    return "before its first step" if step < 0 else f"step {step + 1}"
