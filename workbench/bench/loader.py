@@ -26,7 +26,7 @@ from workbench.images.augment import draw, identity
 from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.decoder import Decoder
 from workbench.images.shard import INDEX, Shards
-from workbench.recipe.schema import Model, Pretrain
+from workbench.recipe.schema import Model, Optim, Pretrain
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.network import build
 from workbench.tasks.objective import Pretraining
@@ -45,7 +45,7 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
     if not len(rows):
         raise DataError("no listing of the train part has both a usable picture and a text: nothing to measure")
     sample = stream(pretrain.seed, ORDER).permutation(rows)[:SAMPLE]
-    size = min(pretrain.optim.micro_batch or pretrain.optim.batch_size, len(sample))
+    size = min(pretrain.optim.micro_batch or pretrain.optim.batch_size or Optim().batch_size, len(sample))
     batches = [sample[first : first + size] for first in range(0, len(sample) - size + 1, size)]
     folder = work.inputs["images"].folder
     cold = read_cold(shards, folder.glob("shard-*.bin"), sample)  # before anything else reads them
