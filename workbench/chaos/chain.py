@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,10 @@ class Chain:
         """What it made, in that order."""
         folders = [manifest.parent for manifest in self.cache.glob("*/manifest.json") if not manifest.parent.suffix]
         return [Artifact.open(folder) for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)]
+
+    def saved(self) -> int:
+        """The step of the last checkpoint of its pre-training; 0: there is none."""
+        return max((int(path.name[5:13]) for path in self.cache.glob("checkpoints/pretrain-*/step-*[0-9]")), default=0)
 
     @contextmanager
     def running(self) -> Iterator[Life]:
@@ -89,12 +93,15 @@ class Life:
     process: subprocess.Popen[bytes]
     begun: int  # ns since 1970
 
-    def wait_for(self, artifact: str, seconds: float) -> bool:
-        """Until that long after the artifact's stage began; False where the stage, or the process, ended before."""
+    def wait_for(self, artifact: str, seconds: float, under_way: Callable[[], bool] = lambda: True) -> bool:
+        """Until that long after the artifact's stage began and was `under_way`; False where the stage, or the process,
+        ended before."""
         final, lock = self.chain.cache / artifact, self.chain.cache / f"{artifact}.lock"
+        since = None
         while self.process.poll() is None and not final.exists():
-            opened = lock.stat().st_mtime_ns if lock.exists() else 0  # by each process anew
-            if opened > self.begun and time.time_ns() - opened >= seconds * 1e9:
+            if since is None and lock.exists() and lock.stat().st_mtime_ns > self.begun and under_way():
+                since = time.monotonic()  # each process opens the lock anew
+            if since is not None and time.monotonic() - since >= seconds:
                 return True
             time.sleep(POLL)
         return False

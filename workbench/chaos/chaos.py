@@ -13,12 +13,11 @@ from random import Random
 from workbench.artifacts.store import Artifact, Store
 from workbench.chaos.chain import Chain
 from workbench.chaos.compare import difference, left_behind
-from workbench.chaos.killing import Killing
+from workbench.chaos.killing import Killing, between_saves
 from workbench.errors import MlimError
 from workbench.recipe.load import load_recipe
 from workbench.report.times import read_log, stage_seconds
 
-SAVES = 50  # checkpoints of a pre-training: what a kill costs is a fiftieth of it
 OWN = ("runtime.trackers=[]", "runtime.profile=null", "runtime.checkpoints.remote=null")  # nobody else's are touched
 
 
@@ -73,7 +72,7 @@ def _both(
     say(f"quiet: {', '.join(artifact.stage for artifact in artifacts)} in {took:.0f} s")
 
     (steps,) = (int(artifact.summary["steps"]) for artifact in artifacts if artifact.stage == "pretrain")
-    often = f"runtime.checkpoints.steps={max(1, steps // SAVES)}"
+    often = f"runtime.checkpoints.steps={between_saves(steps)}"
     killed = Chain(folder / "killed", (*command, "--set", often, "--set", "runtime.checkpoints.minutes=null"))
     begun = time.monotonic()
     hits = Killing(killed, artifacts, [_seconds(artifact, quiet) for artifact in artifacts], random, say).run(count)

@@ -10,8 +10,9 @@ from random import Random
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 from workbench.artifacts.store import Artifact
-from workbench.chaos.chain import Chain
+from workbench.chaos.chain import Chain, Life
 
+SAVES = 50  # checkpoints of a pre-training: what a kill costs is a fiftieth of it
 SIGNALS = (SIGKILL, SIGTERM, SIGKILL, SIGINT, SIGKILL)  # in turns, then shuffled
 
 
@@ -36,6 +37,11 @@ def draw(seconds: Sequence[float], count: int, random: Random) -> list[Kill]:
     return sorted(Kill(place, random.random(), how) for place, how in zip(drawn, signals, strict=True))
 
 
+def between_saves(steps: int) -> int:
+    """Steps of a pre-training from one checkpoint to the next."""
+    return max(1, steps // SAVES)
+
+
 @dataclass(frozen=True)
 class Killing:
     """A chain on its way to `artifacts`, which took these `seconds` quietly."""
@@ -58,8 +64,7 @@ class Killing:
             with self.chain.running() as life:
                 while waiting:
                     kill = waiting.pop(0)
-                    delay = max(0.0, kill.share - reached[kill.place]) * self.seconds[kill.place]
-                    if life.wait_for(self.artifacts[kill.place].folder.name, delay) and life.strike(kill.how):
+                    if self._comes(kill, reached[kill.place], life) and life.strike(kill.how):
                         reached[kill.place] = kill.share
                         hits[self._hit(kill, count - len(waiting))].append(f"{kill.how.name} {kill.share:.0%}")
                         break
@@ -68,14 +73,24 @@ class Killing:
         self.chain.run()
         return hits
 
+    def _comes(self, kill: Kill, reached: float, life: Life) -> bool:
+        """Wait for its moment; False where its stage was complete before. How far a pre-training is, its checkpoints
+        tell; another stage is taken to be where it was killed last, and to go on from there as fast as quietly."""
+        artifact, seconds = self.artifacts[kill.place], self.seconds[kill.place]
+        if artifact.stage != "pretrain":
+            return life.wait_for(artifact.folder.name, max(0.0, kill.share - reached) * seconds)
+        steps = int(artifact.summary["steps"])
+        saved, left = divmod(kill.share * steps, between_saves(steps))
+        saved *= between_saves(steps)
+        return life.wait_for(artifact.folder.name, left / steps * seconds, lambda: self.chain.saved() >= saved)
+
     def _hit(self, kill: Kill, number: int) -> str:
         """The stage that a kill hit, told."""
         asked = self.artifacts[kill.place].stage
         hit = self.artifacts[self._open()[0]].stage
         came = "" if hit == asked else f", but it came in {hit}"
-        saved = sorted(self.chain.cache.glob("checkpoints/pretrain-*/step-*[0-9]")) if hit == "pretrain" else ()
-        from_there = f"; it goes on from {saved[-1].name}" if saved else ""
-        self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}{from_there}")
+        goes_on = f"; it goes on from step {self.chain.saved()}" if hit == "pretrain" else ""
+        self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}{goes_on}")
         return hit
 
     def _draw_again(self, kill: Kill, waiting: list[Kill]) -> None:
