@@ -166,11 +166,15 @@ def test_a_missing_package_is_told_of_with_what_to_install(monkeypatch: pytest.M
 
 
 def test_the_recipe_is_logged_by_dotted_path() -> None:
-    tree: Mapping[str, object] = {"pretrain": {"optim": {"lr": 1e-3}, "sides": [[0.5, 32]], "average": None}}
+    tree: Mapping[str, object] = {
+        "pretrain": {"optim": {"lr": 1e-3}, "sides": [[0.5, 32]], "average": None},
+        "url": "pg://me:hush@db",
+    }
     assert dict(flat(tree)) == {
         "pretrain.optim.lr": 1e-3,
         "pretrain.sides": "[[0.5, 32]]",
         "pretrain.average": "None",
+        "url": "pg://me:***@db",
     }
 
 

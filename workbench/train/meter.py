@@ -73,11 +73,12 @@ class Meter:
         """Before the first step of this run, which goes on after `step`; later calls do nothing."""
         if self._silent or self._start is not None:
             return
-        work, self._start = self._work, step
+        work = self._work
         self._gauge.begin()
         self._task = self._bar.add_task(self._what, total=self._steps, completed=step, seen="")
         self._trackers = Trackers(work.runtime.trackers, self._curve(), step, self._say)
         self._trace = Trace(work.runtime.profile, self._folder / f"trace-{work.log.stem}.json.gz", self._say)
+        self._start = step
         self._trace.after(step)
 
     def __exit__(

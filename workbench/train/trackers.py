@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from workbench.errors import RecipeError
+from workbench.recipe.secrets import without_password
 
 Values = Mapping[str, float]
 _PATIENCE = 60.0  # seconds that the end of a training waits for what is still to be sent
@@ -144,7 +145,7 @@ def flat(tree: Any, path: str = "") -> Iterator[tuple[str, str | float]]:
         for name, inner in tree.items():
             yield from flat(inner, f"{path}.{name}" if path else str(name))
     else:
-        yield path, tree if isinstance(tree, (int, float, str)) else str(tree)
+        yield path, tree if isinstance(tree, (int, float)) else without_password(str(tree))
 
 
 class Trackers:
