@@ -89,12 +89,12 @@ def test_the_average_is_that_of_the_weights_after_each_step(tmp_path: Path) -> N
     task = Curve()
     expected = {name: weight.double() for name, weight in weights(task).items()}
     train(tmp_path / "plain", PLAN, task=task, progress=lambda progress: seen.append(weights(task)))
-    for after in seen:
-        expected = {name: 0.8 * mean + 0.2 * after[name] for name, mean in expected.items()}
-    _, averaged = train(tmp_path / "average", replace(PLAN, average=0.8))
+    for after, decay in zip(seen, [2 / 11, 3 / 12, 4 / 13, 5 / 14, *[0.4] * 6], strict=True):
+        expected = {name: decay * mean + (1 - decay) * after[name] for name, mean in expected.items()}
+    _, averaged = train(tmp_path / "average", replace(PLAN, average=0.4))
     for name, weight in weights(averaged).items():
         torch.testing.assert_close(weight.double(), expected[name], rtol=0, atol=1e-6)
-        assert not torch.allclose(weight, seen[-1][name], atol=1e-3)
+        assert not torch.allclose(weight, seen[-1][name], rtol=0, atol=1e-5)
 
 
 def test_the_average_is_validated_and_the_training_goes_on_from_the_weights(tmp_path: Path) -> None:

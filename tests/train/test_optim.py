@@ -3,11 +3,12 @@
 import math
 
 import pytest
+import torch
 from torch import nn
 
 from tests.tiny import network
 from workbench.recipe.schema import Optim
-from workbench.train.optim import adamw, rate, set_rate
+from workbench.train.optim import adamw, fork, rate, set_rate
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,46 @@ def test_every_group_takes_its_share_of_its_own_rate() -> None:
     )
     set_rate(optimizer, 1)  # from the peak again, not from the last rate
     assert max(group["lr"] for group in optimizer.param_groups) == 0.02
+
+
+@pytest.mark.parametrize("length", [60, 100, 1000])
+def test_a_constant_rate_is_that_of_any_length_until_its_cooldown(length: int) -> None:
+    optim = Optim(schedule="constant", warmup_steps=10, cooldown=0.2)
+    shares = [rate(step, length, optim) for step in range(length)]
+    assert shares[:10] == pytest.approx([0.1 * (n + 1) for n in range(10)])
+    begins = fork(length, optim)
+    assert begins == length * 4 // 5
+    assert shares[10 : begins + 1] == [1.0] * (begins - 9)
+    assert shares[begins:] == pytest.approx([1 - n / (length - begins) for n in range(length - begins)])
+
+
+def test_fused_adamw_skips_and_unscales_by_tensors() -> None:
+    """The two tensors that GradScaler gives it, which nobody waits for."""
+    weights = [nn.Parameter(torch.tensor([1.0, 2.0])) for _ in range(2)]
+    optimizers = [torch.optim.AdamW([weight], lr=0.1, weight_decay=0.1, fused=True) for weight in weights]
+    for scale, weight, optimizer in zip((1.0, 8.0), weights, optimizers, strict=True):
+        weight.grad = torch.tensor([0.5, -0.25]) * scale
+        optimizer.grad_scale, optimizer.found_inf = torch.tensor(scale), torch.tensor(0.0)
+        optimizer.step()
+    assert torch.equal(*weights)
+    before = [t.clone() for t in (weights[1], *optimizers[1].state[weights[1]].values())]
+    weights[1].grad = torch.tensor([float("nan"), 1.0])
+    optimizers[1].found_inf = torch.tensor(1.0)
+    optimizers[1].step()
+    assert all(map(torch.equal, before, (weights[1], *optimizers[1].state[weights[1]].values())))
+
+
+def test_the_whole_state_is_there_before_the_first_step() -> None:
+    model = network()
+    optimizer = adamw(model, Optim(), average=0.9)
+    before = {id(p): {name: t.shape for name, t in optimizer.state[p].items()} for p in model.parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    after = {id(p): {name: t.shape for name, t in optimizer.state[p].items()} for p in model.parameters()}
+    assert before == after and {name for state in after.values() for name in state} == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+        "average",
+    }

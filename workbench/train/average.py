@@ -11,10 +11,15 @@ from torch import Tensor
 
 @torch.no_grad()
 def move(optimizer: torch.optim.Optimizer, decay: float, moved: Tensor) -> None:
-    """average = decay * average + (1 - decay) * weights, if `moved`, a tensor that nobody waits for."""
+    """average = d * average + (1 - d) * weights, if `moved`, a tensor that nobody waits for.
+
+    d is the decay, or less after few steps, (1 + n) / (10 + n) after n of them: else the average of a short training
+    would mostly be of the weights that it began with.
+    """
     averages, weights = _both(optimizer)
+    done = next(iter(optimizer.state.values()))["step"]
     ways = torch._foreach_sub(weights, averages)
-    torch._foreach_mul_(ways, moved * (1 - decay))
+    torch._foreach_mul_(ways, moved * (1 - ((1 + done) / (10 + done)).clamp(max=decay)))
     torch._foreach_add_(averages, ways)
 
 
