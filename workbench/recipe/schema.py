@@ -526,7 +526,8 @@ class Pretrain(Section):
     )
     average: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="decay of a moving average of the weights (EMA), as 0.999; it is what is validated and kept",
+        description="decay of a moving average of the weights (EMA), as 0.999, and less in the first steps; it is what "
+        "is validated and kept",
     )
     patience: Count | None = Field(
         None, description="validations without a better loss after which training ends early; null: it goes to the end"
