@@ -248,9 +248,9 @@ def _account(
         position = replace(position, bad=position.bad + found.bad, in_a_row=in_a_row)
         if in_a_row > plan.optim.bad_steps:
             raise MlimError(
-                f"step {found.step}: {' and '.join(found.not_finite)} not finite, for the {in_a_row}. step in a row "
-                f"(optim.bad_steps: {plan.optim.bad_steps}); lower optim.lr or clip, give a longer warmup, or "
-                "model.precision: fp32"
+                f"step {found.step}: {' and '.join(found.not_finite)} not finite, the {in_a_row} bad steps in a row are "
+                f"more than optim.bad_steps, {plan.optim.bad_steps}; lower optim.lr or lengthen the warmup, or look with "
+                "`mlim replay` at what they have in common"
             )
     return position
 
