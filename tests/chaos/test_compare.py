@@ -81,4 +81,5 @@ def test_what_a_kill_leaves_in_the_cache_is_told_but_not_logs(quiet: Path, kille
     assert left_behind(quiet, killed) == []
     (killed / "split-0123.partial").mkdir()
     (killed / "digests.4711").touch()
-    assert left_behind(quiet, killed) == ["digests.4711", "split-0123.partial"]
+    (killed / "checkpoints" / "step-1.tmp").mkdir(parents=True)
+    assert left_behind(quiet, killed) == ["checkpoints/step-1.tmp", "digests.4711", "split-0123.partial"]

@@ -35,7 +35,7 @@ def difference(quiet: Path, killed: Path, timed: bool = False) -> str:
 
 
 def left_behind(quiet: Path, killed: Path) -> list[str]:
-    """Names in the killed chain's cache that the quiet one's lacks: torn files, unfinished work, locks of nothing."""
+    """Names in the killed chain's cache that the quiet one's lacks: torn files, unfinished work."""
     return sorted(_names(killed) - _names(quiet))
 
 
@@ -44,7 +44,8 @@ def _files(folder: Path) -> set[str]:
 
 
 def _names(cache: Path) -> set[str]:
-    return {path.name for path in cache.iterdir()} - LOGS
+    torn = {path.relative_to(cache).as_posix() for path in cache.rglob("*.tmp")}
+    return {path.name for path in cache.iterdir()} - LOGS | torn
 
 
 def _where(quiet: Path, killed: Path) -> str:
