@@ -698,6 +698,11 @@ class Runtime(Section):
     recompute: bool = Field(
         False, description="activation checkpointing: a third slower, and a fraction of the memory, for large models"
     )
+    deterministic: bool = Field(
+        False,
+        description="on a GPU: only kernels that repeat themselves, so that a resumed training equals an uninterrupted "
+        "one to the bit; slower. A CPU has no others",
+    )
     parallel: Literal["replicate", "shard"] = Field(
         "replicate",
         description="several processes (`--nproc`, torchrun): each has the whole model (DDP), or a part of it (FSDP2)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,6 +106,9 @@ def choose_device(work: Work) -> torch.device:
         raise RecipeError("runtime.device: found no GPU that torch can use; expected one for 'cuda'; give auto or cpu")
     if wanted == "cpu" or not torch.cuda.is_available():
         return CPU
+    if work.runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else sums of matrix products may vary
+        torch.use_deterministic_algorithms(True, warn_only=True)
     if work.world is None:
         return torch.device("cuda")
     check_gpus(work.world.local_size, wanted)
