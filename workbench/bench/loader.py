@@ -21,7 +21,7 @@ from workbench.batches.order import Rows
 from workbench.bench.figures import Figures
 from workbench.bench.parts import Clock, measure_parts, training
 from workbench.draws import ORDER, stream
-from workbench.errors import DataError
+from workbench.errors import DataError, MlimError
 from workbench.images.augment import draw, identity
 from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.decoder import Decoder
@@ -182,6 +182,8 @@ def step_rate(model: Model, pretrain: Pretrain, listings: Listings, ready: Batch
     rates: list[float] = []
     for _ in range(STEPS):
         begun = time.perf_counter()
-        updates.step([ready]).cpu()
+        if (found := updates.step([ready])) is None:
+            raise MlimError(f"{len(ready)} listings at once are too much for the memory; set pretrain.optim.micro_batch")
+        found.cpu()
         rates.append(len(ready) / (time.perf_counter() - begun))
     return float(np.median(rates[1:]))

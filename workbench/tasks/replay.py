@@ -83,7 +83,8 @@ class _Listening(Pretraining):
         found = self.by_listing(batch)
         for name, losses_B in found.items():
             for row, loss in zip(rows, losses_B.tolist(), strict=True):
-                self.noted.setdefault(row, {})[name] = loss
+                known = self.noted.setdefault(row, {})
+                known[name] = known.get(name, 0.0) + loss  # it may be drawn twice, or stand in where a rank has none
         return {name: losses_B.sum() for name, losses_B in found.items()}
 
 

@@ -44,8 +44,9 @@ from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.compare import labels_in_words
 from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
 from workbench.tasks.runs import Run, runs_of, steps_for
-from workbench.train.checkpoint import write
+from workbench.train.checkpoint import Position, write
 from workbench.train.checkpoints import Checkpoints
+from workbench.train.found import Found
 from workbench.train.loop import Plan, fit
 from workbench.train.processes import ctrl_c_later, die_with_parent
 from workbench.train.stopping import Stop, stoppable
@@ -186,8 +187,13 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     def batches(first: int, micro: int) -> Iterator[list[Movable]]:
         return ahead(lambda step: micro_batches(step, micro or batch_size), range(first, steps), depth)
 
+    def skipped(found: Found, position: Position) -> None:
+        if found.bad:
+            _say(f"{run.name}: step {found.step} was left out, {', '.join(found.not_finite)} not finite")
+
+    how: dict[str, Any] = {"skipped": skipped, "say": _say, "stop": stop}
     with checkpoints_of(folder, bench.runtime) as checkpoints:
-        if fit(objective, batches, plan, folder, checkpoints, bench.device, say=_say, stop=stop).stopped:
+        if fit(objective, batches, plan, folder, checkpoints, bench.device, **how).stopped:
             return False
     model = objective.model.eval()
     with torch.no_grad():
