@@ -183,7 +183,7 @@ def step_rate(model: Model, pretrain: Pretrain, listings: Listings, ready: Batch
     for _ in range(STEPS):
         begun = time.perf_counter()
         if (found := updates.step([ready])) is None:
-            raise MlimError(f"{len(ready)} listings at once are too much for the memory; set pretrain.optim.micro_batch")
+            raise MlimError(f"{len(ready)} listings at once don't fit into memory; set pretrain.optim.micro_batch")
         found.cpu()
         rates.append(len(ready) / (time.perf_counter() - begun))
     return float(np.median(rates[1:]))
