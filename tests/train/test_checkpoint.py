@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from tests.bucket import S3
 from tests.tiny import SHAPE, network
@@ -26,6 +26,7 @@ from workbench.train.checkpoints import Checkpoints, complete
 from workbench.train.loop import Outcome, Plan, fit
 from workbench.train.metrics_log import MetricsLog
 from workbench.train.optim import adamw
+from workbench.train.snapshot import Snapshot
 from workbench.train.state import gathered, restore
 from workbench.train.world import ALONE
 
@@ -33,8 +34,8 @@ OF = {"section": {"images": {"side": 64}}, "sources": {}}
 PLAN = Plan(steps=8, optim=OPTIM, seed=1, log_every=1)
 
 
-def tensors(step: int) -> dict[str, torch.Tensor]:
-    return {"model.w": torch.full((100,), float(step)), "optimizer.step.w": torch.tensor(float(step))}
+def tensors(step: int, size: int = 100) -> Snapshot:
+    return Snapshot.of({"model.w": torch.full((size,), float(step)), "optimizer.step.w": torch.tensor(float(step))})
 
 
 def save(kept: Checkpoints, *steps: int, of: int = 1000, seconds: float = 60.0, **more: Any) -> None:
@@ -90,6 +91,41 @@ def test_copies_are_made_where_the_last_ones_were(tmp_path: Path) -> None:
     assert {n: t.data_ptr() for n, t in before.items()} == {n: t.data_ptr() for n, t in after.items()}
     name, parameter = next(iter(model.named_parameters()))
     assert torch.equal(after[f"model.{name}"], parameter) and after[f"model.{name}"] is not parameter
+
+
+def test_a_snapshot_is_the_file_that_safetensors_reads(tmp_path: Path) -> None:
+    made = {
+        "a": torch.randn(3, 5),
+        "b": torch.randn(7).bfloat16(),
+        "c": torch.tensor(2.5),
+        "d": torch.arange(4),
+        "e": torch.randn(2, 2, dtype=torch.float64),
+        "f": torch.randn(1).half(),
+        "g": torch.zeros(0, 4),
+        "h": torch.randn(70_000).view(700, 100),
+    }
+    Snapshot.of(made).write(tmp_path / "file")
+    read = load_file(tmp_path / "file")
+    assert read.keys() == made.keys()
+    for name, tensor in made.items():
+        assert read[name].dtype == tensor.dtype and torch.equal(read[name], tensor)
+    assert (tmp_path / "file").stat().st_size == Snapshot.of(made).size
+
+
+def test_a_disk_that_takes_no_unaligned_writes_is_written_to_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, asked = os.open, list[int]()
+
+    def picky(path: Path, flags: int, mode: int = 0o777) -> int:
+        asked.append(flags & os.O_DIRECT)
+        if asked[-1]:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", picky)
+    tensors(1).write(tmp_path / "file")
+    assert asked == [os.O_DIRECT, 0] and load_file(tmp_path / "file")["model.w"].sum() == 100
 
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -246,8 +282,8 @@ def test_a_training_goes_on_past_a_damaged_checkpoint_to_the_same_end(tmp_path: 
 def test_training_goes_on_while_one_is_written_and_the_next_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_write, written = threading.Event(), checkpoint.save_file
-    monkeypatch.setattr(checkpoint, "save_file", lambda *args: may_write.wait(10) and written(*args))
+    may_write, written = threading.Event(), Snapshot.write
+    monkeypatch.setattr(Snapshot, "write", lambda *args: may_write.wait(10) and written(*args))
     with Checkpoints(tmp_path, OF) as kept:
         save(kept, 1)
         assert steps(tmp_path) == []
@@ -264,7 +300,7 @@ def test_what_is_no_fault_of_the_disk_surfaces(tmp_path: Path, monkeypatch: pyte
     def broken(*args: Any) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(checkpoint, "save_file", broken)
+    monkeypatch.setattr(Snapshot, "write", broken)
     kept = Checkpoints(tmp_path, OF)
     save(kept, 1)
     with pytest.raises(KeyError, match="a bug"):
@@ -279,14 +315,15 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = False
-        self._write = checkpoint.save_file
-        monkeypatch.setattr(checkpoint, "save_file", self.save_file)
+        whole_write = Snapshot.write
 
-    def save_file(self, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-        self._write(dict(tensors), path)
-        if self.full:
-            os.truncate(path, path.stat().st_size // 2)
-            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        def write(snapshot: Snapshot, path: Path) -> None:
+            whole_write(snapshot, path)
+            if self.full:
+                os.truncate(path, path.stat().st_size // 2)
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Snapshot, "write", write)
 
 
 @pytest.fixture
@@ -306,7 +343,7 @@ def test_a_full_disk_costs_a_checkpoint_and_the_next_is_tried_again(
         assert [p.name for p in tmp_path.iterdir()] == ["step-00000001-of-00001000"]
         (line,) = said
         assert line.startswith("warning: ") and "step 2 could not be written" in line and "No space left" in line
-        assert "needs 409 bytes, " in line and " are free" in line and "tries again" in line
+        assert "needs 4,505 bytes, " in line and " are free" in line and "tries again" in line
         disk.full = False
         save(kept, 3)
         assert [c.position.step for c in kept.all()] == [3, 1]
@@ -322,7 +359,7 @@ def test_at_an_end_a_full_disk_is_an_error_that_names_the_earlier_one(tmp_path: 
         kept.all()
         disk.full = True
         with pytest.raises(
-            ArtifactError, match=r"needs 404 bytes.* goes on from step 1 \(.*step-00000001-of-00001000\)"
+            ArtifactError, match=r"needs 4,500 bytes.* goes on from step 1 \(.*step-00000001-of-00001000\)"
         ):
             kept.save(tensors(2), Position(2, 9), b"", must=True)
 
@@ -356,18 +393,14 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_small_disk_fills_in_the_middle_of_a_checkpoint(small: Path, said: list[str]) -> None:
     """Two of 400 kB fit, three don't."""
-
-    def big(step: int) -> dict[str, torch.Tensor]:
-        return {"model.w": torch.full((100_000,), float(step))}
-
     with Checkpoints(small / "run", OF, When(last=2), say=said.append) as kept:
         for step in (1, 2, 3):
-            kept.save(big(step), Position(step, 9), b"")
+            kept.save(tensors(step, 100_000), Position(step, 9), b"")
         kept.all()
         assert steps(small / "run") == [1, 2] and not list(small.rglob("*.tmp"))
-        assert "needs 400,000 bytes, 2" in said[0]
+        assert "needs 404,100 bytes, 2" in said[0]
         with pytest.raises(ArtifactError, match=r"goes on from step 2"):
-            kept.save(big(4), Position(4, 9), b"", must=True)
+            kept.save(tensors(4, 100_000), Position(4, 9), b"", must=True)
     with Checkpoints(small / "run", OF, When(last=1), say=said.append) as kept:
         assert (found := kept.newest()) and found.position.step == 2 and found.tensors["model.w"][-1] == 2
 

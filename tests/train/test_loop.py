@@ -18,10 +18,10 @@ from workbench.batch import Batch
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Mam, Objectives, Optim
 from workbench.tasks.objective import Pretraining
-from workbench.train import checkpoint
 from workbench.train.checkpoint import METRICS, STATE, Saved
 from workbench.train.loop import Outcome, Plan, Progress, fit
 from workbench.train.optim import rate
+from workbench.train.snapshot import Snapshot
 from workbench.train.step import Precision
 
 CPU = torch.device("cpu")
@@ -253,16 +253,16 @@ def test_a_training_that_was_killed_goes_on_from_its_last_checkpoint(
 def test_half_a_checkpoint_and_half_a_line_harm_nothing(
     uninterrupted: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_write, written = checkpoint.save_file, []
+    whole_write, written = Snapshot.write, list[Path]()
 
-    def torn(tensors: dict[str, torch.Tensor], path: Path, *metadata: Any) -> None:
-        whole_write(tensors, path, *metadata)
+    def torn(tensors: Snapshot, path: Path) -> None:
+        whole_write(tensors, path)
         written.append(path)
         if len(written) == 2:  # at step 8
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save_file", torn)
+    monkeypatch.setattr(Snapshot, "write", torn)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     monkeypatch.undo()

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.artifacts.store import fsync
 from workbench.errors import ArtifactError
+from workbench.train.snapshot import Snapshot
 
 STATE, METRICS, MODEL, POSITION = "state.safetensors", "metrics.jsonl", "model.json", "position.json"
 
@@ -87,13 +88,13 @@ class Checkpoint:
         own = {"why": self.why, "sizes": self.sizes, "crc32": self.crc32, "of": self.of}
         return json.dumps(asdict(self.position) | own, indent=1)
 
-    def write(self, folder: Path, tensors: Mapping[str, Tensor], metrics: bytes, model: bytes = b"") -> None:
+    def write(self, folder: Path, tensors: Snapshot, metrics: bytes, model: bytes = b"") -> None:
         """Below this folder, whole or not at all; `sizes` and `crc32` are found now. Raises OSError."""
         final, aside = folder / self.name, folder / f"{self.name}.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         try:
             aside.mkdir(parents=True)
-            save_file(dict(tensors), aside / STATE)
+            tensors.write(aside / STATE)
             (aside / METRICS).write_bytes(metrics)
             if model:
                 (aside / MODEL).write_bytes(model)
@@ -105,9 +106,9 @@ class Checkpoint:
             shutil.rmtree(final, ignore_errors=True)
             aside.rename(final)
             fsync(folder)
-        except (OSError, SafetensorError) as error:
+        except OSError:
             shutil.rmtree(aside, ignore_errors=True)
-            raise error if isinstance(error, OSError) else OSError(str(error)) from None
+            raise
 
     def load(self, folder: Path) -> Saved:
         """From below this folder. Raises OSError or ValueError where it isn't whole."""

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from safetensors import SafetensorError
-from torch import Tensor
 
 from workbench.errors import ArtifactError, MlimError
 from workbench.recipe.schema import Checkpoints as When
 from workbench.train.checkpoint import Checkpoint, Position, Saved, open_checkpoint
 from workbench.train.mirror import Mirror
+from workbench.train.snapshot import Snapshot
 
 HOUR = 3600.0
 _AS_USUAL = When()
@@ -43,7 +43,7 @@ class Checkpoints:
         `best`: the best validation's stays. `model` is the content of model.json."""
         self.folder, self._of, self._when, self._best = folder, of, when, best
         self._model, self._say, self._differs = model, say, differs
-        self._room: dict[str, Tensor] = {}
+        self._room: Snapshot | None = None
         self._writer, self._writing = ThreadPoolExecutor(1, "checkpoint"), Future[str]()
         self._writing.set_result("")
         self._since: float | None = None  # seconds trained at the last checkpoint, or when this run began
@@ -93,15 +93,13 @@ class Checkpoints:
         steps, minutes = self._when.steps, self._when.minutes
         return bool((steps and step % steps == 0) or (minutes and seconds - self._since >= 60 * minutes))
 
-    def room(self) -> dict[str, Tensor]:
-        """The tensors that were given to the last `save`, once they are written: a state may be copied into them."""
+    def room(self) -> Snapshot | None:
+        """What was given to the last `save`, once it is written: a state may be copied into it."""
         self._finish_writing()
         return self._room
 
-    def save(
-        self, tensors: dict[str, Tensor], position: Position, metrics: bytes, *, why: str = "", must: bool = False
-    ) -> None:
-        """Write one; `tensors`, in this machine's memory, are left alone until `room()` gives them back.
+    def save(self, tensors: Snapshot, position: Position, metrics: bytes, *, why: str = "", must: bool = False) -> None:
+        """Write one; `tensors` are left alone until `room()` gives them back.
 
         It stays for good if there is a reason `why`. If it `must` be there, it is on return.
         """
@@ -128,13 +126,12 @@ class Checkpoints:
         """Why the last one isn't there, or ""; raises what was no fault of the disk."""
         return self._writing.result()
 
-    def _write(self, tensors: Mapping[str, Tensor], position: Position, metrics: bytes, why: str) -> str:
-        needed = sum(tensor.nbytes for tensor in tensors.values()) + len(metrics)
+    def _write(self, tensors: Snapshot, position: Position, metrics: bytes, why: str) -> str:
         try:
             Checkpoint(position, self._of, why, {}, 0).write(self.folder, tensors, metrics, self._model)
         except OSError as error:
             failure = f"{self.folder}: the checkpoint at step {position.step} could not be written ({error}): "
-            failure += f"it needs {needed:,} bytes, {free(self.folder):,} are free"
+            failure += f"it needs {tensors.size + len(metrics):,} bytes, {free(self.folder):,} are free"
             self._say(f"warning: {failure}; the training goes on, and tries again when the next one is due")
             return failure
         self._keep(self._kept)
@@ -142,8 +139,12 @@ class Checkpoints:
 
     def _keep(self, kept: Callable[[Sequence[Checkpoint]], Sequence[Checkpoint]]) -> None:
         found = complete(self.folder)
-        for name in {c.name for c in found} - {c.name for c in kept(found)}:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        gone = {c.name for c in found} - {c.name for c in kept(found)}
+        for torn in self.folder.glob("step-*.tmp"):  # what a killed run was writing, or deleting
+            shutil.rmtree(torn, ignore_errors=True)
+        for folder in (self.folder / name for name in gone):
+            aside = folder.rename(folder.with_name(f"{folder.name}.tmp"))  # half deleted it would be a damaged one
+            shutil.rmtree(aside, ignore_errors=True)
         if self._mirror:
             self._mirror.soon(kept)
 

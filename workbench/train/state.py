@@ -8,7 +8,6 @@ the memory of a machine, and in safetensors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 import torch
 import torch.distributed as dist
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from workbench.errors import ArtifactError
+from workbench.train.snapshot import Snapshot
 from workbench.train.world import World
 
 
@@ -23,20 +23,20 @@ def gathered(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None,
     world: World,
-    room: Mapping[str, Tensor] = MappingProxyType({}),
-) -> dict[str, Tensor]:
+    room: Snapshot | None = None,
+) -> Snapshot:
     """Weights as `model.NAME`, the optimizer's, if given, as `optimizer.SLOT.NAME`: copies in the chief's memory, so
     that training may go on while they are written; nothing on other ranks. Collective.
 
     They are made in `room`, which are such copies of before: new memory costs more than the copying.
     """
-    copies = {}
-    for name, tensor in _named(model, optimizer):
+    named = dict(_named(model, optimizer))
+    copies = room or Snapshot(named if world.chief else {})
+    for name, tensor in named.items():
         whole = _whole(tensor)
         if world.chief:
-            copies[name] = room[name] if name in room else _like(whole)
             copies[name].copy_(whole, non_blocking=True)
-    if any(copy.is_pinned() for copy in copies.values()):
+    if any(tensor.device.type == "cuda" for tensor in named.values()):
         torch.cuda.synchronize()
     return copies
 
@@ -67,11 +67,6 @@ def _named(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterato
         yield f"model.{name}", parameter
         for slot, value in (optimizer.state.get(parameter, {}) if optimizer else {}).items():
             yield f"optimizer.{slot}.{name}", value
-
-
-def _like(tensor: Tensor) -> Tensor:
-    """Room for a copy in this machine's memory; pinned, where it comes from a GPU, so that it is fast."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
 
 
 def _whole(tensor: Tensor) -> Tensor:
