@@ -574,8 +574,8 @@ def _run(
 ) -> dict[str, Made]:
     """Run what the goals need, tell each stage's outcome, of what was made `before` too, and publish the pages that are
     among them."""
-    from workbench.forecast.truth import keep
-    from workbench.plan import foresee, judged, plan_recipe, publish, run_plan
+    from workbench.forecast.truth import judge, keep
+    from workbench.plan import foresee, plan_recipe, publish, run_plan
 
     steps = plan_recipe(recipe, goals)
     foreseen = foresee(recipe, steps)
@@ -591,7 +591,7 @@ def _run(
         for name, m in made.items()
     }
     _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
-    if line := judged(foreseen, steps, made):
+    if line := judge(foreseen):
         print(line)
     for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
         if name in goals:
@@ -648,7 +648,10 @@ def _errors(debug: bool) -> Iterator[None]:
 
 
 def _exit(message: str, code: int) -> NoReturn:
+    from workbench.train.launch import record
+
     print(message, file=sys.stderr)
+    record(message, code)
     raise typer.Exit(code) from None
 
 

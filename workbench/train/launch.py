@@ -66,7 +66,7 @@ def launch(arguments: Sequence[str], processes: int) -> None:
             raise ended from None
         except ChildFailedError as error:
             _raise_told(Path(folder))
-            raise MlimError(_killed(error.failures)) from None
+            raise _killed(error.failures) from None
         finally:
             logging.disable(logging.NOTSET)
 
@@ -83,12 +83,14 @@ def _raise_told(folder: Path) -> None:
         raise Told(json.loads(file.read_text())["message"]["extraInfo"]["exit_code"])
 
 
-def _killed(failures: Mapping[int, ProcessFailure]) -> str:
+def _killed(failures: Mapping[int, ProcessFailure]) -> MlimError:
     # Signals are negative; SIGTERM is what the launcher sends to the others.
     rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode == -signal.SIGTERM, item[1].exitcode))
-    how = f"killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
+    how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
     memory = " (was the memory full?)" if failure.exitcode == -signal.SIGKILL else ""
-    return f"rank {rank} was {how}{memory}; run the same command again: it goes on from the last checkpoint"
+    said = MlimError(f"rank {rank} {how}{memory}; run the same command again: it goes on from the last checkpoint")
+    said.exit_code = max(failure.exitcode, 1)
+    return said
 
 
 @contextmanager
