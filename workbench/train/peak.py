@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Peak:
         return f"{self.flops / 1e12:.3g} TFLOP/s of {self.device}, {how}"
 
 
-_SECONDS = 0.3  # of a measurement, at most about half as much more
+_LONG, _ALL = 0.1, 0.5  # seconds that a product, and a measurement, may take
 
 
 def peak_of(device: torch.device, precision: Precision) -> Peak:
@@ -39,16 +40,16 @@ def peak_of(device: torch.device, precision: Precision) -> Peak:
 
 def _measure(device: torch.device, precision: Precision) -> float:
     """The best of products of ever larger square matrices. Of ones: a draw would change what is drawn after it."""
-    side, largest, best, end = 256, 8192 if device.type == "cuda" else 2048, 0.0, time.perf_counter() + _SECONDS
-    seconds = 0.0
-    while time.perf_counter() + seconds < end:
+    side, largest, end = 128, 8192 if device.type == "cuda" else 2048, time.perf_counter() + _ALL
+    best, before = 0.0, math.inf
+    while True:
         matrix = torch.ones(side, side, dtype=TYPES[precision], device=device)
-        _seconds(matrix)  # a first call prepares
-        seconds = min(_seconds(matrix) for _ in range(3))
+        seconds = min(_seconds(matrix) for _ in range(3))  # a first one prepares
         best = max(best, 2 * side**3 / seconds)
-        if side < largest and time.perf_counter() + 32 * seconds < end:  # four products, each of eight times the work
-            side *= 2
-    return best
+        working = seconds > 4 * before  # else threads wait for each other, and a larger one takes hardly longer
+        if side == largest or time.perf_counter() > end or (working and 8 * seconds > _LONG):
+            return best
+        side, before = 2 * side, seconds
 
 
 def _seconds(matrix: torch.Tensor) -> float:
