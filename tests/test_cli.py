@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,7 @@ def test_ingest_tells_how_many_pictures_wait_to_be_downloaded(shop):
 def test_run_tells_what_it_did_and_where_the_report_lies(shop):
     first = call("run", "shop.yaml")
     assert "  kept 2\n  dropped: no title 1\n" in first
+    assert re.search(r"\ntook .* s; forecast .* \(.* times too long\); dearest error: match \+", first)
     reports = shop / "reports/shop"
     assert first.endswith(f"census: {reports / 'catalog.html'}\nreport: {reports / 'report.html'}\n")
     assert (reports / "report.html").read_text() == "report"

@@ -270,31 +270,23 @@ def _make(
         if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
-            watch = _watch(foreseen) if foreseen and not step.partial else None
+            watch = _watch(foreseen, name, log) if foreseen and not step.partial else None
             work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume, world)
             summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
             if watch:
-                watch.learn({**made, name: artifact}, name, log)
+                watch.learn({**made, name: artifact})
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)
 
 
-def _watch(foreseen: Forecast) -> Watch:
+def _watch(foreseen: Forecast, stage: str, log: Path) -> Watch:
     from workbench.forecast.truth import Watch
 
-    return Watch(foreseen.recipe)
-
-
-def judged(foreseen: Forecast, steps: Sequence[Step], made: Mapping[str, Made]) -> str:
-    """A line on how the forecast did, by the stages that ran whole; "" if none did."""
-    from workbench.forecast.truth import judge
-
-    whole = [s.stage.name for s in steps if not s.partial]
-    return judge(foreseen, {name: seconds for name in whole if (seconds := made[name].seconds) is not None})
+    return Watch(foreseen, stage, log)
 
 
 def _earlier(step: Step, store: Store) -> Artifact | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.forecast.counts import Counts, Made, counts
@@ -44,6 +43,7 @@ class Forecast:
     counts: Counts
     estimates: tuple[Estimate, ...]  # of the stages that are to run, in order
     logs: Path
+    took: dict[str, float] = field(default_factory=dict)  # seconds of those that were made since
 
     @property
     def seconds(self) -> float:
@@ -132,7 +132,3 @@ def shown(told: Forecast) -> tuple[list[tuple[str, ...]], list[str]]:
         total += f"; cost {money(low / 3600 * price, high / 3600 * price)}"
     guess = [f"about {told.counts.rows:,.0f} rows, guessed from the feeds' sizes"] if told.counts.guessed else []
     return rows, [*guess, total, *warnings(told)]
-
-
-def by_stage(told: Forecast) -> Mapping[str, Estimate]:
-    return {e.stage: e for e in told.estimates}

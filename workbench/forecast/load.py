@@ -79,7 +79,8 @@ class Loads:
         passes = 4 if self.recipe.runtime.recompute else 3
         read, held_out = steps * min(batch, listings), validations * c.parts["valid"] * c.pictured
         flops = read * forward * passes + held_out * self._flops(full)
-        return self._load({"gflops": flops / 1e9, "steps": steps, "listings": read + held_out})
+        ranks = self.machine.ranks
+        return self._load({"gflops": flops / 1e9 / ranks, "steps": steps, "listings": (read + held_out) / ranks})
 
     def _flops(self, side: int) -> float:
         """Of a listing's forward passes in pre-training, padding included."""

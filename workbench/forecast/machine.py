@@ -20,14 +20,16 @@ class Machine:
     disk: int  # bytes free where the cache is
     gpu: str = ""  # name of the first GPU that the recipe lets it use; "": none
     gpu_memory: int = 0  # bytes
+    ranks: int = 1  # processes that share a pre-training, of which this is one (torchrun, `--nproc`)
 
 
 def this_machine(runtime: Runtime) -> Machine:
     """As the recipe's runtime section lets it be used."""
-    cores = runtime.threads or len(os.sched_getaffinity(0))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores = runtime.threads or max(1, len(os.sched_getaffinity(0)) // here)
     cache = next(folder for folder in (runtime.cache, *runtime.cache.parents) if folder.exists())
     gpu, memory = _gpu() if runtime.device != "cpu" else ("", 0)
-    return Machine(cores, _limit(), shutil.disk_usage(cache).free, gpu, memory)
+    return Machine(cores, _limit(), shutil.disk_usage(cache).free, gpu, memory, int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _limit() -> int | None:

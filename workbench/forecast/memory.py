@@ -11,7 +11,11 @@ from workbench.model.shape import Matrix, Network
 from workbench.recipe.schema import SIZES, Optim, Recipe
 
 _MB = 2**20
-_BASE, _TORCH, _CUDA = 200 * _MB, 480 * _MB, 2500 * _MB  # of a process that has imported polars; torch; torch's CUDA
+_BASE, _TORCH, _CUDA = 200 * _MB, 700 * _MB, 2500 * _MB  # of a process that has imported polars; torch; torch's CUDA
+# oneDNN keeps up to 1024 products' code, one for each shape; steps with words hidden at random bring some 20 new ones
+# each, of a megabyte in 16 bits. Trainings that hide nothing have fewer shapes.
+_CODE = {"bf16": 1000 * _MB, "fp16": 1000 * _MB, "fp32": 120 * _MB}
+_STEPS, _FEW = 50, 0.3
 _ROW = {"ingest": 300, "duplicates": 4000, "census": 1000, "split": 300, "tokens": 500}  # bytes held for a listing
 _DECODING = 40 * _MB  # a thread that decodes a large picture
 _DISK = {"ingest": 60, "duplicates": 660, "split": 5, "tokens": 40, "census": 50, "match": 20, "classify": 20}
@@ -40,7 +44,9 @@ def room(stage: str, load: Load, all_loads: Loads) -> Room:
         checkpoints = load.lanes * state * (recipe.runtime.checkpoints.last + 1)
         if load.device != "cpu":
             return Room(_CUDA + caches + state, trained, kept, checkpoints)
-        processes = load.lanes * (_TORCH + trained + state) + (_TORCH if load.lanes > 1 else 0)
+        code = _CODE[load.precision] * (1 - math.exp(-load.units["steps"] / _STEPS))
+        one = _TORCH + trained + state + code * (1 if stage == "pretrain" else _FEW)
+        processes = load.lanes * one + (_TORCH if load.lanes > 1 else 0)
         return Room(processes + caches, 0.0, kept, checkpoints)
     if stage in READS:
         seen = 4.0 * network.parameters + 256 * layer_bytes(network, all_loads.counts.longest, recipe, load.device)

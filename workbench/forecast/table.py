@@ -26,13 +26,13 @@ class Cost:
 
 # On 2 cores of an AMD EPYC (Zen 5), 2026-11-26.
 STAGES = {
-    "ingest": Cost(0.1, {"rows": 2.5e-5}, spread=True),
+    "ingest": Cost(0.15, {"rows": 3e-5}, spread=True),
     "fetch": Cost(1.0, {"pictures": 1 / 40}),  # one host at most at `fetch.pace.per_second`, several are faster
     "images": Cost(0.2, {"pictures": 8e-4, "megapixels": 0.06}, spread=True),
-    "duplicates": Cost(0.2, {"rows": 1.5e-4, "pictures": 2e-4}),
-    "split": Cost(0.02, {"rows": 4e-6}),
-    "tokens": Cost(0.03, {"rows": 2e-5}),
-    "census": Cost(0.4, {"rows": 1e-4}),
+    "duplicates": Cost(0.2, {"rows": 2e-4, "pictures": 3e-4}),
+    "split": Cost(0.02, {"rows": 2e-5}),
+    "tokens": Cost(0.03, {"rows": 4e-5}),
+    "census": Cost(0.5, {"rows": 7e-5}),
     "report": Cost(0.4, {"rows": 1e-5}),
 }
 # Torch is loaded first.

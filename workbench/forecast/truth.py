@@ -9,23 +9,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workbench.artifacts.store import Artifact
-from workbench.forecast.forecast import Forecast, by_stage, load_and_room
+from workbench.forecast.forecast import Forecast, load_and_room
 from workbench.forecast.words import exact
-from workbench.recipe.schema import Recipe
 
 
 class Watch:
     """One stage while it runs: its seconds, and its peak of memory where the system tells (Linux)."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._began = time.monotonic()
-        self._reset = _reset_peak()
+    def __init__(self, told: Forecast, stage: str, log: Path) -> None:
+        self._told, self._stage, self._log = told, stage, log
+        self._before = log.stat().st_size if log.exists() else 0
+        self._began, self._reset = time.monotonic(), _reset_peak()
 
-    def learn(self, made: Mapping[str, Artifact], stage: str, log: Path) -> None:
-        """Add to the stage's log what it had to do and what it took; `made` holds it and all before it."""
-        taken = time.monotonic() - self._began
-        load, formula = load_and_room(stage, self._recipe, {k: a for k, a in made.items() if k != stage})
+    def learn(self, made: Mapping[str, Artifact]) -> None:
+        """Note what the stage took, and add it to its log beside what it had to do; nothing of one that went on from a
+        checkpoint. `made` holds it and all before it."""
+        taken, recipe, stage = time.monotonic() - self._began, self._told.recipe, self._stage
+        if not self._whole():
+            return
+        load, formula = load_and_room(stage, recipe, {name: a for name, a in made.items() if name != stage})
         line = {
             "load": load.as_json(),
             "took": taken,
@@ -33,8 +35,17 @@ class Watch:
             "disk": sum(file["bytes"] for file in made[stage].files.values()),
             "formula": {"memory": formula.memory, "disk": formula.disk},
         }
-        with log.open("a") as lines:
+        with self._log.open("a") as lines:
             lines.write(json.dumps(line) + "\n")
+        self._told.took[stage] = taken
+
+    def _whole(self) -> bool:
+        """Whether the steps that this run logged begin with the first ones."""
+        with self._log.open("rb") as file:
+            file.seek(self._before)
+            lines = [json.loads(line) for line in file]
+        first = next((line["step"] for line in lines if "step" in line), 0)
+        return bool(first <= self._told.recipe.pretrain.log_every)
 
     def _peak(self, lanes: int) -> int:
         """Of this process and, where several trained side by side, of them."""
@@ -55,10 +66,9 @@ def keep(told: Forecast, name: str) -> None:
     (told.logs / f"forecast-{name}.json").write_text(json.dumps(said, indent=1))
 
 
-def judge(told: Forecast, took: Mapping[str, float]) -> str:
-    """A line on the forecast of the stages that ran whole, by name -> seconds; "" if none did."""
-    estimates = by_stage(told)
-    whole = {stage: seconds for stage, seconds in took.items() if stage in estimates}
+def judge(told: Forecast) -> str:
+    """A line on the forecast of the stages that this run made whole; "" if there are none."""
+    estimates, whole = {e.stage: e for e in told.estimates}, told.took
     if not whole:
         return ""
     errors = {stage: estimates[stage].seconds - seconds for stage, seconds in whole.items()}
@@ -72,8 +82,11 @@ def judge(told: Forecast, took: Mapping[str, float]) -> str:
 
 
 def _wrong(said: float, truth: float) -> str:
-    percent = round(100 * (said / truth - 1))
-    return f"{abs(percent)}% too {'long' if percent > 0 else 'short'}" if percent else "right"
+    ratio, which = (said / truth, "long") if said > truth else (truth / said, "short")
+    if ratio > 3:
+        return f"{ratio:,.0f} times too {which}"
+    percent = round(100 * abs(said / truth - 1))
+    return f"{percent}% too {which}" if percent else "right"
 
 
 def _reset_peak() -> bool:
