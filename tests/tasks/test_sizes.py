@@ -76,14 +76,14 @@ def test_the_worst_batch_has_the_longest_texts_and_is_masked_most() -> None:
         def pictured(self, part: str) -> Any:
             return sizes.np.arange(6)
 
-    catalog = All(None, listings(words, [True] * 6, side=8), None)  # type: ignore[arg-type]
+    catalog = All(None, listings(words, [True] * 6, side=4), None)  # type: ignore[arg-type]
     pretrain = Pretrain()
-    batch = worst(catalog, pretrain, side=4)(3)
+    batch = worst(catalog, pretrain)(3)
     assert batch.rows_B.tolist() == [1, 4, 3]
     assert batch.pixels_BCHW.shape == (3, 3, 4, 4)
-    how: dict[str, Any] = {"seed": pretrain.seed, "masking": pretrain.masking, "side": 4}
+    how: dict[str, Any] = {"seed": pretrain.seed, "masking": pretrain.masking}
     each = [int(catalog.listings.batch(sizes.np.arange(6), epoch=e, **how).text_masked_BL.sum()) for e in range(1, 9)]
-    whole = worst(catalog, pretrain, side=4)(6)
+    whole = worst(catalog, pretrain)(6)
     assert int(whole.text_masked_BL.sum()) == max(each) > min(each)
 
 
@@ -91,7 +91,7 @@ def test_a_model_spread_over_ranks_needs_numbers() -> None:
     pretrain, plan = Pretrain(optim=Optim(micro_batch=AUTO)), loop.Plan(1, Optim(), 0, parallel="shard")
     nothing: Any = None
     with pytest.raises(RecipeError, match=r"runtime\.parallel: shard\); give batch_size and micro_batch as numbers"):
-        sizes.with_sizes(pretrain, plan, nothing, nothing, 16, nothing, nothing, World(0, 2), print)
+        sizes.with_sizes(pretrain, plan, nothing, nothing, nothing, nothing, World(0, 2), print)
 
 
 # In a whole pre-training

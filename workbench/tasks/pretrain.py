@@ -130,7 +130,7 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     saving = checkpoints_of(work, config_of(network), parameters, plan.best, plan.average is not None)
     with saving as checkpoints:
         asked = pretrain.optim.batch_size
-        pretrain = with_sizes(pretrain, plan, objective, catalog, largest, checkpoints, device, world, say)
+        pretrain = with_sizes(pretrain, plan, objective, catalog, checkpoints, device, world, say)
         optim = pretrain.optim
         order = training_order(catalog, work.inputs["images"], pretrain, pretrain.epochs)
         plan = replace(plan, steps=order.steps, optim=optim)

@@ -28,14 +28,12 @@ def with_sizes(
     plan: Plan,
     objective: Pretraining,
     catalog: Catalog,
-    side: int,
     checkpoints: Checkpoints,
     device: torch.device,
     world: World,
     say: Callable[[str], None],
 ) -> Pretrain:
-    """The section with numbers in place of `auto`, the same on every rank; `side` is the largest of the pictures.
-    Collective where there is an `auto`.
+    """The section with numbers in place of `auto`, the same on every rank. Collective where there is one.
 
     Raises RecipeError where it can't be found, and MlimError where one listing is too much.
     """
@@ -48,7 +46,7 @@ def with_sizes(
             "several (runtime.parallel: shard); give batch_size and micro_batch as numbers"
         )
     count = len(catalog.pictured("train"))
-    heaviest = worst(catalog, pretrain, side)
+    heaviest = worst(catalog, pretrain)
     before = [checkpoint.position for checkpoint in checkpoints.all()] if world.chief else []
 
     def measured(most: int) -> int:
@@ -85,11 +83,12 @@ def sized(
     )
 
 
-def worst(catalog: Catalog, pretrain: Pretrain, side: int) -> Callable[[int], Batch]:
-    """Of so many training listings, at most all: those with the longest texts, with pictures of this side, at the epoch
-    of some in which most is masked."""
+def worst(catalog: Catalog, pretrain: Pretrain) -> Callable[[int], Batch]:
+    """Of so many training listings, at most all: those with the longest texts, with pictures of the largest side, as
+    masked in the one of some epochs in which most is."""
     train, lengths = catalog.pictured("train"), catalog.listings.tokens.lengths
     longest = train[np.argsort(-lengths[train], kind="stable")]
+    side = max([catalog.listings.pictures.side, *(side for _, side in pretrain.sampling.sides)])
     looked_at = longest[:_LOOKED_AT]
     both = np.ones(len(looked_at), bool)
     hide = partial(

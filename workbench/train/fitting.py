@@ -10,7 +10,7 @@ import torch
 
 from workbench.errors import MlimError
 from workbench.train.loop import Plan, updates_of
-from workbench.train.memory import LEAST, held, out_of_memory, peak, room
+from workbench.train.memory import LEAST, out_of_memory, peak, room
 from workbench.train.step import Updates
 from workbench.train.task import Movable, Task
 from workbench.train.world import ALONE, World
@@ -32,14 +32,16 @@ def largest(
     """
     with untouched(task, device):
         updates = updates_of(task, plan, device)  # as in one process: what several exchange is small beside it
-        limit, idle = room(device, world.local_size), held(device)
+        limit = room(device, world.local_size)
         world.total([0])  # all have looked before any takes
-        fits, expected = 0, 0.0
+        fits, before, each = 0, float(limit), 0.0
         for size in _sizes(most):
-            if expected > limit or (taken := _taken(updates, worst(size), device)) > limit:
+            if fits and before + each * (size - fits) > limit:
                 break
-            fits = size
-            expected = idle + (taken - idle) * 2  # of twice the size
+            if (taken := _taken(updates, worst(size), device)) > limit:
+                break
+            each = (taken - before) / (size - fits) if fits else 0.0  # known from two sizes on: gradients are in both
+            fits, before = size, taken
         del updates
     of_all = world.total([fits if rank == world.rank else 0 for rank in range(world.size)])
     if not min(of_all):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from workbench.train.world import World
 _OF_GPU, _OF_MACHINE = 0.9, 0.5  # shares of what is free that a step may take; a machine also holds batches made ahead
 _PHRASES = ("can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
 _MEMBERSHIP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # cgroups(7)
+_PEAK = Path("/proc/self/clear_refs")  # proc(5): the peak of this process is counted anew when 5 is written
 LEAST = "set runtime.recompute: true, a smaller model.image_side or tokens.max_length, or a smaller model.size"
 
 
@@ -48,7 +50,10 @@ def room(device: torch.device, sharers: int = 1) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(_OF_GPU * (free + torch.cuda.memory_reserved(device)))
-    ctypes.CDLL(None).malloc_trim(0)  # what is freed but kept would seem to be in use
+    if not os.access(_PEAK, os.W_OK):
+        raise MlimError(f"optim: auto: there is no {_PEAK} on this machine to measure by; give a number")
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # else what is freed but kept for later would seem to be in use
     return _status("VmRSS") + int(_OF_MACHINE * available() / sharers)
 
 
@@ -63,7 +68,7 @@ def peak(device: torch.device, work: Callable[[], None]) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_allocated(device)
-    Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak is counted from now on
+    _PEAK.write_text("5")
     work()
     return _status("VmHWM")
 
