@@ -213,6 +213,17 @@ def test_checkpoints_of_a_training_of_another_length_are_left_alone(tmp_path: Pa
     assert [c.name for c in complete(tmp_path)] == ["step-00000200-of-00000400", "step-00000300-of-00000400"]
 
 
+def test_what_killed_runs_left_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    """By minutes a resumed run saves at other steps: nobody would write over what was torn."""
+    with Checkpoints(tmp_path, OF, When(last=2)) as kept:
+        save(kept, 4, 5)
+    (tmp_path / "step-00000004-of-00001000").rename(tmp_path / "step-00000004-of-00001000.tmp")  # all but renamed
+    (tmp_path / "step-00000005-of-00001000.tmp").mkdir()  # half deleted
+    with Checkpoints(tmp_path, OF, When(last=1)) as kept:
+        save(kept, 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000008-of-00001000"]
+
+
 def test_where_nothing_stays_there_is_no_folder(tmp_path: Path) -> None:
     with Checkpoints(tmp_path / "run", OF) as kept:
         save(kept, 1, 2)

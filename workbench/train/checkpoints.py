@@ -138,10 +138,10 @@ class Checkpoints:
         return ""
 
     def _keep(self, kept: Callable[[Sequence[Checkpoint]], Sequence[Checkpoint]]) -> None:
-        found = complete(self.folder)
-        gone = {c.name for c in found} - {c.name for c in kept(found)}
         for torn in self.folder.glob("step-*.tmp"):  # what a killed run was writing, or deleting
             shutil.rmtree(torn, ignore_errors=True)
+        found = complete(self.folder)
+        gone = {c.name for c in found} - {c.name for c in kept(found)}
         for folder in (self.folder / name for name in gone):
             aside = folder.rename(folder.with_name(f"{folder.name}.tmp"))  # half deleted it would be a damaged one
             shutil.rmtree(aside, ignore_errors=True)
