@@ -127,18 +127,14 @@ def fit(
         unread.add(done, values)
 
         logged, held_out = done % plan.log_every == 0 or done == plan.steps, valid(done)
-        losses: dict[str, float] = {}
-        norm: float | None = None
-        if logged or held_out is not None or device.type == "cpu":  # reading a loss makes the CPU wait for a GPU
-            found = unread.read()
-            position = _account(position, found, plan, log, skipped)
-            if not found[-1].not_finite:
-                losses, norm = found[-1].losses, found[-1].norm
-                if logged:
-                    log.write({"step": done, "lr": lr} | losses | {"grad_norm": norm})
-        stepped, scores = time.perf_counter(), dict[str, float]()
-        if held_out is not None:
-            scores = evaluate(updates, held_out)
+        waits = logged or held_out is not None or device.type == "cpu"  # for a GPU, to read its losses
+        found = unread.read() if waits else []
+        position = _account(position, found, plan, log, skipped)
+        losses, norm = (found[-1].losses, found[-1].norm) if found and not found[-1].not_finite else ({}, None)
+        if logged and losses:
+            log.write({"step": done, "lr": lr} | losses | {"grad_norm": norm})
+        stepped, scores = time.perf_counter(), evaluate(updates, held_out) if held_out is not None else {}
+        if scores:
             position = _judge(position, sum(task.weights[name] * scores[name] for name in scores))
             log.write({"step": done} | {f"valid_{n}": x if math.isfinite(x) else None for n, x in scores.items()})
         validated = time.perf_counter() - stepped if scores else 0.0
@@ -163,12 +159,7 @@ def fit(
         if stopping and done < plan.steps:
             return Outcome(position, stopped=True)
     if plan.best and position.best_step:
-        best = checkpoints.newest(lambda p: p.step == position.best_step <= shared(plan, p)) if world.chief else None
-        if world.chief and best is None:
-            raise ArtifactError(
-                f"{checkpoints.folder}: no checkpoint of the best validation's step, {position.best_step}"
-            )
-        restore(best.tensors if best else {}, task.model, optimizer, world)
+        _take_best(checkpoints, plan, updates, position.best_step)
     if plan.average:
         swap(optimizer)
     log.close()
@@ -236,6 +227,14 @@ def _resume(
     return position, found.metrics if found else b""
 
 
+def _take_best(checkpoints: Checkpoints, plan: Plan, updates: Updates, step: int) -> None:
+    """Back to the state of the best validation."""
+    best = None
+    if updates.world.chief and not (best := checkpoints.newest(lambda p: p.step == step <= shared(plan, p))):
+        raise ArtifactError(f"{checkpoints.folder}: no checkpoint of the best validation's step, {step}")
+    restore(best.tensors if best else {}, updates.task.model, updates.optimizer, updates.world)
+
+
 def _account(
     position: Position, steps: Sequence[Found], plan: Plan, log: MetricsLog, skipped: Callable[[Found, Position], None]
 ) -> Position:
@@ -248,9 +247,9 @@ def _account(
         position = replace(position, bad=position.bad + found.bad, in_a_row=in_a_row)
         if in_a_row > plan.optim.bad_steps:
             raise MlimError(
-                f"step {found.step}: {' and '.join(found.not_finite)} not finite, the {in_a_row} bad steps in a row are "
-                f"more than optim.bad_steps, {plan.optim.bad_steps}; lower optim.lr or lengthen the warmup, or look with "
-                "`mlim replay` at what they have in common"
+                f"step {found.step}: {' and '.join(found.not_finite)} not finite: {in_a_row} bad steps in a row are "
+                f"more than optim.bad_steps, {plan.optim.bad_steps}, allows; lower optim.lr or lengthen the warmup; "
+                "`mlim replay` tells what they have in common"
             )
     return position
 
