@@ -61,7 +61,8 @@ class Gauge:
 
     def span(self, progress: Progress) -> Span:
         """One step. Of other ranks' work it is assumed that it is like this one's."""
-        times = progress.samples, progress.seconds, progress.waited, progress.validated, progress.saved
+        validated = progress.validated if progress.valid else 0.0  # else what it takes to see that none is due
+        times = progress.samples, progress.seconds, progress.waited, validated, progress.saved
         if not self.flops:
             return Span(*times)
         real, every = (sum(counts) for counts in zip(*map(positions, progress.batches), strict=True))  # type: ignore[arg-type]
