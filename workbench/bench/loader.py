@@ -31,6 +31,7 @@ from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.network import build
 from workbench.tasks.objective import Pretraining
 from workbench.train.loop import Plan, updates_of
+from workbench.train.memory import available
 
 SAMPLE = 2048  # listings, at most
 FEW = 16  # listings of a measured step on a CPU
@@ -98,12 +99,6 @@ def bench(work: Work, model: Model, pretrain: Pretrain, seconds: float = 1.5) ->
 def powers(most: int) -> Iterator[int]:
     """1, 2, 4, … up to `most`."""
     return (2**k for k in range(most.bit_length()))
-
-
-def available() -> int:
-    """Bytes of memory that programs may still have."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
 def read_cold(shards: Shards, files: Iterable[Path], rows: Rows, clock: Clock = time.perf_counter) -> float:
