@@ -104,7 +104,15 @@ def test_each_gpu():
     assert gpu._gpu(faked(79 * 10**9, one=1.01), 0).stops
 
 
+def test_a_type_that_a_cpu_has_no_products_for(monkeypatch):
+    monkeypatch.setattr(numbers, "_time", lambda kind: 1.0 if kind == torch.float32 else 80.0)
+    (found,) = numbers.halves("cpu", "bf16")
+    assert found.state == "warning" and found.found.endswith("; a product takes 80 times as long")
+    assert found.mend.endswith("set model.precision: fp32") and not found.stops
+
+
 def test_bf16_and_fp16_against_fp32(monkeypatch):
+    monkeypatch.setattr(numbers, "_time", lambda kind: 1.0)
     assert [(f.name, f.state, f.needed) for f in numbers.halves("cpu", "bf16")] == [("bf16 on cpu", "ok", True)]
     both = numbers.halves("cpu", "fp16")
     assert [(f.name, f.state, f.needed) for f in both] == [("bf16 on cpu", "ok", False), ("fp16 on cpu", "ok", True)]

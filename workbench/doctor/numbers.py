@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from workbench.doctor.finding import Finding
 
 OFF = 0.03  # of the gradient's norm: bf16 has 8 bits, and differs by about 0.005
+SLOW = 2.0  # times as long as in fp32
 AMPERE = (8, 0)  # compute capability
 
 
@@ -28,10 +30,25 @@ def _compared(name: str, device: str, needed: bool) -> Finding:
     found = f"the gradient is off by {off:.2%} from that of fp32"
     if not off < OFF:  # NaN too
         return Finding(title, "broken", found, other, needed)
+    if device == "cpu" and (times := _time(kind) / _time(torch.float32)) > SLOW:
+        found += f"; a product takes {times:.3g} times as long"
+        return Finding(title, "warning", found, "this CPU has no such products: set model.precision: fp32", needed)
     if name == "bf16" and device != "cpu" and torch.cuda.get_device_capability(device) < AMPERE:
         mend = "this GPU has no bf16, which is imitated, slowly: set model.precision: fp16"
         return Finding(title, "warning", found, mend, needed)
     return Finding(title, "ok", found, needed=needed)
+
+
+def _time(kind: Any) -> float:
+    """Seconds of a product of matrices on the CPU, the shortest of some."""
+    import torch
+
+    x, times = torch.ones(256, 256, dtype=kind), []
+    for _ in range(5):
+        begun = time.perf_counter()
+        x @ x
+        times.append(time.perf_counter() - begun)
+    return min(times)
 
 
 def _gradient(device: str, kind: Any) -> Any:
