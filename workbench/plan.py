@@ -213,9 +213,12 @@ def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
 def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
     """What the steps that are to run will take."""
     from workbench.forecast.forecast import forecast
+    from workbench.tasks.runs import steps_done
 
     made = {step.stage.name: step.artifact or step.there for step in steps}
-    return forecast(recipe, made, recipe.runtime.cache / "logs")
+    pretrain = next((step for step in steps if step.stage.name == "pretrain"), None)
+    done = steps_done(pretrain.ingredients, recipe.runtime.cache) if pretrain else {}
+    return forecast(recipe, made, recipe.runtime.cache / "logs", done)
 
 
 def run_plan(

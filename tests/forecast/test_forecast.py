@@ -18,6 +18,7 @@ from workbench.forecast.table import UNSURE, gflops_per_second, seconds
 from workbench.forecast.truth import judge
 from workbench.forecast.words import exact, money, size, span
 from workbench.recipe.schema import Runtime
+from workbench.tasks.runs import checkpoints_folder, steps_done
 
 ROOT = Path(__file__).parents[2]
 LOAD = Load({"rows": 1000.0}, "cpu", 2)
@@ -205,3 +206,16 @@ def test_a_plan_says_it_within_a_second_without_torch(tmp_path):
     assert (rows, torch) == ("11", "False")  # a header and ten stages
     assert float(taken) < 0.5
     assert room_of.forecast is forecast
+
+
+def test_what_a_checkpoint_holds_is_taken_off(tmp_path):
+    (tmp_path / "feed.csv").write_text("id,title\n" + "1,a\n" * 990)
+    made = recipe(tmp_path, pretrain={"epochs": 2, "optim": {"batch_size": 65}})
+    whole = forecast(made, {"pretrain": None}, tmp_path).estimates[0]
+    half = forecast(made, {"pretrain": None}, tmp_path, {20: 10, 40: 1}).estimates[0]
+    assert whole.load.units["steps"] == 20
+    assert (half.done, half.load.units["steps"]) == (0.5, 10)
+    ingredients = {"section": {"pretrain": {"epochs": 2, "optim": {"cooldown": 0.2}}}}
+    for name in ("step-00000005-of-00000020", "step-00000010-of-00000020", "step-00000015-of-00000020.tmp"):
+        (checkpoints_folder(ingredients, tmp_path) / name).mkdir(parents=True)
+    assert steps_done(ingredients, tmp_path) == {20: 10}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workbench.forecast.counts import Counts, Made, counts
@@ -24,6 +25,7 @@ class Estimate:
     unsure: float  # the truth is expected between seconds / unsure and seconds * unsure
     runs: int  # earlier runs that it goes by; 0: the table
     room: Room
+    done: float = 0.0  # share of it that an unfinished run did
 
     @property
     def low(self) -> float:
@@ -55,12 +57,14 @@ class Forecast:
         return sum(e.low for e in self.estimates), sum(e.high for e in self.estimates)
 
 
-def forecast(recipe: Recipe, made: Made, logs: Path) -> Forecast:
-    """For the stages of `made` that have no artifact; reads the logs, and no more of the feeds than their heads."""
+def forecast(recipe: Recipe, made: Made, logs: Path, trained: Mapping[int, int] = {}) -> Forecast:
+    """For the stages of `made` that have no artifact; reads the logs, and no more of the feeds than their heads.
+    `trained`: steps of a pre-training -> those that a checkpoint of it holds.
+    """
     machine = this_machine(recipe.runtime)
     known = counts(recipe, made)
     every = Loads(recipe, known, machine)
-    found = tuple(_estimate(stage, every, logs) for stage, artifact in made.items() if not artifact)
+    found = tuple(_estimate(stage, every, logs, trained) for stage, artifact in made.items() if not artifact)
     return Forecast(recipe, machine, known, found, logs)
 
 
@@ -71,8 +75,11 @@ def load_and_room(stage: str, recipe: Recipe, made: Made) -> tuple[Load, Room]:
     return load, room(stage, load, every)
 
 
-def _estimate(stage: str, every: Loads, logs: Path) -> Estimate:
-    load = every.of(stage)
+def _estimate(stage: str, every: Loads, logs: Path, trained: Mapping[int, int]) -> Estimate:
+    whole = every.of(stage)
+    steps = whole.units.get("steps", 0)
+    done = trained.get(round(steps), 0) / steps if stage == "pretrain" and steps else 0.0
+    load = replace(whole, units={unit: (1 - done) * count for unit, count in whole.units.items()})
     by_table, by_formula = seconds(stage, load), room(stage, load, every)
     runs = past(logs, stage, load.device)
 
@@ -81,7 +88,7 @@ def _estimate(stage: str, every: Loads, logs: Path) -> Estimate:
 
     time, memory, disk = map(corrected, ("seconds", "memory", "disk"))
     told = Room(by_formula.memory * memory.factor, by_formula.gpu, by_formula.disk * disk.factor, by_formula.passing)
-    return Estimate(stage, load, by_table * time.factor, time.unsure, time.runs, told)
+    return Estimate(stage, load, by_table * time.factor, time.unsure, time.runs, told, done)
 
 
 def warnings(told: Forecast) -> list[str]:
@@ -124,6 +131,7 @@ def shown(told: Forecast) -> tuple[list[tuple[str, ...]], list[str]]:
         gpu = f" + {size(e.room.gpu)} of the GPU" if e.room.gpu else ""
         disk = size(e.room.disk) + (f" (+ {size(e.room.passing)} meanwhile)" if e.room.passing else "")
         by = f"{e.runs} earlier run{'s' * (e.runs > 1)} here" if e.runs else "table"
+        by += f"; {e.done:.0%} is done" if e.done else ""
         rows.append((e.stage, span(e.low, e.high), size(e.room.memory) + gpu, disk, by))
     low, high = told.range
     most = max(e.room.memory for e in told.estimates)

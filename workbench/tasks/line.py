@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.changes import changes
-from workbench.artifacts.key import key_of
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Store, locked
+from workbench.tasks.runs import checkpoints_folder, line_of
 from workbench.train.checkpoint import POSITION, open_checkpoint
 from workbench.train.checkpoints import Checkpoints, free
 
@@ -28,7 +27,7 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
     Raises ArtifactError where another process trains with them.
     """
     of = line_of(work.ingredients)
-    folder = work.runtime.cache / "checkpoints" / f"pretrain-{key_of(of)[:16]}"
+    folder = checkpoints_folder(work.ingredients, work.runtime.cache)
     when = work.runtime.checkpoints
     if work.world and not work.world.chief:
         yield Checkpoints(folder, of, when.model_copy(update={"remote": None}))
@@ -52,15 +51,6 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
         if line := _room(folder, when.last + 1 + best - here, parameters * 4 * (3 + averaged)):
             say(line)
         yield checkpoints
-
-
-def line_of(ingredients: Mapping[str, Any]) -> dict[str, Any]:
-    """What a pre-training depends on, but for its length."""
-    line: dict[str, Any] = copy.deepcopy(dict(ingredients))
-    pretrain = line.get("section", {}).get("pretrain", {})
-    pretrain.pop("epochs", None)
-    pretrain.get("optim", {}).pop("cooldown", None)
-    return line
 
 
 def _others(folder: Path, differs: Any) -> Iterator[str]:
