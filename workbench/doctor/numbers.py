@@ -43,6 +43,7 @@ def _time(kind: Any) -> float:
     """Seconds of a product of matrices on the CPU, the shortest of some."""
     import torch
 
+    torch.set_num_threads(1)  # several would wait for each other where others compute
     x, times = torch.ones(256, 256, dtype=kind), []
     for _ in range(5):
         begun = time.perf_counter()
