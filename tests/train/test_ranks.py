@@ -183,5 +183,5 @@ def test_averages_and_a_scaled_loss_are_those_of_one_process(how: Parallel, tmp_
     for name, weights in one[2].items():
         if name.endswith("qkv.bias"):  # of no consequence on keys: their gradient is rounding, which Adam makes large
             weights[32:64] = first[2][name][32:64]
-        np.testing.assert_allclose(first[2][name], weights, rtol=0, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(first[2][name], weights, rtol=0, atol=1e-4, err_msg=name)  # a step is of 1e-4
         np.testing.assert_array_equal(first[2][name], second[2][name])
