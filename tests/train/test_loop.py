@@ -48,10 +48,16 @@ def gradients(folder: Path) -> dict[str, torch.Tensor]:
     return {n.removeprefix("optimizer.exp_avg.network."): t / 0.1 for n, t in moments.items()}
 
 
-def one_step(folder: Path, micro_batches: Sequence[Batch], optim: Optim = ADAM, precision: Precision = "fp32") -> Mlim:
+def one_step(
+    folder: Path,
+    micro_batches: Sequence[Batch],
+    optim: Optim = ADAM,
+    precision: Precision = "fp32",
+    layer_decay: float = 1.0,
+) -> Mlim:
     folder.mkdir()
     model = network()
-    plan = Plan(steps=1, optim=optim, seed=0, precision=precision)
+    plan = Plan(steps=1, optim=optim, seed=0, layer_decay=layer_decay, precision=precision)
     outcome = fit(Pretraining(model, Objectives()), lambda start, size: [micro_batches], plan, folder, of(folder), CPU)
     assert outcome.position.step == 1
     return model
@@ -307,17 +313,23 @@ def test_the_rate_of_each_step_is_the_formulas(tmp_path: Path) -> None:
     assert rates[:4] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3])
 
 
-def test_the_first_step_moves_by_the_rate_and_decays_matrices_only(whole: Batch, tmp_path: Path) -> None:
+def test_the_first_step_moves_by_the_layers_rate_and_decays_matrices_only(whole: Batch, tmp_path: Path) -> None:
     """AdamW's first update is the rate times the gradient's sign, after a decay by rate * weight_decay."""
     before = dict(network().named_parameters())
-    folder = tmp_path / "step"
-    after = dict(one_step(folder, [whole], ADAM.model_copy(update={"lr": 0.01})).named_parameters())
+    folder, optim = tmp_path / "step", ADAM.model_copy(update={"lr": 0.01})
+    after = dict(one_step(folder, [whole], optim, layer_decay=0.5).named_parameters())
     found = gradients(folder)
-    for name, decay in (("encoder.layers.0.up.weight", 0.1), ("encoder.layers.0.up.bias", 0.0)):
+    for name, rate, decay in (
+        ("image_decoder.layers.0.bias", 0.01, 0.0),
+        ("encoder.layers.1.up.weight", 0.005, 0.1),
+        ("encoder.layers.0.up.weight", 0.0025, 0.1),
+        ("encoder.layers.0.up.bias", 0.0025, 0.0),
+        ("words.weight", 0.00125, 0.1),
+    ):
         steep = found[name].abs() > 1e-4  # far above AdamW's eps
-        expected = before[name] * (1 - 0.01 * decay) - 0.01 * found[name].sign()
-        assert steep.float().mean() > 0.5
-        torch.testing.assert_close(after[name][steep], expected[steep], rtol=0, atol=1e-5)
+        expected = before[name] * (1 - rate * decay) - rate * found[name].sign()
+        assert steep.float().mean() > 0.5, name
+        torch.testing.assert_close(after[name][steep], expected[steep], rtol=0, atol=1e-5, msg=name)
 
 
 def test_progress_tells_samples_and_seconds(tmp_path: Path) -> None:

@@ -114,4 +114,4 @@ def test_small_pictures_first_are_shared_while_the_side_is_the_same() -> None:
 def test_the_fork_is_the_last_step_before_the_cooldown() -> None:
     assert fork(40, CONSTANT) == 32 and rate(32, 40, CONSTANT) == 1 > rate(33, 40, CONSTANT)
     assert fork(40, OPTIM) == 0
-    assert fork(1, CONSTANT) == 0
+    assert fork(1, CONSTANT) == fork(0, CONSTANT) == 0

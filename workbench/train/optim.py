@@ -26,7 +26,7 @@ def rate(step: int, steps: int, optim: Optim) -> float:
 def fork(steps: int, optim: Optim) -> int:
     """Steps after which a longer training may go another way: before the cooldown, and before the last, which is logged
     whatever its number; 0 where there is no such step."""
-    return min(steps - round(optim.cooldown * steps), steps - 1) if optim.schedule == "constant" else 0
+    return max(0, min(steps - round(optim.cooldown * steps), steps - 1)) if optim.schedule == "constant" else 0
 
 
 def adamw(model: nn.Module, optim: Optim, layer_decay: float = 1.0, average: float | None = None) -> torch.optim.AdamW:
