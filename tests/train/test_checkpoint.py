@@ -403,17 +403,28 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_small_disk_fills_in_the_middle_of_a_checkpoint(small: Path, said: list[str]) -> None:
-    """Two of 400 kB fit, three don't."""
+    """One of 600 kB fits, two don't."""
     with Checkpoints(small / "run", OF, When(last=2), say=said.append) as kept:
-        for step in (1, 2, 3):
+        for step in (1, 2):
+            kept.save(tensors(step, 150_000), Position(step, 9), b"")
+        kept.all()
+        assert steps(small / "run") == [1] and not list(small.rglob("*.tmp"))
+        assert "needs 604,100 bytes, 4" in said[0]
+        with pytest.raises(ArtifactError, match=r"goes on from step 1"):
+            kept.save(tensors(4, 150_000), Position(4, 9), b"", must=True)
+    assert len(said) == 1
+    with Checkpoints(small / "run", OF) as kept:
+        assert (found := kept.newest()) and found.position.step == 1 and found.tensors["model.w"][-1] == 1
+
+
+def test_on_a_full_disk_the_last_one_makes_room_for_the_next_but_one(small: Path, said: list[str]) -> None:
+    """Two of 400 kB fit, three don't: at each moment there is a whole one."""
+    with Checkpoints(small / "run", OF, When(last=2), say=said.append) as kept:
+        for step in (1, 2, 3, 4):
             kept.save(tensors(step, 100_000), Position(step, 9), b"")
         kept.all()
-        assert steps(small / "run") == [1, 2] and not list(small.rglob("*.tmp"))
-        assert "needs 404,100 bytes, 2" in said[0]
-        with pytest.raises(ArtifactError, match=r"goes on from step 2"):
-            kept.save(tensors(4, 100_000), Position(4, 9), b"", must=True)
-    with Checkpoints(small / "run", OF, When(last=1), say=said.append) as kept:
-        assert (found := kept.newest()) and found.position.step == 2 and found.tensors["model.w"][-1] == 2
+        assert steps(small / "run") == [3, 4]
+    assert len(said) == 2 and "1 earlier checkpoints are removed to make room" in said[0]
 
 
 def test_a_log_on_a_full_disk_loses_no_line(small: Path, said: list[str]) -> None:

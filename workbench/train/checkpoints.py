@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from workbench.train.mirror import Mirror
 from workbench.train.snapshot import Snapshot
 
 HOUR = 3600.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _AS_USUAL = When()
 
 
@@ -105,7 +107,7 @@ class Checkpoints:
         """
         self._finish_writing()
         self._room, self._since = tensors, position.seconds
-        self._writing = self._writer.submit(self._write, tensors, position, metrics, why)
+        self._writing = self._writer.submit(self._write, tensors, position, metrics, why, must)
         if must and (failure := self._finish_writing()):
             raise ArtifactError(f"{failure}; make room and run the same command again: it goes on from {self._last()}")
 
@@ -126,16 +128,27 @@ class Checkpoints:
         """Why the last one isn't there, or ""; raises what was no fault of the disk."""
         return self._writing.result()
 
-    def _write(self, tensors: Snapshot, position: Position, metrics: bytes, why: str) -> str:
+    def _write(self, tensors: Snapshot, position: Position, metrics: bytes, why: str, must: bool) -> str:
         try:
             Checkpoint(position, self._of, why, {}, 0).write(self.folder, tensors, metrics, self._model)
         except OSError as error:
+            if error.errno in FULL and self._make_room():
+                return self._write(tensors, position, metrics, why, must)
             failure = f"{self.folder}: the checkpoint at step {position.step} could not be written ({error}): "
             failure += f"it needs {tensors.size + len(metrics):,} bytes, {free(self.folder):,} are free"
-            self._say(f"warning: {failure}; the training goes on, and tries again when the next one is due")
+            if not must:
+                self._say(f"warning: {failure}; the training goes on, and tries again when the next one is due")
             return failure
         self._keep(self._kept)
         return ""
+
+    def _make_room(self) -> bool:
+        """Remove what a resumed run would take only if the last one were damaged, if there is any such."""
+        before = len(complete(self.folder))
+        self._keep(lambda found: self._kept(found, last=1))
+        if more := before - len(complete(self.folder)):
+            self._say(f"warning: {self.folder}: the disk is full; {more} earlier checkpoints are removed to make room")
+        return more > 0
 
     def _keep(self, kept: Callable[[Sequence[Checkpoint]], Sequence[Checkpoint]]) -> None:
         for torn in self.folder.glob("step-*.tmp"):  # what a killed run was writing, or deleting
@@ -148,10 +161,10 @@ class Checkpoints:
         if self._mirror:
             self._mirror.soon(kept)
 
-    def _kept(self, found: Sequence[Checkpoint]) -> list[Checkpoint]:
+    def _kept(self, found: Sequence[Checkpoint], last: int | None = None) -> list[Checkpoint]:
         """Those that stay while a training goes on: of each length the last ones, and what stays for good."""
-        last = [c for same in _lengths(found) for c in same[: self._when.last]]
-        return self._with_best(last, found) + self._for_good(found)
+        lasts = [c for same in _lengths(found) for c in same[: last or self._when.last]]
+        return self._with_best(lasts, found) + self._for_good(found)
 
     def _for_good(self, found: Sequence[Checkpoint]) -> list[Checkpoint]:
         """Those with a reason, and the first ones after every so many hours of training."""
