@@ -18,7 +18,7 @@ from workbench.errors import MlimError
 
 MARK = "MLIM_CHAOS"  # in the environment of all processes of a chain, also of those in sessions of their own
 END = 60.0  # seconds that a chain may take to save its state and end, when it is asked to
-DIE = 10.0  # seconds in which the processes of a dead one must be gone
+DIE = 60.0  # seconds in which the processes of a dead one must be gone; those that only just start import first
 POLL = 0.002  # seconds
 
 
