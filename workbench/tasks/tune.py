@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,7 +112,8 @@ def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
     runs = runs_of(tuning.section)
     device = choose_device(work)
     cores = work.runtime.threads or len(os.sched_getaffinity(0))
-    processes = min(cores, len(runs)) if device.type == "cpu" else 1  # of all runs, finished or not: see below
+    at_once = cores if device.type == "cpu" else torch.cuda.device_count()
+    processes = min(at_once, len(runs))  # of all runs, finished or not: see below
     # The threads of a process change the last digits, so a resumed task must have as many as an uninterrupted one.
     runtime = work.runtime.model_copy(update={"threads": cores // processes})
     model = model_section(work.inputs["pretrain"])
@@ -228,7 +229,7 @@ def _one_by_one(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -
 
 
 def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop) -> Iterator[tuple[Run, float]]:
-    """In processes of their own: at these sizes two with a thread each do more than one with two."""
+    """In processes of their own: at these sizes two with a thread each do more than one with two; or one a GPU."""
     if not runs:
         return
     context = multiprocessing.get_context("spawn")
@@ -237,7 +238,7 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
     sent = tempfile.NamedTemporaryFile(dir=bench.folder, suffix=".tmp")  # noqa: SIM115 - closed below
     sent.write(pickle.dumps(bench))
     sent.flush()
-    pool = ProcessPoolExecutor(processes, context, _enter, (sent.name, ending))
+    pool = ProcessPoolExecutor(processes, context, _enter, (sent.name, ending, context.Value("i", 0)))
     try:
         with ctrl_c_later():
             waiting = {pool.submit(_work, run): run for run in runs}
@@ -261,12 +262,17 @@ def _side_by_side(bench: Bench, runs: Sequence[Run], processes: int, stop: Stop)
 _own: tuple[Bench, Listings, Event]  # of a process that trains
 
 
-def _enter(sent: str, ending: Event) -> None:
-    """Begin a process: it ends its run when asked by its parent alone, and dies with it."""
+def _enter(sent: str, ending: Event, begun: Any) -> None:
+    """Begin a process: it ends its run when asked by its parent alone, and dies with it. `begun` counts them."""
     global _own
     die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     bench: Bench = pickle.loads(Path(sent).read_bytes())
+    with begun.get_lock():
+        nth, begun.value = begun.value, begun.value + 1
+    if bench.device.type == "cuda":
+        bench = replace(bench, device=torch.device("cuda", nth))
+        torch.cuda.set_device(nth)
     torch.set_num_threads(bench.runtime.threads)
     _own = bench, open_catalog(bench.inputs, bench.model, bench.runtime, bench.device).listings, ending
 
