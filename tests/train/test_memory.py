@@ -1,6 +1,7 @@
 """Steps that don't fit into memory are done in smaller parts, with the same result."""
 
 import json
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,12 +34,15 @@ class Greedy(Pretraining):
         super().__init__(network(), Objectives())
         self.holds, self.backward = holds, backward
         self.seen: list[int] = []
+        self.left: list[weakref.ref[torch.Tensor]] = []  # what failed tries computed
 
     def sums(self, batch: Batch) -> Mapping[str, torch.Tensor]:
         self.seen.append(len(batch))
+        assert not any(tensor() is not None for tensor in self.left), "it takes memory from the next try"
         sums = super().sums(batch)
         if len(batch) <= self.holds:
             return sums
+        self.left += [weakref.ref(total) for total in sums.values()]
         if not self.backward:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         for total in sums.values():

@@ -39,8 +39,7 @@ def halved(micro_batches: Sequence[Movable], world: World, say: Callable[[str], 
             f"rank {world.rank}: out of memory with {size} listings at once; set pretrain.optim.micro_batch: "
             f"{size // 2}, or auto; the batch behind each step stays"
         )
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    _give_back()
     say(f"out of memory with {size} listings at once: from here on {size // 2}, with the same batch behind each step")
     return size // 2
 
@@ -52,8 +51,7 @@ def room(device: torch.device, sharers: int = 1) -> int:
         return int(_OF_GPU * (free + torch.cuda.memory_reserved(device)))
     if not os.access(_PEAK, os.W_OK):
         raise MlimError(f"optim: auto: there is no {_PEAK} on this machine to measure by; give a number")
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)  # else what is freed but kept for later would seem to be in use
+    _give_back()
     return _status("VmRSS") + int(_OF_MACHINE * available() / sharers)
 
 
@@ -71,6 +69,14 @@ def peak(device: torch.device, work: Callable[[], None]) -> int:
     _PEAK.write_text("5")
     work()
     return _status("VmHWM")
+
+
+def _give_back() -> None:
+    """What is freed but kept for later, which would seem to be in use."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def available() -> int:
