@@ -319,7 +319,7 @@ def test_the_first_step_moves_by_the_layers_rate_and_decays_matrices_only(whole:
     folder, optim = tmp_path / "step", ADAM.model_copy(update={"lr": 0.01})
     after = dict(one_step(folder, [whole], optim, layer_decay=0.5).named_parameters())
     found = gradients(folder)
-    for name, rate, decay in (
+    for name, lr, decay in (
         ("image_decoder.layers.0.bias", 0.01, 0.0),
         ("encoder.layers.1.up.weight", 0.005, 0.1),
         ("encoder.layers.0.up.weight", 0.0025, 0.1),
@@ -327,7 +327,7 @@ def test_the_first_step_moves_by_the_layers_rate_and_decays_matrices_only(whole:
         ("words.weight", 0.00125, 0.1),
     ):
         steep = found[name].abs() > 1e-4  # far above AdamW's eps
-        expected = before[name] * (1 - rate * decay) - rate * found[name].sign()
+        expected = before[name] * (1 - lr * decay) - lr * found[name].sign()
         assert steep.float().mean() > 0.5, name
         torch.testing.assert_close(after[name][steep], expected[steep], rtol=0, atol=1e-5, msg=name)
 

@@ -290,8 +290,7 @@ def test_the_scale_changes_no_number_of_a_step(tmp_path: Path) -> None:
 # torch.compile
 
 
-@pytest.mark.parametrize("heads", [0.0, 1.0])
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize(("heads", "precision"), [(0.0, "fp32"), (1.0, "bf16")])
 def test_varied_texts_pictures_and_last_batches_compile_nothing_again(
     heads: float, precision: Precision, tmp_path: Path
 ) -> None:
