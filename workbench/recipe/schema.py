@@ -669,7 +669,7 @@ class Ablate(Section):
 
 
 class Checkpoints(Section):
-    """When the state of a pre-training is saved, and which states stay, in CACHE/checkpoints (docs/training.md)."""
+    """When the state of a pre-training is saved, and which states stay, in CACHE/checkpoints (docs/checkpoints.md)."""
 
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         5.0, description="between two checkpoints; null: by steps only"
