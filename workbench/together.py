@@ -67,6 +67,7 @@ def pretrain_among(recipe: Recipe, goals: Sequence[str], console: Console, resum
     with telling(world, wait):
         steps, made = _data(recipe, goals, world, console, resume)
         if steps:
+            world.wait_for_all("turn/all")
             with joined(world, wait) as world:
                 made |= _pretrain(steps, recipe.runtime, world, console, resume)
     return made if world.chief else None

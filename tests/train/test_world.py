@@ -33,11 +33,23 @@ def turns(world: World) -> list[str]:
     if world.chief:
         time.sleep(0.3)
         world.say("data", "key")
+    world.wait_for_all("turn")
     return [world.wait_for("data"), *([world.wait_for("of 1")] if world.chief else [world.say("of 1") or ""])]
 
 
 def test_a_word_in_the_store_is_waited_for() -> None:
     assert ranks(2, turns) == [["key", ""]] * 2
+
+
+def waiting(world: World) -> None:
+    if world.chief:
+        world.wait_for("what nobody says")
+    raise DataError("no picture is there")
+
+
+def test_nobody_waits_for_one_that_failed() -> None:
+    first, second = ranks(2, waiting)
+    assert (type(first), first.exit_code, str(second)) == (Told, 2, "no picture is there")
 
 
 def scores(world: World) -> list[float]:

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,6 +26,7 @@ from workbench.errors import MlimError, Told
 from workbench.train.launch import launched
 
 POLL = 0.1  # seconds between looks at the store, in which signals are heard
+_FAILED = "failed"  # key of who failed first
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,24 @@ class World:
         self.store.set(key, words)
 
     def wait_for(self, key: str) -> str:
-        """What a rank says under this key, however long that takes; until then signals are heard."""
+        """What a rank says under this key, however long that takes; until then signals are heard. Told where one fails
+        meanwhile."""
         assert self.store
-        while not self.store.check([key]):
-            time.sleep(POLL)
+        self._until(lambda store: store.check([key]))
         return str(self.store.get(key), "utf-8")
+
+    def wait_for_all(self, key: str) -> None:
+        """The same until every rank has come to this call."""
+        assert self.store
+        self.store.add(key, 1)
+        self._until(lambda store: store.add(key, 0) == self.size)
+
+    def _until(self, so: Callable[[Store], bool]) -> None:
+        assert self.store
+        while not so(self.store):
+            if self.store.check([_FAILED]):
+                raise Told(json.loads(self.store.get(_FAILED))["exit_code"])
+            time.sleep(POLL)
 
 
 ALONE = World()
@@ -87,7 +101,8 @@ ALONE = World()
 def met(wait: float) -> World:
     """The world that torchrun's environment names, with its store alone: nothing collective works yet."""
     store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=wait)))
-    local_rank, local_size = (int(os.environ.get(name, "")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    # By default one a machine: Kubeflow tells the ranks of its pods alone.
+    local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return World(rank, size, local_rank, local_size, store)
 
 
@@ -138,7 +153,7 @@ def _first(world: World, code: int) -> dict[str, int]:
     own = {"rank": world.rank, "exit_code": code}
     try:
         assert world.store
-        found: dict[str, int] = json.loads(world.store.compare_set("failed", "", json.dumps(own)))
+        found: dict[str, int] = json.loads(world.store.compare_set(_FAILED, "", json.dumps(own)))
     except Exception:  # the store was on the machine that is gone
         return own
     return found
