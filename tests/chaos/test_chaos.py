@@ -9,12 +9,14 @@ from random import Random
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.tasks import shop
 from workbench.chaos import chain as chains
 from workbench.chaos.chain import Chain
-from workbench.chaos.chaos import chaos
+from workbench.chaos.chaos import Row, chaos
 from workbench.chaos.killing import draw
+from workbench.cli import app
 from workbench.errors import MlimError
 
 STAGES = ["ingest", "images", "duplicates", "split", "tokens", "pretrain"]
@@ -81,6 +83,20 @@ def test_a_chain_that_fails_by_itself_is_told_with_its_last_words(tmp_path: Path
         MlimError, match=r"failed by itself with exit code 2; .*output\.txt ends: error: .*No such file"
     ):
         Chain(tmp_path / "chain", ("pretrain", str(tmp_path / "absent.yaml"))).run()
+
+
+@pytest.mark.parametrize(("differs", "code"), [("", 0), ("metrics.jsonl, line 2: 3.1 instead of 3.2", 1)])
+def test_the_exit_code_says_whether_all_is_equal(monkeypatch: pytest.MonkeyPatch, differs: str, code: int) -> None:
+    rows = [Row("ingest", "", 0.25, ["SIGKILL 40%"]), Row("pretrain", differs, 60.0, ["SIGINT 5%", "SIGKILL 70%"])]
+    monkeypatch.setattr("workbench.chaos.chaos.chaos", lambda *a: (rows, "quiet 61 s, killed 3 times 75 s"))
+    result = CliRunner().invoke(app, ["chaos", "recipe.yaml", "--kills", "3"])
+    assert result.exit_code == code
+    assert result.stdout.splitlines() == [
+        "ingest\t0.2\t1\tSIGKILL 40%\tequal",
+        f"pretrain\t60.0\t2\tSIGINT 5%, SIGKILL 70%\t{differs or 'equal'}",
+        "quiet 61 s, killed 3 times 75 s",
+    ]
+    assert ("not as without kills: pretrain" in result.stderr) == bool(differs)
 
 
 def test_killed_twice_it_comes_to_the_same(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from workbench.artifacts.store import Artifact, Store
+from workbench.artifacts.store import Artifact
 from workbench.chaos.chain import Chain
 from workbench.chaos.compare import difference, left_behind
 from workbench.chaos.killing import Killing, between_saves
@@ -50,8 +50,8 @@ def chaos(
     options = [word for setting in (*sets, *OWN) for word in ("--set", setting)]
     try:
         rows, line = _both(folder, (goal, str(path), *options), count, Random(seed), say)
-    except MlimError:
-        raise
+    except MlimError as error:
+        raise MlimError(f"{error}; {folder} stays to be looked at") from None
     except BaseException:  # Ctrl-C
         shutil.rmtree(folder)
         raise
@@ -71,7 +71,7 @@ def _both(
     took = time.monotonic() - begun
     say(f"quiet: {', '.join(artifact.stage for artifact in artifacts)} in {took:.0f} s")
 
-    (steps,) = (int(artifact.summary["steps"]) for artifact in artifacts if artifact.stage == "pretrain")
+    (steps,) = (artifact.summary["done"] for artifact in artifacts if artifact.stage == "pretrain")
     often = f"runtime.checkpoints.steps={between_saves(steps)}"
     killed = Chain(folder / "killed", (*command, "--set", often, "--set", "runtime.checkpoints.minutes=null"))
     begun = time.monotonic()
@@ -89,7 +89,5 @@ def _seconds(artifact: Artifact, chain: Chain) -> float:
 
 
 def _differs(artifact: Artifact, quiet: Chain, killed: Chain) -> str:
-    if not Store(killed.cache).find(artifact.stage, artifact.key):
-        return "was not made"
-    folder = artifact.folder.relative_to(quiet.cache)
-    return difference(quiet.cache / folder, killed.cache / folder, timed=artifact.stage == "report")
+    folder = killed.cache / artifact.folder.name
+    return difference(artifact.folder, folder, timed=artifact.stage == "report") if folder.exists() else "was not made"

@@ -79,15 +79,15 @@ class Killing:
         artifact, seconds = self.artifacts[kill.place], self.seconds[kill.place]
         if artifact.stage != "pretrain":
             return life.wait_for(artifact.folder.name, max(0.0, kill.share - reached) * seconds)
-        steps = int(artifact.summary["steps"])
-        saved, left = divmod(kill.share * steps, between_saves(steps))
-        saved *= between_saves(steps)
-        return life.wait_for(artifact.folder.name, left / steps * seconds, lambda: self.chain.saved() >= saved)
+        steps = artifact.summary["done"]
+        saves, left = divmod(kill.share * steps, between_saves(steps))
+        saved = saves * between_saves(steps)
+        return life.wait_for(artifact.folder.name, left / max(1, steps) * seconds, lambda: self.chain.saved() >= saved)
 
     def _hit(self, kill: Kill, number: int) -> str:
         """The stage that a kill hit, told."""
         asked = self.artifacts[kill.place].stage
-        hit = self.artifacts[self._open()[0]].stage
+        hit = self.artifacts[next(iter(self._open()), -1)].stage  # the last one, where all were just complete
         came = "" if hit == asked else f", but it came in {hit}"
         goes_on = f"; it goes on from step {self.chain.saved()}" if hit == "pretrain" else ""
         self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}{goes_on}")
