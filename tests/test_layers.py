@@ -19,6 +19,7 @@ FLOORS = {
     "together": 8,
     **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
     "cli": 9,
+    "__main__": 10,
 }
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 JUNK = {"utils", "util", "common", "misc", "helpers"}
