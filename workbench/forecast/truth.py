@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from workbench.artifacts.store import Artifact
 from workbench.forecast.forecast import Forecast, load_and_room
+from workbench.forecast.load import Load
+from workbench.forecast.memory import Room
 from workbench.forecast.words import exact
 
 
@@ -19,7 +20,7 @@ class Watch:
     def __init__(self, told: Forecast, stage: str, log: Path) -> None:
         self._told, self._stage, self._log = told, stage, log
         self._before = log.stat().st_size if log.exists() else 0
-        self._began, self._reset = time.monotonic(), _reset_peak()
+        self._began, self._resident = time.monotonic(), _reset_peak()
 
     def learn(self, made: Mapping[str, Artifact]) -> None:
         """Note what the stage took, and add it to its log beside what it had to do; nothing of one that went on from a
@@ -31,7 +32,7 @@ class Watch:
         line = {
             "load": load.as_json(),
             "took": taken,
-            "memory": self._peak(load.lanes) if load.device == "cpu" else 0,
+            "memory": self._peak(load, formula),
             "disk": sum(file["bytes"] for file in made[stage].files.values()),
             "formula": {"memory": formula.memory, "disk": formula.disk},
         }
@@ -47,12 +48,11 @@ class Watch:
         first = next((line["step"] for line in lines if "step" in line), 0)
         return bool(first <= self._told.recipe.pretrain.log_every)
 
-    def _peak(self, lanes: int) -> int:
-        """Of this process and, where several trained side by side, of them."""
-        if not self._reset:
-            return 0
-        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        return _peak() + (lanes * children if lanes > 1 else 0)
+    def _peak(self, load: Load, formula: Room) -> float:
+        """Bytes; 0 where they tell little: those of other processes aren't known (what Linux says of a child includes
+        its parent's), nor is what earlier stages left in this one of its own."""
+        known = load.lanes == 1 and load.device == "cpu" and 0 < self._resident < formula.memory
+        return _status("VmHWM") if known else 0
 
 
 def keep(told: Forecast, name: str) -> None:
@@ -89,14 +89,15 @@ def _wrong(said: float, truth: float) -> str:
     return f"{percent}% too {which}" if percent else "right"
 
 
-def _reset_peak() -> bool:
+def _reset_peak() -> int:
+    """Bytes that this process holds, from which on its peak is counted now; 0 where the system doesn't do that."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak is counted from now on
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5)
     except OSError:
-        return False
-    return True
+        return 0
+    return _status("VmRSS")
 
 
-def _peak() -> int:
-    lines: Sequence[str] = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+def _status(word: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(word))
