@@ -243,8 +243,13 @@ def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no step\.json"):
+    with pytest.raises(DataError, match=r"no step that can be run again .*step\.json"):
         replay(tmp_path, CPU)
+    kept(tmp_path, poisoned)
+    folder = tmp_path / "bad" / "step-00000004"
+    (folder / "weights.safetensors").write_bytes(b"torn")
+    with pytest.raises(DataError, match=r"no step that can be run again"):
+        replay(folder, CPU)
 
 
 # Several ranks, and a whole pre-training

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from workbench.artifacts.stage import Work
@@ -120,26 +120,28 @@ def replay(folder: Path, device: torch.device) -> Replay:
 
     Raises DataError for a folder that holds none.
     """
-    said = _read(folder)
+    try:
+        said = json.loads((folder / STEP).read_text("utf-8"))
+        ranks = [_batches(file) for file in sorted(folder.glob("batch-*.safetensors"))]
+        listings = {listing["row"]: listing for _, about in ranks for listing in about["listings"]}
+        task = _task(said, listings)
+        read_weights(folder / WEIGHTS, task.model)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(
+            f"{folder}: no step that can be run again ({error}); expected a folder that a training told of when it "
+            "left a step out (CACHE/bad-steps/…/step-…)"
+        ) from None
     batches: list[Batch] = []
-    seeds: dict[int, int] = {}
-    listings: dict[int, Mapping[str, Any]] = {}
-    files = sorted(folder.glob("batch-*.safetensors"))
-    for file in files:
-        micro_batches, about = _batches(file)
-        seeds[len(batches)] = about["seed"]
+    for micro_batches, about in ranks:
+        task.seeds[len(batches)] = about["seed"]
         batches += micro_batches
-        listings |= {listing["row"]: listing for listing in about["listings"]}
-    task = _task(said, listings)
-    read_weights(folder / WEIGHTS, task.model)
-    task.seeds = seeds
     bad = {name: int((~weight.isfinite()).sum()) for name, weight in task.model.named_parameters()}
     precisions: list[Precision] = list(dict.fromkeys([said["precision"], "fp32"]))
     return Replay(
         folder,
         said,
         listings,
-        ranks=len(files),
+        ranks=len(ranks),
         weights={name: count for name, count in bad.items() if count},
         inputs=_bad_inputs(batches),
         passes=[_run(task, batches, precision, said["scale"], device) for precision in precisions],
@@ -159,17 +161,6 @@ def _run(task: _Listening, batches: Sequence[Batch], precision: Precision, scale
     steep = {n: float(p.grad.abs().max()) for n, p in task.model.named_parameters() if p.grad is not None}
     updates.optimizer.zero_grad()
     return Pass(precision, dict(zip(task.weights, losses, strict=True)), norm, task.noted, watch, steep)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        said: dict[str, Any] = json.loads((folder / STEP).read_text("utf-8"))
-    except (OSError, ValueError):
-        raise DataError(
-            f"{folder}: holds no {STEP} that can be read; expected the folder of a step that was left out, as a "
-            "training names it (CACHE/bad-steps/…/step-…)"
-        ) from None
-    return said
 
 
 def _batches(file: Path) -> tuple[list[Batch], dict[str, Any]]:

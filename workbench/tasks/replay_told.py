@@ -49,7 +49,7 @@ def meaning(replay: Replay) -> str:
         )
     if not exact.rows:
         return f"every loss is finite and the gradient isn't: {_LOWER}"
-    if len(exact.rows) <= len(exact.by_listing) / 2:
+    if len(exact.rows) <= max(1, len(exact.by_listing) / 2):
         return f"look at picture and text of {_named(replay, exact.rows)}; if they are sound, {_LOWER}"
     return f"it is not one listing's doing, the weights have grown too large: {_LOWER}"
 
