@@ -18,6 +18,7 @@ from tests.bucket import S3
 from tests.tiny import SHAPE, network
 from tests.train.toy import CPU, OPTIM, Curve, Points, lines, steady, train, weights
 from workbench.artifacts import bucket as buckets
+from workbench.artifacts.bucket import Bucket
 from workbench.errors import ArtifactError
 from workbench.recipe.schema import Checkpoints as When
 from workbench.train import checkpoint
@@ -512,6 +513,26 @@ def test_a_checkpoint_there_that_is_not_whole_is_none(tmp_path: Path) -> None:
     save_again: list[str] = []
     with Checkpoints(tmp_path / "run", OF, When(last=9, remote=when.remote), say=save_again.append) as kept:
         assert kept.newest() is None and "step-00000002" in save_again[-1]
+
+
+def test_one_that_is_being_sent_stays_until_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sending, may_go_on, whole_send = threading.Event(), threading.Event(), Bucket.send
+
+    def slow(bucket: Bucket, file: Path, name: str) -> None:
+        sending.set()
+        may_go_on.wait(10)
+        whole_send(bucket, file, name)
+
+    monkeypatch.setattr(Bucket, "send", slow)
+    (tmp_path / "remote" / "run" / "step-00000001-of-00000900").mkdir(parents=True)
+    (tmp_path / "remote" / "run" / "step-00000001-of-00000900" / STATE).write_text("of a run that was killed")
+    with Checkpoints(tmp_path / "run", OF, When(last=1, remote=str(tmp_path / "remote"))) as kept:
+        save(kept, 1)
+        sending.wait(10)
+        save(kept, 2, 3, 4)
+        assert [c.position.step for c in kept.all()] == [4, 1]
+        may_go_on.set()
+    assert steps(tmp_path / "remote" / "run") == [4] == [int(p.name[5:13]) for p in (tmp_path / "remote/run").iterdir()]
 
 
 def test_a_network_that_fails_is_told_and_tried_again(

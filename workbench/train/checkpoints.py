@@ -114,6 +114,8 @@ class Checkpoints:
     def finished(self, steps: int) -> None:
         """Remove what only an unfinished training of so many steps needs."""
         self._finish_writing()
+        if self._mirror:
+            self._mirror.settle()
         self._keep(lambda found: [c for c in found if c.position.steps != steps] + self._for_good(found))
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -154,7 +156,7 @@ class Checkpoints:
         for torn in self.folder.glob("step-*.tmp"):  # what a killed run was writing, or deleting
             shutil.rmtree(torn, ignore_errors=True)
         found = complete(self.folder)
-        gone = {c.name for c in found} - {c.name for c in kept(found)}
+        gone = {c.name for c in found} - {c.name for c in kept(found)} - {self._mirror.sent if self._mirror else ""}
         for folder in (self.folder / name for name in gone):
             aside = folder.rename(folder.with_name(f"{folder.name}.tmp"))  # half deleted it would be a damaged one
             shutil.rmtree(aside, ignore_errors=True)

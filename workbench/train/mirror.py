@@ -27,6 +27,7 @@ class Mirror:
         self._bucket, self._folder, self._say = Bucket(url), folder, say
         self._sender = ThreadPoolExecutor(1, "mirror")
         self._sending: Future[None] | None = None
+        self.sent = ""  # the name of the one being sent, which must stay here meanwhile
 
     @cached_property
     def there(self) -> dict[str, Checkpoint]:
@@ -55,14 +56,18 @@ class Mirror:
             self._sending.cancel()  # if it still waits: this one does its work
         self._sending = self._sender.submit(self._send, kept)
 
+    def settle(self) -> None:
+        """Wait until everything is there, or could not be."""
+        if self._sending:
+            self._sending.result()
+
     def close(self, wait: bool) -> None:
-        """`wait` until everything is there, or could not be."""
+        """The end; `wait` as `settle` does."""
         self._sender.shutdown(wait=wait, cancel_futures=not wait)
 
     def remove(self) -> None:
         """All of them. Raises MlimError."""
-        for name in sorted(self._bucket.sizes(self._folder.name), key=lambda name: not name.endswith(POSITION)):
-            self._bucket.delete(f"{self._folder.name}/{name}")
+        self._remove_but(set())
         self.__dict__.pop("there", None)
 
     def _send(self, kept: Kept) -> None:
@@ -73,13 +78,28 @@ class Mirror:
             there = {c.name: c for c in self._complete()}
             stay = {c.name for c in kept(list((there | here).values()))}
             for name in sorted(here.keys() & stay - there.keys(), reverse=True):
-                for file in (*here[name].sizes, POSITION):
-                    self._bucket.send(self._folder / name / file, self._path(here[name], file))
-            for name in there.keys() - stay:
-                for file in (POSITION, *there[name].sizes):
-                    self._bucket.delete(self._path(there[name], file))
+                self._send_one(here[name])
+            self._remove_but(stay)
         except (MlimError, OSError) as error:
             self._say(f"checkpoints are not copied to {self._bucket.shown} for now: {error}")
+
+    def _send_one(self, checkpoint: Checkpoint) -> None:
+        self.sent = checkpoint.name
+        try:
+            for file in (*checkpoint.sizes, POSITION):
+                self._bucket.send(self._folder / checkpoint.name / file, self._path(checkpoint, file))
+        except FileNotFoundError:
+            if (self._folder / checkpoint.name).is_dir():
+                raise
+        finally:
+            self.sent = ""
+
+    def _remove_but(self, stay: set[str]) -> None:
+        """Also what a killed run had sent of one."""
+        sizes = self._bucket.sizes(self._folder.name)
+        for path in sorted(sizes, key=lambda path: not path.endswith(f"/{POSITION}")):
+            if path.partition("/")[0] not in stay:
+                self._bucket.delete(f"{self._folder.name}/{path}")
 
     def _complete(self) -> list[Checkpoint]:
         sizes = self._bucket.sizes(self._folder.name)
