@@ -45,6 +45,7 @@ class Checkpoints:
         `best`: the best validation's stays. `model` is the content of model.json."""
         self.folder, self._of, self._when, self._best = folder, of, when, best
         self._model, self._say, self._differs = model, say, differs
+        self._said: set[str] = set()
         self._room: Snapshot | None = None
         self._writer, self._writing = ThreadPoolExecutor(1, "checkpoint"), Future[str]()
         self._writing.set_result("")
@@ -66,7 +67,7 @@ class Checkpoints:
         another training, and where the remote can't be asked."""
         self._finish_writing()
         there = self._mirror.there if self._mirror else {}
-        found = {**there, **{checkpoint.name: checkpoint for checkpoint in complete(self.folder, self._say)}}
+        found = {**there, **{checkpoint.name: checkpoint for checkpoint in complete(self.folder, self._once)}}
         for checkpoint in found.values():
             if checkpoint.of != self._of:
                 differs = "; ".join(self._differs(checkpoint.of)) or "what it depends on"
@@ -85,7 +86,7 @@ class Checkpoints:
                         self._mirror.fetch(checkpoint)
                     return checkpoint.load(self.folder)
                 except (OSError, ValueError, SafetensorError) as error:
-                    self._say(_passed_over(self.folder / checkpoint.name, error))
+                    self._once(_passed_over(self.folder / checkpoint.name, error))
         return None
 
     def due(self, step: int, seconds: float) -> bool:
@@ -125,6 +126,11 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._mirror:
             self._mirror.remove()
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
 
     def _finish_writing(self) -> str:
         """Why the last one isn't there, or ""; raises what was no fault of the disk."""
