@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from tests.ranks import ranks
@@ -19,12 +20,14 @@ from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Optim, Pretrain
 from workbench.tasks import sizes
 from workbench.tasks.catalog import Catalog
+from workbench.tasks.class_net import ClassBatch, ClassLoss
 from workbench.tasks.sizes import sized, worst
 from workbench.train import loop
 from workbench.train.checkpoint import Position
 from workbench.train.world import ALONE, World
 
 AUTO: Any = "auto"
+ONE: dict[str, Any] = {"scratch": None, "pretrained": {"epochs": 1, "optim": {"batch_size": 16}}}
 
 
 @pytest.mark.parametrize(
@@ -152,3 +155,24 @@ def test_fine_tuning_takes_a_number(tmp_path: Path) -> None:
     tree = shop.tree(tmp_path / "cache", match=shop.match(pretrained={"optim": {"batch_size": "auto"}}))
     with pytest.raises(RecipeError, match=r"batch_size: auto is for pre-training"):
         recipe_from_tree(tree, tmp_path)
+
+
+def test_fine_tuning_is_done_in_halves_where_it_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.build(tmp_path)
+    seen: list[int] = []
+    sums = ClassLoss.sums
+
+    def greedy(task: ClassLoss, batch: ClassBatch) -> Any:
+        seen.append(len(batch))
+        if len(batch) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return sums(task, batch)
+
+    monkeypatch.setattr(ClassLoss, "sums", greedy)
+    artifact, _ = shop.make(tmp_path, tmp_path / "cache", "classify", classify={"label": "kind", **ONE})
+    assert seen[:4] == [16, 8, 4, 4]
+    assert max(seen[2:]) == 4
+    assert "out of memory with 8 listings at once: from here on 4" in capsys.readouterr().err
+    assert artifact.path("results.json").exists()

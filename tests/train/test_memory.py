@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.ranks import ranks
 from tests.tiny import batch, network
 from workbench.batch import Batch
 from workbench.errors import MlimError
@@ -202,6 +203,14 @@ def test_what_raises_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert largest(Greedy(3), PLAN, lambda size: cut(whole(0), 0, size), 8, CPU) == 2
     with pytest.raises(MlimError, match=r"one listing is too much for .*runtime\.recompute"):
         largest(Greedy(0), PLAN, lambda size: cut(whole(0), 0, size), 8, CPU)
+
+
+def found_on(world: World) -> int:
+    return largest(Greedy(8 - 5 * world.rank), PLAN, lambda size: cut(whole(0), 0, size), 8, CPU, world)
+
+
+def test_of_all_ranks_the_least_counts() -> None:
+    assert ranks(2, found_on) == [2, 2]
 
 
 def test_trying_leaves_no_trace(tmp_path: Path) -> None:
