@@ -8,10 +8,10 @@ import pytest
 from workbench.artifacts.store import Artifact
 from workbench.forecast.counts import Counts, counts
 from workbench.forecast.load import Loads, busiest, forward_flops, masked_shares
-from workbench.forecast.machine import Machine
+from workbench.forecast.machine import Machine, this_machine
 from workbench.model.shape import Network
 from workbench.recipe.load import recipe_from_tree
-from workbench.recipe.schema import Itc, Itm, Mam, Mlm, NoMasking, Objectives, Recon, Uniform
+from workbench.recipe.schema import Itc, Itm, Mam, Mlm, NoMasking, Objectives, Recon, Runtime, Uniform
 
 FEED = {"path": "feed.csv", "columns": {"id": "id", "title": "title", "picture": "picture", "labels": {"kind": "k"}}}
 MACHINE = Machine(cores=2, memory=None, disk=10**12)
@@ -33,6 +33,25 @@ def test_rows_are_guessed_from_the_head_of_a_feed(tmp_path):
     assert found.guessed
     assert found.rows == pytest.approx(20_001, rel=0.01)
     assert found.parts["train"] == pytest.approx(0.65 * 20_000, rel=0.01)
+
+
+def test_rows_of_a_feed_whose_lines_grow(tmp_path):
+    lines = [f"{i},{'word ' * (4 + i // 2000)}" for i in range(20_000)]
+    (tmp_path / "feed.csv").write_text("\n".join(lines) + "\n")
+    assert counts(recipe(tmp_path), {"ingest": None}).rows == pytest.approx(20_000, rel=0.1)
+
+
+def test_the_gpu_is_what_the_driver_says(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 81559'\necho 'NVIDIA A100, 40000'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = this_machine(Runtime(cache=tmp_path / "not/there", threads=3))
+    assert (found.gpu, found.gpu_memory, found.cores) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20, 3)
+    assert found.disk > 0
+    assert this_machine(Runtime(cache=tmp_path, device="cpu")).gpu == ""
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert this_machine(Runtime(cache=tmp_path)).gpu == ""
 
 
 def test_counts_become_exact_with_each_artifact(tmp_path):
