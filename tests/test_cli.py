@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import shutil
@@ -223,6 +224,11 @@ def test_usage_errors_exit_with_2(shop, args):
         (DataError("feed.csv, line 3: odd"), 2, "error: feed.csv, line 3: odd\n"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again: it continues\n"),
         (Interrupted("saved at step 7; run again"), 1, "saved at step 7; run again\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/cache/x"),
+            1,
+            "error: /cache/x: No space left on device; when that is mended, run the same command again: it continues\n",
+        ),
         (ValueError("odd"), 1, "error: ValueError: odd; run again with --debug for the traceback\n"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NOTHING = "nothing to do: everything is cached"
 GO_ON = "run the same command again: it continues"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # errors of what holds the cache
 EVERYTHING = ("census", "report")  # goals; the census first
 
 
@@ -644,6 +646,8 @@ def _errors(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug or isinstance(error, typer.Exit):
             raise
+        if isinstance(error, OSError) and error.errno in DISK:
+            _exit(f"error: {error.filename or 'the disk'}: {error.strerror}; when that is mended, {GO_ON}", 1)
         _exit(f"error: {type(error).__name__}: {error}; run again with --debug for the traceback", 1)
 
 
