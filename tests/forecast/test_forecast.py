@@ -93,7 +93,7 @@ def test_what_stays_adds_up_and_what_passes_does_not():
 
 
 def test_what_does_not_fit_is_warned_of(tmp_path):
-    small = replace(MACHINE, memory=2 * 10**9, disk=10**6, gpu="NVIDIA T4", gpu_memory=16 * 10**9)
+    small = replace(MACHINE, memory=2 * 10**9, disk=10**6, gpu="NVIDIA T4", gpu_memory=16 * 10**9, gpus=1)
     lines = shown(told(tmp_path, estimate("pretrain", 9, 1e9, 1e9, memory=3e9, gpu=20e9), machine=small))[1]
     assert lines[1].startswith(
         "warning: pretrain takes about 3 GB of memory, and there are 2 GB: a smaller optim.micro"
@@ -130,7 +130,7 @@ def test_a_training_takes_weights_gradients_moments_and_what_is_kept_for_the_way
         room("pretrain", again.of("pretrain"), again).memory
         < room("pretrain", never.of("pretrain"), never).memory / 1.5
     )
-    gpu = replace(MACHINE, gpu="NVIDIA H100 80GB HBM3", gpu_memory=80 * 2**30)
+    gpu = replace(MACHINE, gpu="NVIDIA H100 80GB HBM3", gpu_memory=80 * 2**30, gpus=1)
     there = Loads(large.recipe, COUNTS, gpu)
     assert 3e9 < room("pretrain", there.of("pretrain"), there).gpu < 12e9
     assert gflops_per_second(there.of("pretrain")) > 100 * gflops_per_second(large.of("pretrain"))

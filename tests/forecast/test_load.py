@@ -47,7 +47,10 @@ def test_the_gpu_is_what_the_driver_says(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = this_machine(Runtime(cache=tmp_path / "not/there", threads=3))
-    assert (found.gpu, found.gpu_memory, found.cores) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20, 3)
+    assert (found.gpu, found.gpu_memory, found.gpus) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20, 2)
+    assert found.cores == 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert this_machine(Runtime(cache=tmp_path)).gpus == 1
     assert found.disk > 0
     assert this_machine(Runtime(cache=tmp_path, device="cpu")).gpu == ""
     program.write_text("#!/bin/sh\nexit 9\n")
@@ -82,8 +85,8 @@ def test_steps_and_operations_of_a_pre_training(tmp_path):
     forward = forward_flops(loads.network, 12, 32, Mam(), Objectives())
     assert load.units["steps"] == 7 * 7  # 650 in batches of 100
     # validations after epochs 3, 6 and 7; three times the forward pass where it learns
-    assert load.units["listings"] == 49 * 100 + 3 * 100
-    assert load.units["gflops"] == pytest.approx((49 * 100 * 3 + 3 * 100) * forward / 1e9)
+    assert load.units["listings"] == 7 * 650 + 3 * 100
+    assert load.units["gflops"] == pytest.approx((7 * 650 * 3 + 3 * 100) * forward / 1e9)
     dropped = recipe(tmp_path, model=model, pretrain=training | {"sampling": {"last": "drop"}})
     assert Loads(dropped, COUNTS, MACHINE).of("pretrain").units["steps"] == 7 * 6
     ranks = Loads(loads.recipe, COUNTS, replace(MACHINE, ranks=2)).of("pretrain")
@@ -135,7 +138,7 @@ def test_runs_of_a_fine_tuning_side_by_side(tmp_path):
     assert load.units["steps"] == 20 + 10  # each process: a run on all labels, one on few
     assert load.units["runs"] == 2
     assert load.units["listings"] == pytest.approx(20 * 325 / 5 + 10 * 81.25 / 2)
-    alone = Loads(loads.recipe, COUNTS, replace(MACHINE, gpu="NVIDIA A100-SXM4-80GB", gpu_memory=80 * 2**30))
+    alone = Loads(loads.recipe, COUNTS, replace(MACHINE, gpu="NVIDIA A100-SXM4-80GB", gpu_memory=80 * 2**30, gpus=1))
     assert (alone.of("classify").lanes, alone.of("classify").units["runs"]) == (1, 4)
 
 

@@ -76,9 +76,9 @@ class Loads:
         full, small = self.recipe.model.image_side, pretrain.sampling.sides
         sides = [*small, (1 - sum(share for share, _ in small), full)]
         forward = sum(share * self._flops(side) for share, side in sides)
-        passes = 4 if self.recipe.runtime.recompute else 3
-        read, held_out = steps * min(batch, listings), validations * c.parts["valid"] * c.pictured
-        flops = read * forward * passes + held_out * self._flops(full)
+        read = pretrain.epochs * listings if pretrain.sampling.last == "keep" else steps * batch
+        held_out = validations * c.parts["valid"] * c.pictured
+        flops = read * forward * self._passes + held_out * self._flops(full)
         ranks = self.machine.ranks
         return self._load({"gflops": flops / 1e9 / ranks, "steps": steps, "listings": (read + held_out) / ranks})
 
@@ -94,7 +94,7 @@ class Loads:
         section, listings = task_of(self.recipe, stage)
         labels = labels_of(section, self.counts)
         runs = runs_of(section)
-        lanes = min(self.machine.cores, len(runs)) if self._device == "cpu" else 1
+        lanes = min(len(runs), self.machine.gpus or self.machine.cores)
         one = self._whole() * listings / 1e9
         held_out = (self.counts.parts["valid"] + self.counts.parts["test"]) * self._whole() / 1e9
 
@@ -105,7 +105,12 @@ class Loads:
             batch = batch_of(arm.optim.batch_size, labels)
             few = labels * run.share  # the last batch of an epoch is smaller
             seen = steps * few / math.ceil(max(few, 1) / batch)
-            return {"gflops": 3 * seen * one + held_out, "steps": steps, "listings": seen * listings, "runs": 1}
+            return {
+                "gflops": self._passes * seen * one + held_out,
+                "steps": steps,
+                "listings": seen * listings,
+                "runs": 1,
+            }
 
         return self._load(busiest(map(units, runs), lanes), lanes)
 
@@ -135,6 +140,11 @@ class Loads:
             self.network.width,
             self.recipe.model.precision,
         )
+
+    @property
+    def _passes(self) -> int:
+        """Forward passes whose time a step takes: backward counts as two, and what is computed again as one."""
+        return 4 if self.recipe.runtime.recompute else 3
 
     @property
     def _device(self) -> str:
