@@ -63,6 +63,7 @@ def test_a_loss_curve_that_ends_early(quiet: Path, killed: Path) -> None:
 
 def test_a_report_may_tell_other_times_and_nothing_else(quiet: Path, killed: Path) -> None:
     def write(path: Path, seconds: float, auc: float) -> None:
+        path = path / "deep"  # as in the reports' folder
         report = {"about": {"stages": [{"name": "ingest", "seconds": seconds}]}, "match": {"auc": auc}}
         (path / "report.json").write_text(json.dumps(report))
         (path / "report.html").write_text(f"{seconds} s")
@@ -70,9 +71,9 @@ def test_a_report_may_tell_other_times_and_nothing_else(quiet: Path, killed: Pat
     write(quiet, 1.5, 0.75)
     write(killed, 2.5, 0.75)
     assert difference(quiet, killed, timed=True) == ""
-    assert difference(quiet, killed) == "report.html, byte 0 of 5"
+    assert difference(quiet, killed) == "deep/report.html, byte 0 of 5"
     write(killed, 2.5, 0.5)
-    assert difference(quiet, killed, timed=True) == "report.json, times left out"
+    assert difference(quiet, killed, timed=True) == "deep/report.json, times left out"
 
 
 def test_what_a_kill_leaves_in_the_cache_is_told_but_not_logs(quiet: Path, killed: Path) -> None:

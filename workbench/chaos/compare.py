@@ -24,13 +24,15 @@ def difference(quiet: Path, killed: Path, timed: bool = False) -> str:
             return f"{name} is missing"
         if name not in mine:
             return f"{name} is there after kills only"
-    names = sorted(name for name in mine if not (timed and name in TIMED))
+    reports = [name for name in mine if timed and Path(name).name == "report.json"]
+    names = sorted(name for name in mine if not (timed and Path(name).name in TIMED))
     pairs = zip(*(digests_of([folder / name for name in names]) for folder in (quiet, killed)), strict=True)
     for name, (before, after) in zip(names, pairs, strict=True):
         if before != after:
             return name + _where(quiet / name, killed / name)
-    if timed and _timeless(quiet / "report.json") != _timeless(killed / "report.json"):
-        return "report.json, times left out"
+    for name in reports:
+        if _timeless(quiet / name) != _timeless(killed / name):
+            return f"{name}, times left out"
     return ""
 
 
