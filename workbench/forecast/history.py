@@ -21,7 +21,7 @@ What = Literal["seconds", "memory", "disk"]
 _NEAR = 0.05  # distance, in natural logarithms of the work, within which all runs count alike
 _TABLE = 2.0  # the table counts as a run of so much more or less work
 _NOISE, _FAR = 0.08, 0.15  # what two runs alike differ by; what each e-fold of other work adds
-_LATEST = 30  # runs that are looked at
+_LATEST, _OLDER = 30, 0.8  # runs that are looked at; what each counts of the one after it: machines get busy and idle
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Correction:
 
 
 def past(logs: Path, stage: str, device: str) -> list[Past]:
-    """The latest runs of a stage on the same device."""
+    """The latest runs of a stage on the same device, the newest last."""
     files = sorted(logs.glob(f"{stage}-{'[0-9a-f]' * 16}.jsonl"), key=lambda f: f.stat().st_mtime)[-_LATEST:]
     found = []
     for line in (said for file in files for said in _lines(file)):
@@ -70,11 +70,13 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 
 
 def correction(runs: Sequence[Past], load: Load, expected: float, what: What) -> Correction:
-    """Weighted by how near their work is, in logarithms; far from all of them the table counts, too."""
+    """Weighted by how near their work is, in logarithms, and how new they are; far from all the table counts, too."""
     known = [run for run in runs if what in run.factors]
     logs = [math.log(run.factors[what]) for run in known] + [0.0]
     away = [_distance(run, load, expected) for run in known]
-    weights = [1 / (_NEAR + distance) ** 2 for distance in (*away, _TABLE)]
+    ages = range(len(known) - 1, -1, -1)
+    weights = [_OLDER**age / (_NEAR + distance) ** 2 for age, distance in zip(ages, away, strict=True)]
+    weights.append(1 / (_NEAR + _TABLE) ** 2)
     mean = _mean(logs, weights)
     spread = math.sqrt(_mean([(x - mean) ** 2 for x in logs], weights))
     near = min(away, default=math.inf)
