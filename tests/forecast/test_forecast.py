@@ -48,6 +48,11 @@ def test_a_run_of_the_same_work_is_what_the_next_is_told_to_take(tmp_path):
     assert past(tmp_path, "split", "NVIDIA A100") == []
 
 
+def test_logs_of_another_version_teach_nothing(tmp_path):
+    (tmp_path / f"split-{'a' * 16}.jsonl").write_text('{"load": {"rows": 3}, "took": 1}\n{"load": 3}\n[1]\n')
+    assert past(tmp_path, "split", "cpu") == []
+
+
 def test_the_nearest_run_counts_most_and_distance_makes_unsure(tmp_path):
     near, far = LOAD, replace(LOAD, units={"rows": 1e8})
     logged(tmp_path, "a", near, 2 * seconds("split", near))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,13 +48,18 @@ def past(logs: Path, stage: str, device: str) -> list[Past]:
     files = sorted(logs.glob(f"{stage}-{'[0-9a-f]' * 16}.jsonl"), key=lambda f: f.stat().st_mtime)[-_LATEST:]
     found = []
     for line in (said for file in files for said in _lines(file)):
-        load = Load.of(line["load"])
-        if load.device == device:
-            expected = seconds(stage, load)
-            factors: dict[What, float] = {"seconds": line["took"] / expected}
-            factors |= {what: line[what] / line["formula"][what] for what in ("memory", "disk") if line.get(what)}
-            found.append(Past(load, factors, expected))
+        with suppress(KeyError, TypeError):  # written by another version of mlim
+            load = Load.of(line["load"])
+            if load.device == device:
+                found.append(_past(stage, load, line))
     return found
+
+
+def _past(stage: str, load: Load, line: Mapping[str, Any]) -> Past:
+    expected = seconds(stage, load)
+    factors: dict[What, float] = {"seconds": line["took"] / expected}
+    factors |= {what: line[what] / line["formula"][what] for what in ("memory", "disk") if line.get(what)}
+    return Past(load, factors, expected)
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
