@@ -8,8 +8,7 @@ from tests.tiny import batch, network
 from workbench.model.encoder import attend
 from workbench.recipe.schema import Objectives, Optim
 from workbench.tasks.objective import Pretraining
-from workbench.train.loop import train_step
-from workbench.train.optim import adamw
+from workbench.train.loop import Plan, updates_of
 
 
 def test_attention_in_three_steps_is_pytorchs() -> None:
@@ -29,14 +28,14 @@ def test_attention_in_three_steps_is_pytorchs() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_step_on_a_gpu_waits_for_nothing() -> None:
     task, cuda = Pretraining(network(dropout=0.1), Objectives()), torch.device("cuda")
-    optimizer = adamw(task.model.to(cuda).train(), Optim())
+    updates = updates_of(task, Plan(1, Optim(), seed=0), cuda)
     made = batch([3, 6, 10], [1, 2, 3])
     moved = made.to(cuda)
     object.__setattr__(made, "to", lambda device: moved)  # pinned memory is the loader's
-    train_step(task, optimizer, [made], 1.0, True, cuda)  # the first makes buffers
+    updates.step([made])  # the first makes buffers
     torch.cuda.set_sync_debug_mode("error")
     try:
-        values = train_step(task, optimizer, [made], 1.0, True, cuda)
+        values = updates.step([made])
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert values.isfinite().all()
+    assert values is not None and values.isfinite().all()
