@@ -74,7 +74,7 @@ class Bucket:
         """Also where there is none."""
         with suppress(FileNotFoundError):
             self._tried(name, lambda: self._fs.rm_file(self._path(name)))
-        if self._local:
+        if self._local and "/" in name:
             with suppress(OSError):
                 os.rmdir(os.path.dirname(self._path(name)))  # it is in the way of nobody, but for people's eyes
 
