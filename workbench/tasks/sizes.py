@@ -12,6 +12,7 @@ from workbench.batch import Batch
 from workbench.errors import RecipeError
 from workbench.recipe.schema import AUTO, Optim, Pretrain
 from workbench.tasks.catalog import Catalog
+from workbench.tasks.course import largest_side
 from workbench.tasks.objective import Pretraining
 from workbench.train.checkpoint import Position
 from workbench.train.checkpoints import Checkpoints
@@ -88,7 +89,7 @@ def worst(catalog: Catalog, pretrain: Pretrain) -> Callable[[int], Batch]:
     masked in the one of some epochs in which most is."""
     train, lengths = catalog.pictured("train"), catalog.listings.tokens.lengths
     longest = train[np.argsort(-lengths[train], kind="stable")]
-    side = max([catalog.listings.pictures.side, *(side for _, side in pretrain.sampling.sides)])
+    side = largest_side(catalog.listings, pretrain.sampling)
     looked_at = longest[:_LOOKED_AT]
     both = np.ones(len(looked_at), bool)
     hide = partial(
