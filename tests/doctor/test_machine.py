@@ -75,7 +75,7 @@ def test_a_container_of_little_memory(proc):
     assert machine.memory()[0].state == "ok"
     write(proc, {**V2, "cgroup/kubepods/memory.max": "2147483648\n"})
     (found,) = machine.memory()
-    assert found.state == "warning" and found.found.endswith("this container may use 2.15 GB")
+    assert found.state == "warning" and found.found.endswith("this container may use 2.1 GB")
 
 
 def test_few_processes_may_be_begun(proc):
@@ -99,7 +99,7 @@ def test_threads_held_to_one(proc, monkeypatch):
 def test_dockers_64_mb_of_shared_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(64 << 20, 0, 64 << 20))
     (found,) = machine.shared_memory()
-    assert found.state == "warning" and found.found == "67.1 MB free of 67.1 MB in /dev/shm" and not found.stops
+    assert found.state == "warning" and found.found == "67 MB free of 67 MB in /dev/shm" and not found.stops
     assert "--shm-size" in found.mend
     monkeypatch.setattr(machine, "SHM", tmp_path / "none")
     assert machine.shared_memory()[0].state == "missing" and not machine.shared_memory()[0].stops

@@ -158,7 +158,7 @@ def test_words():
         "9 min 22 s",
         "2 h 1 min",
     ]
-    assert [size(n) for n in (12, 4567, 123e6, 2.44e9, 996e9)] == ["12 B", "5 kB", "120 MB", "2 GB", "1 TB"]
+    assert [size(n) for n in (12, 4567, 123e6, 2.44e9, 996e9)] == ["12 B", "4.6 kB", "120 MB", "2.4 GB", "1 TB"]
     assert money(0.333, 0.5) == "0.33 to 0.50"
     assert money(12.2, 12.4) == "about 12"
 

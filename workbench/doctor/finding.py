@@ -27,12 +27,3 @@ class Finding:
 def judged(name: str, found: str, mend: str, good: bool) -> Finding:
     """ok, or else a warning: it works, and may not be what is wanted."""
     return Finding(name, "ok", found) if good else Finding(name, "warning", found, mend)
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} TB"

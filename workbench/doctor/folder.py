@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.doctor.child import Died, in_child
-from workbench.doctor.finding import Finding, judged, size
+from workbench.doctor.finding import Finding, judged
+from workbench.forecast.words import size
 
 MOUNTS = Path("/proc/mounts")
 SECONDS = 30.0  # for all of it: a file server that is gone answers never

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.doctor.child import told
-from workbench.doctor.finding import Finding, size
+from workbench.doctor.finding import Finding
+from workbench.forecast.words import size
 
 DRIVER, DEVICE, WSL = Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg")
 UPDATE = "update the NVIDIA driver, or install a torch that is built for its CUDA (pytorch.org/get-started)"

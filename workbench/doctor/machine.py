@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from workbench.doctor import cgroup
-from workbench.doctor.finding import Finding, judged, size
+from workbench.doctor.finding import Finding, judged
+from workbench.forecast.words import size
 
 SHM = Path("/dev/shm")
 GB = 10**9

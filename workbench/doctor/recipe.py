@@ -6,10 +6,11 @@ import importlib.util
 import os
 
 from workbench.artifacts.bucket import Bucket
-from workbench.doctor.finding import Finding, judged, size
+from workbench.doctor.finding import Finding, judged
 from workbench.errors import MlimError
 from workbench.forecast.forecast import load_and_room
 from workbench.forecast.machine import this_machine
+from workbench.forecast.words import size
 from workbench.recipe.schema import Recipe
 
 

@@ -28,12 +28,14 @@ def exact(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Two digits: `1.3 GB`."""
+    """Bytes, two digits of them: `1.3 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 995:
-            return f"{_rounded(count)} {unit}"
+            break
         count /= 1000
-    return f"{_rounded(count)} TB"
+    else:
+        unit = "TB"
+    return f"{float(f'{count:.2g}'):,g} {unit}"
 
 
 def money(low: float, high: float) -> str:
