@@ -363,7 +363,7 @@ def test_a_full_disk_costs_a_checkpoint_and_the_next_is_tried_again(
         assert [c.position.step for c in kept.all()] == [3, 1]
 
 
-def test_at_an_end_a_full_disk_is_an_error_that_names_the_earlier_one(tmp_path: Path, disk: Disk) -> None:
+def test_when_stopped_a_full_disk_is_an_error_that_names_the_earlier_one(tmp_path: Path, disk: Disk) -> None:
     with Checkpoints(tmp_path, OF) as kept:
         disk.full = True
         with pytest.raises(ArtifactError, match=r"at step 1 could not .* goes on from the beginning"):
@@ -378,7 +378,7 @@ def test_at_an_end_a_full_disk_is_an_error_that_names_the_earlier_one(tmp_path: 
             kept.save(tensors(2), Position(2, 9), b"", must=True)
 
 
-def test_a_training_that_a_full_disk_ended_comes_to_the_same_end(tmp_path: Path, disk: Disk) -> None:
+def test_a_training_that_was_stopped_on_a_full_disk_comes_to_the_same_end(tmp_path: Path, disk: Disk) -> None:
     _, whole = train(tmp_path / "whole", PLAN)
     train(tmp_path / "run", PLAN, stop_at=3)
 
@@ -386,11 +386,23 @@ def test_a_training_that_a_full_disk_ended_comes_to_the_same_end(tmp_path: Path,
         disk.full = step >= 5
         return steady(step)
 
-    with pytest.raises(ArtifactError, match=r"step 8 could not be written.* goes on from step [45] "):
-        train(tmp_path / "run", PLAN, filling)
+    with pytest.raises(ArtifactError, match=r"step 7 could not be written.* goes on from step [45] "):
+        train(tmp_path / "run", PLAN, filling, stop_at=7)
     disk.full = False
     outcome, task = train(tmp_path / "run", PLAN)
     assert outcome.position.step == 8 and lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert all(torch.equal(a, weights(whole)[name]) for name, a in weights(task).items())
+
+
+def test_a_full_disk_at_the_last_step_leaves_the_result_to_be_written(tmp_path: Path, disk: Disk) -> None:
+    _, whole = train(tmp_path / "whole", PLAN)
+
+    def filling(step: int) -> list[Points]:
+        disk.full = step == 7
+        return steady(step)
+
+    outcome, task = train(tmp_path / "run", PLAN, filling)
+    assert outcome.position.step == 8 and disk.full
     assert all(torch.equal(a, weights(whole)[name]) for name, a in weights(task).items())
 
 

@@ -29,13 +29,11 @@ def exact(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes, two digits of them: `1.3 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 995:
-            break
+    units = ["TB", "GB", "MB", "kB", "B"]
+    while count >= 995 and len(units) > 1:
         count /= 1000
-    else:
-        unit = "TB"
-    return f"{float(f'{count:.2g}'):,g} {unit}"
+        units.pop()
+    return f"{float(f'{count:.2g}'):,g} {units[-1]}"
 
 
 def money(low: float, high: float) -> str:

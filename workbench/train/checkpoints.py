@@ -27,7 +27,7 @@ class Checkpoints:
     """The checkpoints of one training, in a folder that no other process writes to meanwhile.
 
     A thread writes them. Where the disk doesn't take one, what is there of it is removed, the user is told, and the
-    training goes on; only of one that `must` be there, at an end, ArtifactError is raised.
+    training goes on; only of one that `must` be there, when it is stopped, ArtifactError is raised.
     """
 
     def __init__(
@@ -111,6 +111,10 @@ class Checkpoints:
         self._writing = self._writer.submit(self._write, tensors, position, metrics, why, must)
         if must and (failure := self._finish_writing()):
             raise ArtifactError(f"{failure}; make room and run the same command again: it goes on from {self._last()}")
+
+    def settle(self) -> None:
+        """Return when the last one is written, or was found not to fit."""
+        self._finish_writing()
 
     def finished(self, steps: int) -> None:
         """Remove what only an unfinished training of so many steps needs."""

@@ -150,14 +150,15 @@ def fit(
             tensors = gathered(task.model, optimizer, world, checkpoints.room())
             if world.chief:
                 now = replace(position, scale=scale.state())
-                must = ends or (plan.best and position.best_step == done)  # it is what comes of the training
-                checkpoints.save(tensors, now, log.content, why=kept, must=bool(must))
+                must = bool(stopping or (plan.best and position.best_step == done))  # else all would be lost with it
+                checkpoints.save(tensors, now, log.content, why=kept, must=must)
             saved = time.perf_counter() - begun_saving
         times = time.perf_counter() - before, fetched - before, validated, saved
         progress(Progress(position, losses, samples, *times, lr, norm, scores, micro_batches))
         before = time.perf_counter()  # what is shown takes no time of the training
         if stopping and done < plan.steps:
             return Outcome(position, stopped=True)
+    checkpoints.settle()
     if plan.best and position.best_step:
         _take_best(checkpoints, plan, updates, position.best_step)
     if plan.average:
