@@ -1,6 +1,7 @@
 """Several processes train as one does: the same losses and weights, whatever a rank lacks and however they change."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -173,6 +174,15 @@ def test_a_state_goes_from_four_ranks_to_fewer_and_from_replicas_to_shards_and_b
         found = ranks(size, Training(tmp_path, {"parallel": how}, stop=(size - 1, 0)))
         assert [steps for steps, *_ in found] == [nth] * size  # one rank asked, all ended, after a step each
     same(Training(tmp_path)(ALONE), alone)
+
+
+def test_what_four_ranks_saved_goes_on_with_one_two_or_three(alone: Any, tmp_path: Path) -> None:
+    ranks(4, Training(tmp_path / "four", {"parallel": "shard"}, stop=(0, 2)))
+    for size in (1, 2, 3):
+        shutil.copytree(tmp_path / "four", folder := tmp_path / str(size))
+        (steps, *rest), *_ = ranks(size, Training(folder)) if size > 1 else [Training(folder)(ALONE)]
+        assert steps == STEPS
+        same((steps, *rest), alone)
 
 
 @pytest.mark.parametrize("how", SPREADS)
