@@ -18,8 +18,10 @@ FLOORS = {
     "plan": 7,
     "together": 8,
     **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
-    "cli": 9,
-    "__main__": 10,
+    "terminal": 8,
+    "command": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 JUNK = {"utils", "util", "common", "misc", "helpers"}

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench import __version__
-from workbench.errors import ArtifactError, DataError, Interrupted, MlimError, RecipeError, Terminated, Told
+from workbench import __version__, command, terminal
+from workbench.errors import ArtifactError, DataError, RecipeError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from workbench.artifacts.store import Artifact
     from workbench.catalog.diff import State
-    from workbench.plan import Made
-    from workbench.recipe.schema import Recipe
 
-NOTHING = "nothing to do: everything is cached"
-GO_ON = "run the same command again: it continues"
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}  # errors of what holds the cache
 EVERYTHING = ("census", "report")  # goals; the census first
 
 
@@ -102,13 +92,13 @@ def _main(
 def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Read and clean the feeds; every dropped row is listed with its reason."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # chunks are cleaned side by side: more would wait for each other
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.plan import tell
 
-        recipe = _recipe(path, sets)
-        made = _run(recipe, ["ingest"])["ingest"]
+        recipe = command.recipe(path, sets)
+        made = command.run(recipe, ["ingest"])["ingest"]
         if made.seconds is None:  # else it was told when it was made
-            tell(made.artifact, _console())
+            tell(made.artifact, terminal.console())
         if not recipe.fetch and (waiting := _waiting(made.artifact)):
             print(f"note: {waiting}")
         print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
@@ -118,10 +108,10 @@ def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
 @app.command()
 def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Look at pictures, find duplicates, split, prove that nothing crosses the split; a page of it all."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.catalog.verify import prove
 
-        made = _run(_recipe(path, sets), ["census"], resume)
+        made = command.run(command.recipe(path, sets), ["census"], resume)
         verdict = prove({name: m.artifact for name, m in made.items()})
         print(*verdict.lines, sep="\n")
         if not verdict.holds:
@@ -137,7 +127,7 @@ def diff(
     debug: Debug = False,
 ) -> None:
     """Which products came, went, changed, or moved to another part of the split."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.catalog.diff import WHATS, diff
 
         states = _state(before, sets), _state(after, sets)
@@ -164,11 +154,11 @@ def why(
     debug: Debug = False,
 ) -> None:
     """One product's way through every step: source lines, cleaning, pictures, duplicates, split, tokens."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.report.why import why
 
-        recipe = _recipe(path, sets)
-        made = _run(recipe, ["census", "tokens"])
+        recipe = command.recipe(path, sets)
+        made = command.run(recipe, ["census", "tokens"])
         for headline, lines in why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product):
             print(headline, *(f"  {line}" for line in lines), sep="\n")
 
@@ -176,9 +166,9 @@ def why(
 @app.command()
 def preview(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Draw listings as the model will read them, here and as a page, before anything is trained (tokens first)."""
-    with _errors(debug):
-        recipe = _load(path, sets)
-        made = _run(recipe, ["split", "tokens"], resume)
+    with terminal.errors(debug):
+        recipe = command.load(path, sets)
+        made = command.run(recipe, ["split", "tokens"], resume)
         from workbench.report.preview import preview
         from workbench.report.preview_page import render
         from workbench.report.preview_text import paint, told
@@ -188,7 +178,7 @@ def preview(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: D
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(render(recipe.name, found), "utf-8")
         if sys.stdout.isatty():
-            paint(found, _console())
+            paint(found, terminal.console())
         else:
             print(*told(found), sep="\n")
         print(f"preview: {file}")
@@ -199,9 +189,9 @@ def pretrain(
     path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
 ) -> None:
     """Pre-train the model on the catalog (ingest, images and tokens first)."""
-    with _errors(debug):
-        recipe = _load(path, sets)
-        _run(recipe, ["pretrain"], resume, _pretrained(recipe, ["pretrain"], path, sets, nproc, resume, debug))
+    with terminal.errors(debug):
+        recipe = command.load(path, sets)
+        command.run_among(nproc, recipe, ["pretrain"], path, sets, resume, debug)
 
 
 @app.command()
@@ -209,8 +199,8 @@ def finetune(
     path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
 ) -> None:
     """Fine-tune for the tasks of the recipe's `finetune` section (pre-training first)."""
-    with _errors(debug):
-        recipe = _load(path, sets)
+    with terminal.errors(debug):
+        recipe = command.load(path, sets)
         goals = [task for task in ("match", "classify") if getattr(recipe.finetune, task)]
         if not goals:
             raise RecipeError(
@@ -218,7 +208,7 @@ def finetune(
                 "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
                 "    classify: {label: category}     # a name in columns.labels"
             )
-        _run(recipe, goals, resume, _pretrained(recipe, goals, path, sets, nproc, resume, debug))
+        command.run_among(nproc, recipe, goals, path, sets, resume, debug)
 
 
 @app.command()
@@ -232,20 +222,20 @@ def probes(
     debug: Debug = False,
 ) -> None:
     """Does the picture matter for hidden words, the text for a hidden picture, and where (pretrain first)?"""
-    with _errors(debug):
+    with terminal.errors(debug):
         import json
 
         from workbench.report.gaps import QUESTIONS, UNITS, table
 
         other = [f"probes.checkpoint={json.dumps(str(checkpoint.absolute()))}"] if checkpoint else []
-        artifact = _run(_load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
+        artifact = command.run(command.load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
         found = json.loads(artifact.path("probes.json").read_text("utf-8"))
         if "reason" in found:
             print(f"nothing probed: {found['reason']}")
         for loss, unit in UNITS.items():
             if loss in found:
                 print(QUESTIONS[loss])
-                _table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
+                terminal.table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
             elif reason := found.get("left_out", {}).get(loss):
                 print(f"{loss} left out: {reason}")
         print(f"figures: {artifact.path('probes.json')}")
@@ -254,70 +244,70 @@ def probes(
 @app.command()
 def audit(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Listings whose picture and text don't fit, the worst first: a CSV file and a page (pretrain first)."""
-    with _errors(debug):
+    with terminal.errors(debug):
         import csv
 
         from workbench.report.audit import told
 
-        recipe = _load(path, sets)
-        made = _run(recipe, ["audit"], resume)["audit"].artifact
+        recipe = command.load(path, sets)
+        made = command.run(recipe, ["audit"], resume)["audit"].artifact
         with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
             worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
-        _table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
+        terminal.table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
         print(f"all of them: {recipe.runtime.reports / recipe.name / 'audit.csv'}")
 
 
 @app.command()
 def run(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False) -> None:
     """Run every stage of the recipe, through to the report."""
-    with _errors(debug):
-        recipe = _load(path, sets)
-        _run(recipe, EVERYTHING, resume, _pretrained(recipe, EVERYTHING, path, sets, nproc, resume, debug))
+    with terminal.errors(debug):
+        recipe = command.load(path, sets)
+        command.run_among(nproc, recipe, EVERYTHING, path, sets, resume, debug)
 
 
 @app.command()
 def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Write the report (everything it shows first)."""
-    with _errors(debug):
-        _run(_load(path, sets), EVERYTHING, resume)
+    with terminal.errors(debug):
+        command.run(command.load(path, sets), EVERYTHING, resume)
 
 
 @app.command()
 def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
     """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.forecast.forecast import shown
         from workbench.plan import disk_of, foresee, plan_recipe
 
-        recipe = _recipe(path, sets)
+        recipe = command.recipe(path, sets)
         steps = plan_recipe(recipe, EVERYTHING)
         states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
         rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
-        _table(("stage", "key", "", "why"), rows)
+        terminal.table(("stage", "key", "", "why"), rows)
         if line := disk_of(recipe, steps):
             print(line)
         if "to run" in states:
             (header, *estimates), lines = shown(foresee(recipe, steps))
-            _table(header, estimates)
+            terminal.table(header, estimates)
             print(*lines, sep="\n")
         misses = [
             f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states
         ]
-        print(", ".join(misses) or NOTHING)
+        print(", ".join(misses) or command.NOTHING)
 
 
 @app.command()
 def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
     """Train the variants of the recipe's `ablate` section with several seeds: one table, intervals, cost."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.ablate.ablate import ablate as run_variants
         from workbench.ablate.show import rows
 
-        _load(path, sets)  # its errors first
-        content, page = run_variants(path, sets or (), _console(), resume)
+        command.load(path, sets)  # its errors first
+        content, page = run_variants(path, sets or (), terminal.console(), resume)
         header, *lines = rows(content)
         join = "\n" if sys.stdout.isatty() else "  "
-        _table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
+        terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
         print(*content["verdict"], f"ablation: {page}", sep="\n")
 
 
@@ -332,19 +322,19 @@ def push(
     debug: Debug = False,
 ) -> None:
     """Copy the recipe's data to object storage, for machines that train from there (it is made first)."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.artifacts.key import Digests
         from workbench.artifacts.remote import Remote
         from workbench.plan import DATA_GOALS
         from workbench.sources import Sources
 
-        recipe = _load(path, sets)
-        artifacts = {name: m.artifact for name, m in _run(recipe, DATA_GOALS, resume).items()}
-        with _console().status("") as status:
+        recipe = command.load(path, sets)
+        artifacts = {name: m.artifact for name, m in command.run(recipe, DATA_GOALS, resume).items()}
+        with terminal.console().status("") as status:
             sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
             sent = sources.push(remote := Remote(url), artifacts, status.update)
         rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
-        _table(("artifact", "", "", ""), rows)
+        terminal.table(("artifact", "", "", ""), rows)
         print(f"next: set runtime.remote to {remote.shown} where you train")
 
 
@@ -358,12 +348,12 @@ def shards(
     debug: Debug = False,
 ) -> None:
     """Write the stored pictures with their listings for other programs (duplicates and split first)."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.images.export import check_new, export
 
         check_new(out)
-        recipe = _recipe(path, sets)
-        made = _run(recipe, ["split"], resume)
+        recipe = command.recipe(path, sets)
+        made = command.run(recipe, ["split"], resume)
         print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
 
 
@@ -378,12 +368,12 @@ def samples(
     debug: Debug = False,
 ) -> None:
     """Write what pre-training reads, masked, for other trainers (tokens and split first)."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.images.export import check_new
 
         check_new(out)
-        recipe = _load(path, sets)
-        artifacts = {name: m.artifact for name, m in _run(recipe, ["split", "tokens"], resume).items()}
+        recipe = command.load(path, sets)
+        artifacts = {name: m.artifact for name, m in command.run(recipe, ["split", "tokens"], resume).items()}
         from workbench.tasks.samples_write import export_samples
 
         print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
@@ -399,11 +389,11 @@ def chaos(
     debug: Debug = False,
 ) -> None:
     """Self-test: run the recipe quietly, then again while killing it at random; all bytes must be the same."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from workbench.chaos.chaos import chaos as try_it
 
         rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
-        _table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
+        terminal.table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
         print(said)
         if differing := [row.name for row in rows if row.differs]:
             raise ArtifactError(f"not as without kills: {', '.join(differing)}; see the lines above")
@@ -419,7 +409,7 @@ def doctor(
     debug: Debug = False,
 ) -> None:
     """What is installed here, what works, what is missing, and how to mend it."""
-    with _errors(debug):
+    with terminal.errors(debug):
         from time import monotonic
 
         from workbench.doctor import show
@@ -428,8 +418,8 @@ def doctor(
 
         if sets and not path:
             raise RecipeError("--set changes a recipe, and none is given: mlim doctor RECIPE --set …")
-        begun, console, findings = monotonic(), _console(markup=False), []
-        recipe = _load(path, sets) if path else None
+        begun, console, findings = monotonic(), terminal.console(markup=False), []
+        recipe = command.load(path, sets) if path else None
         for finding in examine(Asked.by(recipe) if recipe else Asked(), recipe):
             findings.append(finding)
             for line, style in show.lines(finding) if not as_json else ():
@@ -448,7 +438,7 @@ def replay(
     debug: Debug = False,
 ) -> None:
     """Run a step that wasn't finite again: in which listing, module and weight it begins, and what to do."""
-    with _errors(debug):
+    with terminal.errors(debug):
         import torch
 
         from workbench.tasks.replay import replay as run_again
@@ -457,16 +447,16 @@ def replay(
         found = run_again(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         print(*told(found), sep="\n")
         header, lines = table(found)
-        _table(header, lines[:SHOWN])
+        terminal.table(header, lines[:SHOWN])
         print(f"all {len(lines)} listings: {write(found)}")
 
 
 @benches.command("loader")
 def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
     """What bounds the loader of training batches, and whether training waits for it; what to change."""
-    with _errors(debug):
-        recipe = _load(path, sets)
-        made = _run(recipe, ["split", "tokens"])
+    with terminal.errors(debug):
+        recipe = command.load(path, sets)
+        made = command.run(recipe, ["split", "tokens"])
         import json
         from dataclasses import asdict
 
@@ -476,20 +466,13 @@ def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> N
 
         file = recipe.runtime.reports / recipe.name / "bench-loader.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        work = Work(file.parent, {name: m.artifact for name, m in made.items()}, recipe.runtime, _console(), file)
+        work = Work(
+            file.parent, {name: m.artifact for name, m in made.items()}, recipe.runtime, terminal.console(), file
+        )
         figures = bench(work, recipe.model, recipe.pretrain)
         print(*report(figures), sep="\n")
         file.write_text(json.dumps(asdict(figures), indent=1))
         print(f"figures: {file}")
-
-
-def _is_feed(path: Path) -> bool:
-    return path.suffix.lower() not in (".yaml", ".yml")
-
-
-def _recipe(path: Path, sets: Sequence[str] | None) -> Recipe:
-    """The recipe of a file, or the one guessed for a bare feed."""
-    return _guess(path, sets) if _is_feed(path) else _load(path, sets)
 
 
 def _waiting(ingest: Artifact) -> str:
@@ -510,154 +493,9 @@ def _state(path: Path, sets: Sequence[str] | None) -> State:
     from workbench.catalog.diff import State
 
     if not (path / MANIFEST).exists():
-        recipe = _recipe(path, sets)
-        return State.of(_run(recipe, ["split"])["ingest"].artifact, Store(recipe.runtime.cache))
+        recipe = command.recipe(path, sets)
+        return State.of(command.run(recipe, ["split"])["ingest"].artifact, Store(recipe.runtime.cache))
     artifact = Artifact.open(path)
     if artifact.stage != "ingest":
         raise DataError(f"{path}: an artifact of {artifact.stage}; expected one of ingest, a folder ingest-…")
     return State.of(artifact, Store(path.parent))
-
-
-def _load(path: Path, sets: Sequence[str] | None) -> Recipe:
-    from workbench.recipe.load import load_recipe
-
-    if path.is_dir():
-        raise RecipeError(f"{path}: is a folder; give the path of a recipe file (.yaml)")
-    if path.exists() and _is_feed(path):
-        raise RecipeError(f"{path}: expected a recipe (.yaml); `mlim ingest {path}` prints one for a bare feed")
-    return load_recipe(path, sets or ())
-
-
-def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
-    """The recipe for a bare feed, guessed from its header and shown."""
-    if not feed.exists():
-        raise DataError(f"{feed}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
-    feed = feed if feed.name else feed.absolute()  # `.` has no name
-    from workbench.catalog.dialects.look import recipe_tree
-    from workbench.recipe.load import recipe_from_tree, to_yaml
-
-    tree, said = recipe_tree(feed)
-    print(*said, sep="\n")
-    print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
-    print(to_yaml(tree))
-    return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
-
-
-def _pretrained(
-    recipe: Recipe,
-    goals: Sequence[str],
-    path: Path,
-    sets: Sequence[str] | None,
-    nproc: int,
-    resume: bool,
-    debug: bool,
-) -> dict[str, Made]:
-    """What several processes make together, if there are several; only the first goes on after that."""
-    from workbench.train.launch import launched, of_a_world
-
-    if not of_a_world() and nproc == 1:
-        return {}
-    from workbench.together import pretrain_among, pretrain_by
-
-    if not of_a_world():
-        flags = [*([] if resume else ["--no-resume"]), *(["--debug"] if debug else [])]
-        arguments = ["pretrain", str(path), *(word for each in sets or () for word in ("--set", each)), *flags]
-        return pretrain_by(nproc, arguments, recipe, _console(), resume)
-    if nproc > 1:
-        raise RecipeError("--nproc starts processes of its own; leave it out where torchrun has started them")
-    made = pretrain_among(recipe, goals, _console(), resume)
-    if made is None or launched():
-        raise typer.Exit
-    return made
-
-
-def _run(
-    recipe: Recipe, goals: Sequence[str], resume: bool = True, before: Mapping[str, Made] | None = None
-) -> dict[str, Made]:
-    """Run what the goals need, tell each stage's outcome, of what was made `before` too, and publish the pages that are
-    among them."""
-    from workbench.forecast.truth import judge, keep
-    from workbench.plan import foresee, plan_recipe, publish, run_plan
-
-    steps = plan_recipe(recipe, goals)
-    foreseen = foresee(recipe, steps)
-    keep(foreseen, f"{steps[-1].stage.name}-{steps[-1].key[:16]}")
-    made = run_plan(steps, recipe.runtime, _console(), resume, foreseen) | {
-        name: m for name, m in (before or {}).items() if m.seconds is not None
-    }
-    if all(m.seconds is None for m in made.values()):
-        print(NOTHING)
-    fetched = {step.stage.name for step in steps if step.there}
-    outcomes = {
-        name: ("cached", "") if m.seconds is None else ("fetched" if name in fetched else "made", f"{m.seconds:.1f}")
-        for name, m in made.items()
-    }
-    _table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
-    if line := judge(foreseen):
-        print(line)
-    for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
-        if name in goals:
-            folder = recipe.runtime.reports / recipe.name
-            publish(made[name].artifact, folder)
-            print(f"{name}: {folder / page}")
-    return made
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal, tab-separated lines when piped."""
-    if not sys.stdout.isatty():
-        print(*("\t".join(row) for row in rows), sep="\n")
-        return
-    from rich.table import Table
-
-    table = Table(*header, box=None, header_style="dim")
-    for row in rows:
-        table.add_row(*row, style="green" if "cached" in row else None)
-    _console(markup=False).print(table)  # what differs may hold brackets of the user's
-
-
-def _console(markup: bool = True) -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=markup)
-
-
-@contextmanager
-def _errors(debug: bool) -> Iterator[None]:
-    """Errors as one message on stderr and an exit code; tracebacks only with --debug."""
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        yield
-    except KeyboardInterrupt:
-        _exit(f"interrupted; {GO_ON}", 130)
-    except Terminated:
-        _exit(f"stopped by SIGTERM; {GO_ON}", 1)
-    except Told as error:
-        raise typer.Exit(error.exit_code) from None
-    except Interrupted as error:
-        _exit(str(error), error.exit_code)
-    except BrokenPipeError:  # the reader of our output went away (`mlim plan | head`): nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except MlimError as error:
-        if debug:
-            raise
-        _exit(f"error: {error}", error.exit_code)
-    except Exception as error:
-        if debug or isinstance(error, typer.Exit):
-            raise
-        if isinstance(error, OSError) and error.errno in DISK:
-            _exit(f"error: {error.filename or 'the disk'}: {error.strerror}; when that is mended, {GO_ON}", 1)
-        _exit(f"error: {type(error).__name__}: {error}; run again with --debug for the traceback", 1)
-
-
-def _exit(message: str, code: int) -> NoReturn:
-    from workbench.train.launch import record
-
-    print(message, file=sys.stderr)
-    record(message, code)
-    raise typer.Exit(code) from None
-
-
-def _terminated(*_: object) -> NoReturn:
-    raise Terminated
