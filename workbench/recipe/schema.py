@@ -31,9 +31,11 @@ AUTO = 0  # in an OrAuto: found when the training begins
 
 
 def _of_auto(value: Any) -> Any:
-    if isinstance(value, int) and value < 1:
+    if value == "auto":
+        return AUTO
+    if isinstance(value, str) or (isinstance(value, int) and value < 1):
         raise ValueError("expected a number from 1 on, or auto")
-    return AUTO if value == "auto" else value
+    return value
 
 
 OrAuto = Annotated[
