@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from tests.tasks import shop
-from tests.tasks.test_pretrain import pretrained, stop_after
+from tests.tasks.stops import stop_after
+from tests.tasks.test_pretrain import pretrained
 from workbench.batch import Batch
 from workbench.errors import Interrupted
 from workbench.tasks.objective import Pretraining
+from workbench.train import loop
 
 
 @pytest.mark.parametrize("sampling", [{}, {"buckets": 2, "window": 2}])
@@ -32,7 +34,7 @@ def test_three_epochs_with_two_resumes_at_the_borders_read_each_row_three_times(
     steps, whole = made.summary["steps"], runs.pop()
     assert set(Counter(whole).values()) == {3} and len(set(whole)) == made.summary["listings"]
 
-    stop_after(monkeypatch, steps // 3, steps // 3)
+    stop_after(monkeypatch, loop, steps // 3, steps // 3)
     for _ in range(2):
         runs.append([])
         with pytest.raises(Interrupted):

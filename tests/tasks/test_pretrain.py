@@ -1,9 +1,7 @@
 """Pre-training: what it sees, how it is resumed and prolonged, and whose checkpoints it takes."""
 
 import io
-import os
 import shutil
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from tests.tasks import shop
+from tests.tasks.stops import stop_after
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, locked
 from workbench.errors import ArtifactError, DataError, Interrupted, RecipeError
@@ -36,25 +35,6 @@ def test_a_catalog_without_pictures_is_told_what_to_name(tmp_path: Path, monkeyp
     monkeypatch.setattr(shop, "tree", lambda *_, **__: tree)
     with pytest.raises(DataError, match=r"no picture is named \(120\); name their column .*columns\.picture"):
         shop.make(tmp_path, tmp_path / "cache", "pretrain")
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
-    """The next trainings are sent SIGTERM after so many steps; those after these aren't."""
-    stops, fit = iter(steps), loop.fit
-
-    def stopping_fit(*args, stop, **how):
-        left = next(stops, 0)
-
-        def wish() -> bool:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return stop()
-
-        return fit(*args, stop=wish, **how)
-
-    monkeypatch.setattr(loop, "fit", stopping_fit)
 
 
 SAMPLING = {"window": 2, "balance": {"label": "kind"}, "buckets": 2, "sides": [[0.3, 8]]}
@@ -82,7 +62,7 @@ def test_every_policy_at_once_resumed_in_mid_epoch_equals_a_run_that_was_not_sto
     sides = [shape[-1] for shape in seen]
     assert sides == sorted(sides) and set(sides) == {8, 16}
 
-    stop_after(monkeypatch, 5, 2)
+    stop_after(monkeypatch, loop, 5, 2)
     for _ in range(2):
         with pytest.raises(Interrupted):
             pretrained("stopped")
@@ -98,7 +78,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stopped")
     shop.build(folder)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        stop_after(patch, 5)
+        stop_after(patch, loop, 5)
         pretrained(folder, "cache", epochs=2)
     return folder
 

@@ -1,7 +1,6 @@
 """Runs of a task: shares within shares, and the same bytes whether killed, stopped, alone or side by side."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from tests.tasks import shop
+from tests.tasks.stops import stop_after
 from workbench.errors import Interrupted, MlimError
 from workbench.recipe.schema import Arm, Classify, Model, Optim, Runtime
 from workbench.tasks import tune as tuning
@@ -67,21 +67,8 @@ def copy(folder: Path, name: str) -> Path:
 def test_a_run_stopped_and_resumed_equals_one_that_was_not(
     folder: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, fit, stops = copy(folder, "stopped"), tuning.fit, iter([3, 2, 1])
-
-    def stopping_fit(*args, stop, **how):
-        left = next(stops, 0)
-
-        def wish() -> bool:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return stop()
-
-        return fit(*args, stop=wish, **how)
-
-    monkeypatch.setattr(tuning, "fit", stopping_fit)
+    cache = copy(folder, "stopped")
+    stop_after(monkeypatch, tuning, 3, 2, 1)
     for _ in range(3):
         with pytest.raises(Interrupted, match="match: stopped and saved; run the same command again"):
             shop.make(folder, cache, "match", match=shop.match())
@@ -112,6 +99,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tests.tasks import shop
+from tests.tasks.stops import stop_after
 if __name__ == "__main__":
     folder, cache = map(Path, sys.argv[1:])
     shop.make(folder, cache, "match", threads=2, match=shop.match())
