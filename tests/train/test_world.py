@@ -61,7 +61,7 @@ def scores(world: World) -> list[float]:
     found = evaluate(updates, (pick(whole, part) if len(part) else pick(whole, [0]).idle() for part in parts))
     each = [0.0] * 21
     for (place,) in filter(len, parts):
-        each[place] = float(task.sums(pick(whole, [place]))["mlm"])
+        each[place] = task.sums(pick(whole, [place]))["mlm"].item()
     each = world.total(each)
     assert found["mlm"] == pytest.approx(sum(each) / 21, rel=1e-6)
     return [*found.values(), *each]
