@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "workbench"
 FLOORS = {
-    **dict.fromkeys(("batch", "draws", "errors"), 0),
+    **dict.fromkeys(("batch", "draws", "errors", "linux"), 0),
     "recipe": 1,
     "artifacts": 2,
     **dict.fromkeys(("catalog", "images", "text", "model"), 3),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.doctor import cgroup, machine
+from workbench import linux
+from workbench.doctor import machine
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -18,8 +19,8 @@ Usage = namedtuple("Usage", "total used free")
 @pytest.fixture
 def proc(tmp_path, monkeypatch) -> Path:
     """A /proc and a /sys/fs/cgroup of this test."""
-    monkeypatch.setattr(cgroup, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(cgroup, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(linux, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(linux, "CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     write(tmp_path, {"proc/meminfo": "MemTotal: 64000000 kB\nMemAvailable: 32000000 kB\nSwapTotal: 0 kB\n"})
@@ -42,7 +43,7 @@ def test_half_a_core_by_version_2_the_lowest_of_all_levels(proc):
     write(
         proc, {**V2, "cgroup/kubepods/pod/box/cpu.max": "max 100000\n", "cgroup/kubepods/pod/cpu.max": "50000 100000\n"}
     )
-    assert cgroup.cpus() == 0.5
+    assert linux.cpus() == 0.5
     (found,) = machine.cores(0)
     assert found.state == "warning" and found.found.startswith(
         "8 of 64 cores may be used, for 0.5 cores' worth of time"
@@ -58,17 +59,17 @@ def test_limits_by_version_1_also_where_a_container_sees_itself_as_the_root(proc
     write(proc, {"cgroup/memory/docker/1/memory.limit_in_bytes": "9223372036854771712"})
     write(proc, {"cgroup/memory/memory.limit_in_bytes": "2000000000"})
     write(proc, {"cgroup/pids/docker/1/pids.max": "100", "cgroup/pids/docker/1/pids.current": "40"})
-    assert (cgroup.cpus(), cgroup.memory(), cgroup.tasks()) == (2.5, 2_000_000_000, 60)
+    assert (linux.cpus(), linux.memory(), linux.tasks()) == (2.5, 2_000_000_000, 60)
     assert machine.cores(0)[0].mend.startswith("set runtime.threads: 3,")
 
 
 def test_without_limits(proc):
     write(proc, {**V1, "cgroup/cpu,cpuacct/docker/1/cpu.cfs_quota_us": "-1"})
     write(proc, {"cgroup/cpu,cpuacct/docker/1/cpu.cfs_period_us": "100000"})
-    assert (cgroup.cpus(), cgroup.memory(), cgroup.tasks()) == (None, None, None)
+    assert (linux.cpus(), linux.memory(), linux.tasks()) == (None, None, None)
     assert machine.cores(0)[0].found == "8 of 64 cores may be used"
     write(proc, {**V2, "cgroup/kubepods/pod/box/pids.max": "max", "cgroup/kubepods/pod/box/pids.current": "4"})
-    assert (cgroup.cpus(), cgroup.memory(), cgroup.tasks()) == (None, None, None)
+    assert (linux.cpus(), linux.memory(), linux.tasks()) == (None, None, None)
 
 
 def test_a_container_of_little_memory(proc):

@@ -12,6 +12,7 @@ import torch
 
 from tests.ranks import ranks
 from tests.tiny import batch, network
+from workbench import linux
 from workbench.batch import Batch
 from workbench.errors import MlimError
 from workbench.recipe.schema import Checkpoints as When
@@ -21,7 +22,7 @@ from workbench.train import fitting, memory
 from workbench.train.checkpoints import Checkpoints
 from workbench.train.fitting import largest
 from workbench.train.loop import Outcome, Plan, fit
-from workbench.train.memory import available, halved, out_of_memory, peak, room
+from workbench.train.memory import halved, out_of_memory, peak, room
 from workbench.train.world import World
 
 CPU = torch.device("cpu")
@@ -144,16 +145,18 @@ def test_the_peak_is_what_was_held_at_once_and_not_what_is_left() -> None:
 def test_what_is_free_is_the_least_of_machine_and_control_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < available() <= memory._lines(Path("/proc/meminfo"))["MemTotal"]
+    assert 0 < linux.available() <= linux.numbers(Path("/proc/meminfo"))["MemTotal"]
     (tmp_path / "a/b").mkdir(parents=True)
     for folder, limit, use in ((tmp_path / "a/b", "max", 5), (tmp_path / "a", "3000", 1900)):
         (folder / "memory.max").write_text(limit)
         (folder / "memory.current").write_text(str(use))
         (folder / "memory.stat").write_text("anon 700\ninactive_file 400\n")
-    monkeypatch.setattr(memory, "_MEMBERSHIP", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
-    (tmp_path / "cgroup").write_text("1:cpu:/x\n0::/a/b\n")
-    assert available() == 3000 - 1900 + 400
+    monkeypatch.setattr(linux, "CGROUP", tmp_path)
+    monkeypatch.setattr(linux, "PROC", tmp_path)
+    (tmp_path / "meminfo").write_text("MemAvailable: 8000 kB\n")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("1:cpu:/x\n0::/a/b\n")
+    assert linux.available() == 3000 - 1900 + 400
 
 
 # How many listings fit

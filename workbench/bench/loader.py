@@ -26,12 +26,12 @@ from workbench.images.augment import draw, identity
 from workbench.images.decode_cpu import CpuDecoder
 from workbench.images.decoder import Decoder
 from workbench.images.shard import INDEX, Shards
+from workbench.linux import available
 from workbench.recipe.schema import Model, Optim, Pretrain
 from workbench.tasks.catalog import choose_device, open_catalog
 from workbench.tasks.network import build
 from workbench.tasks.objective import Pretraining
 from workbench.train.loop import Plan, updates_of
-from workbench.train.memory import available
 
 SAMPLE = 2048  # listings, at most
 FEW = 16  # listings of a measured step on a CPU

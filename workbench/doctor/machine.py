@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from workbench.doctor import cgroup
+from workbench import linux
 from workbench.doctor.finding import Finding, judged
 from workbench.forecast.words import size
 
@@ -25,7 +25,7 @@ BORN = 1735689600.0  # 2025: a clock that says less makes every certificate inva
 
 def cores(threads: int) -> list[Finding]:
     """Cores, those that may be used, and the share of them that a container is given; `threads` is runtime.threads."""
-    own, quota = len(os.sched_getaffinity(0)), cgroup.cpus()
+    own, quota = len(os.sched_getaffinity(0)), linux.cpus()
     told = f"{own} of {os.cpu_count()} cores may be used"
     if quota is None or quota >= own:
         return [Finding("cores", "ok", told)]
@@ -48,11 +48,10 @@ def threads(wanted: int) -> list[Finding]:
 
 def memory() -> list[Finding]:
     """Memory of the machine or of the container, and swap."""
-    lines = (cgroup.PROC / "meminfo").read_text().splitlines()
-    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    total, free = kilobytes["MemTotal"] * 1024, kilobytes["MemAvailable"] * 1024
-    limit = cgroup.memory()
-    told = f"{size(free)} free of {size(total)}, {size(kilobytes['SwapTotal'] * 1024)} of swap"
+    bytes_of = linux.numbers(linux.PROC / "meminfo")
+    total, free = bytes_of["MemTotal"], bytes_of["MemAvailable"]
+    limit = linux.memory()
+    told = f"{size(free)} free of {size(total)}, {size(bytes_of['SwapTotal'])} of swap"
     if limit is not None and limit < total:
         told += f"; this container may use {size(limit)}"
     mend = "end other programs or give the machine more; models of size tiny and small need about that"
@@ -86,7 +85,7 @@ def open_files() -> list[Finding]:
 
 def tasks() -> list[Finding]:
     """How many processes and threads may be begun."""
-    limits = {"the container's limit of pids": cgroup.tasks()}
+    limits = {"the container's limit of pids": linux.tasks()}
     soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     limits["ulimit -u"] = None if soft == resource.RLIM_INFINITY or os.geteuid() == 0 else soft
     left = {name: count for name, count in limits.items() if count is not None}

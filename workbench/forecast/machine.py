@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
+from workbench import linux
 from workbench.recipe.schema import Runtime
 
 
@@ -36,14 +36,9 @@ def this_machine(runtime: Runtime) -> Machine:
 
 
 def _limit() -> int | None:
-    """The machine's memory, or what the control group leaves of it (a container's limit)."""
-    found = []
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if Path(file).exists() and (said := Path(file).read_text().strip()).isdigit():
-            found.append(int(said))
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)
+    """The machine's memory, or what the control groups leave of it (a container's limit)."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in os.sysconf_names else None
+    return min((found for found in (linux.memory(), pages) if found is not None), default=None)
 
 
 def _gpus() -> tuple[str, int, int]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from workbench import linux
 from workbench.artifacts.store import Artifact
 from workbench.forecast.forecast import Forecast, load_and_room
 from workbench.forecast.load import Load
@@ -52,7 +53,7 @@ class Watch:
         """Bytes; 0 where they tell little: those of other processes aren't known (what Linux says of a child includes
         its parent's), nor is what earlier stages left in this one of its own."""
         known = load.lanes == 1 and load.device == "cpu" and 0 < self._resident < formula.memory
-        return _status("VmHWM") if known else 0
+        return linux.peak() if known else 0
 
 
 def keep(told: Forecast, name: str) -> None:
@@ -92,12 +93,7 @@ def _wrong(said: float, truth: float) -> str:
 def _reset_peak() -> int:
     """Bytes that this process holds, from which on its peak is counted now; 0 where the system doesn't do that."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5)
+        linux.count_anew()
     except OSError:
         return 0
-    return _status("VmRSS")
-
-
-def _status(word: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(word))
+    return linux.held()
