@@ -213,7 +213,7 @@ def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
 def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
     """What the steps that are to run will take."""
     from workbench.forecast.forecast import forecast
-    from workbench.tasks.runs import steps_done
+    from workbench.tasks.line import steps_done
 
     made = {step.stage.name: step.artifact or step.there for step in steps}
     pretrain = next((step for step in steps if step.stage.name == "pretrain"), None)

@@ -18,7 +18,7 @@ from workbench.forecast.table import UNSURE, gflops_per_second, seconds
 from workbench.forecast.truth import judge
 from workbench.forecast.words import exact, money, size, span
 from workbench.recipe.schema import Runtime
-from workbench.tasks.runs import checkpoints_folder, steps_done
+from workbench.tasks.line import checkpoints_folder, steps_done
 
 ROOT = Path(__file__).parents[2]
 LOAD = Load({"rows": 1000.0}, "cpu", 2)

@@ -20,7 +20,7 @@ from workbench.errors import ArtifactError, DataError, Interrupted, RecipeError
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Runtime
-from workbench.tasks import line
+from workbench.tasks import pretrain_checkpoints
 from workbench.tasks.catalog import choose_device
 from workbench.tasks.network import load_network, of_checkpoint
 from workbench.tasks.objective import Pretraining
@@ -163,7 +163,7 @@ def test_a_checkpoint_is_read_as_a_saved_network_is(stopped: Path) -> None:
 
 
 def test_a_disk_too_small_for_the_checkpoints_is_told_before(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "free", lambda folder: 1000)
+    monkeypatch.setattr(pretrain_checkpoints, "free", lambda folder: 1000)
     _, said = pretrained(stopped, copied(stopped, "full"), epochs=2)
     assert "warning: " in said and "1,000 bytes are free, the checkpoints need" in said
 

@@ -43,9 +43,9 @@ def _run(work: Work, model: Model, pretrain: Pretrain, recipe: str) -> Mapping[s
     from workbench.images.stream import note_of_limit
     from workbench.tasks.catalog import choose_device, open_catalog, training_order
     from workbench.tasks.course import Course
-    from workbench.tasks.line import checkpoints_of
     from workbench.tasks.network import WEIGHTS, build, config_of, save_network
     from workbench.tasks.objective import Pretraining, group_numbers
+    from workbench.tasks.pretrain_checkpoints import checkpoints_of
     from workbench.tasks.sizes import with_sizes
     from workbench.train.checkpoint import METRICS
     from workbench.train.metrics_log import ending
