@@ -74,13 +74,15 @@ def launch(arguments: Sequence[str], processes: int) -> None:
 def record(words: str, exit_code: int) -> None:
     """Note for the launcher, if there is one, that this process told the user why it ends."""
     if file := os.environ.get(_ERROR_FILE):
-        extra = {"timestamp": str(int(time.time())), "exit_code": exit_code}
+        extra = {"timestamp": str(int(time.time())), "nanoseconds": time.time_ns(), "exit_code": exit_code}
         Path(file).write_text(json.dumps({"message": {"message": words, "extraInfo": extra}}))
 
 
 def _raise_told(folder: Path) -> None:
-    for file in folder.rglob("error.json"):
-        raise Told(json.loads(file.read_text())["message"]["extraInfo"]["exit_code"])
+    """By the first that ended: the launcher's SIGTERM then ends the others, which may tell of that."""
+    told = [json.loads(file.read_text())["message"]["extraInfo"] for file in folder.rglob("error.json")]
+    if told:
+        raise Told(min(told, key=lambda extra: extra["nanoseconds"])["exit_code"])
 
 
 def _killed(failures: Mapping[int, ProcessFailure]) -> MlimError:
