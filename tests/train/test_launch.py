@@ -1,10 +1,13 @@
 """What the launcher says of processes that end, and what it refuses to start."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from workbench.errors import MlimError, RecipeError, Told
 from workbench.tasks.catalog import check_gpus
+from workbench.train import launch as launching
 from workbench.train.launch import launch, launched, of_a_world
 
 
@@ -35,3 +38,15 @@ def test_more_processes_than_gpus_are_refused(
         RecipeError, match=rf"{processes} processes on this machine, and {gpus} GPU.*start {gpus}, or set"
     ):
         check_gpus(processes, "cuda")
+
+
+def test_the_first_that_ended_counts_and_not_who_was_ended_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, code in (("b", 2), ("a", 1)):
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / name / "error.json"))
+        (tmp_path / name).mkdir()
+        launching.record("why", code)
+    with pytest.raises(Told) as found:
+        launching._raise_told(tmp_path)
+    assert found.value.exit_code == 2
