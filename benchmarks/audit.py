@@ -31,7 +31,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, KFold
 
-from workbench.tasks.metrics import resamples
+from workbench.evaluate.intervals import resamples
 
 COLUMNS = {"id": "sku", "title": "title", "picture": "picture", "group": "group"}
 OTHERS = {"text": {"keywords": "keywords"}, "labels": {"department": "department", "aisle": "aisle"}}

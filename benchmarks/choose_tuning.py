@@ -14,7 +14,7 @@ from rich.console import Console
 
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import load_recipe
-from workbench.tasks.metrics import average_precision
+from workbench.evaluate.binary import average_precision
 
 
 def main(recipe_path: str, *variants: str) -> None:

@@ -12,7 +12,7 @@ FLOORS = {
     "recipe": 1,
     "artifacts": 2,
     **dict.fromkeys(("catalog", "images", "text", "model"), 3),
-    **dict.fromkeys(("batches", "train"), 4),
+    **dict.fromkeys(("batches", "evaluate", "train"), 4),
     "tasks": 5,
     **dict.fromkeys(("bench", "forecast", "report", "sources"), 6),
     "plan": 7,

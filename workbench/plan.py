@@ -64,7 +64,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.images import build as images
     from workbench.report import audit, census, probes
     from workbench.report import build as report
-    from workbench.tasks import alone, classify, match, pretrain
+    from workbench.tasks import pretrain
+    from workbench.tasks.classify import stage as classify
+    from workbench.tasks.match import stage as match
     from workbench.text import tokens
 
     tuned = recipe.finetune
@@ -88,7 +90,6 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     if tuned.match:
         pairs = tuned.match
         stages["match"] = lambda: match.stage(pairs, sources.of("match.pairs"))
-        stages["alone"] = alone.stage
     if tuned.classify:
         labels = tuned.classify
         stages["classify"] = lambda: classify.stage(labels, {})

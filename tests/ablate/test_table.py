@@ -9,7 +9,7 @@ import pytest
 from workbench.ablate.measure import Measured, _of_classes
 from workbench.ablate.show import markdown, rows
 from workbench.ablate.table import Trained, table
-from workbench.tasks.metrics import average_precision
+from workbench.evaluate.binary import average_precision
 
 ITEMS = pl.DataFrame({"left": ["a"], "right": ["b"], "match": [1]})
 

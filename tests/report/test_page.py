@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from workbench.evaluate.compare import labels_in_words
 from workbench.report import charts, verdict
 from workbench.report.page import render, render_catalog
-from workbench.tasks.compare import labels_in_words
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
 

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.tiny import Pictures
-from workbench.tasks import baselines
 from workbench.tasks.baselines import BOTH, PICTURE, TEXT, classify_rows, picture_features, score_pairs, text_features
+from workbench.tasks.baselines import features as baselines
 from workbench.tasks.catalog import Catalog
 
 

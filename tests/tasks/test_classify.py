@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from tests.tasks import shop
 from workbench.errors import DataError
 from workbench.recipe.schema import Classify
-from workbench.tasks.class_net import ClassTuning
-from workbench.tasks.classify_run import ArmGuesses, measure, per_class, read_labels
+from workbench.tasks.classify.net import ClassTuning
+from workbench.tasks.classify.run import ArmGuesses, measure, per_class, read_labels
 
 NAMES = ["ant", "bee", "cat", "dog"]
 

@@ -16,10 +16,10 @@ from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.errors import DataError
 from workbench.model.mlim import Mlim
-from workbench.tasks.match_run import ArmScores, measure
+from workbench.tasks.match.net import PairBatch, PairLoss, PairNet
+from workbench.tasks.match.pairs import Pairs
+from workbench.tasks.match.run import ArmScores, measure
 from workbench.tasks.network import load_network, mean_of_tokens
-from workbench.tasks.pair_net import PairBatch, PairLoss, PairNet
-from workbench.tasks.pairs import Pairs
 
 
 @pytest.fixture

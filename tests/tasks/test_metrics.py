@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
 
-from workbench.tasks.metrics import (
-    Estimate,
-    average_precision,
-    estimate,
-    f1_by_class,
-    macro_f1,
-    mean,
-    precision_recall,
-    ratio,
-    resamples,
-    threshold_for,
-)
+from workbench.evaluate.binary import average_precision, precision_recall, threshold_for
+from workbench.evaluate.classes import f1_by_class, macro_f1
+from workbench.evaluate.intervals import Estimate, estimate, mean, ratio, resamples
 
 STREAM = np.random.default_rng(0)
 N = 300

@@ -9,7 +9,7 @@ import pytest
 from workbench.errors import DataError
 from workbench.recipe.schema import Match
 from workbench.tasks.match import stage
-from workbench.tasks.pairs import read_pairs
+from workbench.tasks.match.pairs import read_pairs
 
 ITEMS = pl.DataFrame(
     {"row": range(7), "id": ["a", "b", "c", "007", "e", "f", "g"], "part": ["train"] * 4 + ["test", "test", None]},

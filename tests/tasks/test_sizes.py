@@ -20,7 +20,7 @@ from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Optim, Pretrain
 from workbench.tasks import sizes
 from workbench.tasks.catalog import Catalog
-from workbench.tasks.class_net import ClassBatch, ClassLoss
+from workbench.tasks.classify.net import ClassBatch, ClassLoss
 from workbench.tasks.sizes import sized, worst
 from workbench.train import loop
 from workbench.train.checkpoint import Position

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from workbench.artifacts.store import Artifact
 from workbench.catalog.split import read_listings
+from workbench.evaluate.binary import average_precision
+from workbench.evaluate.classes import macro_f1
+from workbench.evaluate.compare import BOOTSTRAP, labels_in_words
+from workbench.evaluate.intervals import Floats, resamples
 from workbench.recipe.schema import Recipe
-from workbench.tasks.compare import BOOTSTRAP, labels_in_words
-from workbench.tasks.metrics import Floats, average_precision, macro_f1, resamples
 
 
 @dataclass(frozen=True)

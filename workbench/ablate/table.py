@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from workbench.ablate.measure import Measured
-from workbench.tasks.metrics import Floats, estimate
+from workbench.evaluate.intervals import Floats, estimate
 
 Json = dict[str, Any]
 

@@ -604,19 +604,117 @@ class Task(Section):
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="one run each; the report gives the mean")
 
 
-class Match(Task):
-    """Are two listings the same product? Pairs from a file: left, right, match (1 or 0)."""
+class Mine(Section):
+    """Pairs found in the catalog: matches among listings of one product, others among those that look alike."""
 
-    pairs: Path = Field(description="CSV with the columns left, right (listing ids) and match (1 or 0)")
+    by: str = Field(
+        "group", description="listings with the same value of it are one product: group, code, or a label's name"
+    )
+    negatives: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="pairs of different products for each match, the most alike ones of the part"
+    )
+    most: Count = Field(20, description="matches taken of one product, at most")
+
+
+class Cross(Section):
+    """A second network that reads both listings of a pair in one sequence: slower, and more exact on close calls."""
+
+    epochs: Count = Field(4, description="passes over the training pairs")
+    optim: Optim = Field(Optim(lr=3e-4, batch_size=32), description="the optimizer")
+    candidates: Count = Field(
+        20, description="so many of a listing's nearest ones, as the first network finds them, are read"
+    )
+
+
+class Match(Task):
+    """Are two listings the same product? Pairs from a file, or mined; with calibrated probabilities and clusters."""
+
+    pairs: Path | None = Field(
+        None, description="CSV with the columns left, right (listing ids) and match (1 or 0); absent: pairs are mined"
+    )
+    mine: Mine = Field(Mine(), description="how pairs are mined")
+    cross: Cross | None = Field(None, description="also train a network that reads both listings together")
     precision: Share = Field(0.9, description="wanted precision: the report gives the threshold that reaches it")
 
 
-class Classify(Task):
-    """Which class is a listing in?"""
+class Rare(Section):
+    """Classes with few listings in the train part."""
 
-    label: str = Field(description="name of a label in `columns.labels`")
+    fewer_than: Count = Field(1, description="a class of fewer training listings is rare")
+    then: Literal["keep", "group", "leave out"] = Field(
+        "keep",
+        description="keep: as others; group: one class of all of them; leave out: their listings have no label",
+    )
+
+
+class Classify(Task):
+    """Which class is a listing in: one class, several, or one at each level of a hierarchy?"""
+
+    label: str | tuple[str, ...] = Field(
+        description="name of a label in `columns.labels`, or several from the widest to the narrowest: a hierarchy"
+    )
+    labels: Path | None = Field(
+        None, description="CSV with the columns id and a column for each label, in place of the feed's"
+    )
+    several: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="what separates the classes in a cell, for listings that are in several"
+    )
+    rare: Rare = Field(Rare(), description="what to do with classes of few listings")
     balance: Strength = Field(
         0.0, description="classes are drawn by size ** (1 - balance): 0: as often as they are, 1: all equally often"
+    )
+
+
+Query = Literal["text", "picture", "both"]
+
+
+class Retrieve(Task):
+    """Find the listings that belong to a query: a text, a picture or both."""
+
+    by: str = Field(
+        "group", description="listings with the same value of it belong together: group, code, or a label's name"
+    )
+    pairs: Path | None = Field(
+        None, description="CSV with left, right, match, whose matches belong together, in place of `by`"
+    )
+    across: str | None = Field(
+        None, description="feed, or a label's name: a query is answered by listings of another value of it only"
+    )
+    queries: tuple[Query, ...] = Field(
+        ("text", "picture", "both"), min_length=1, description="what is asked with; each is measured apart"
+    )
+    negatives: Literal["in batch", "mined"] = Field(
+        "in batch", description="mined: batches are made of products that are alike, so that the wrong answers are hard"
+    )
+    temperature: Annotated[float, Field(gt=0)] = Field(0.05, description="of the contrastive loss, at the start")
+
+
+class Fill(Task):
+    """Say a missing attribute, or that it can't be said."""
+
+    attributes: tuple[str, ...] = Field(
+        min_length=1,
+        description="names in `columns.text` (hidden while they are learnt and asked) or `columns.labels`",
+    )
+    answer: Literal["classes", "words"] = Field(
+        "classes", description="classes: a value seen in training; words: said word by word by the language head"
+    )
+    fewer_than: Count = Field(3, description="values of fewer training listings are none of the classes")
+    precision: Share = Field(
+        0.9, description="wanted precision: below the confidence that reaches it on the valid part, it says don't know"
+    )
+
+
+class Baselines(Section):
+    """What the networks are held against, on the same split and labels."""
+
+    plain: bool = Field(True, description="TF-IDF, colours and shapes, and both, under linear models")
+    trees: bool = Field(True, description="gradient-boosted trees on both")
+    embeddings: tuple[Path, ...] = Field(
+        (),
+        description="published models, frozen under a small head: local folders, or names on the hub (CLIP, SigLIP, "
+        "sentence-transformers, marqo-ecommerce, whatever AutoModel reads)",
+        json_schema_extra=ON_HUB,
     )
 
 
@@ -625,6 +723,12 @@ class Finetune(Section):
 
     match: Match | None = Field(None, description="are two listings the same product?")
     classify: Classify | None = Field(None, description="which class is a listing in?")
+    retrieve: Retrieve | None = Field(None, description="which listings belong to a query?")
+    fill: Fill | None = Field(None, description="what is a missing attribute?")
+    together: bool = Field(
+        False, description="also one network for all of these tasks: one encoder, a head each (docs/tasks.md)"
+    )
+    baselines: Baselines = Field(Baselines(), description="what the networks are held against")
 
 
 class Report(Section):

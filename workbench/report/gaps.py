@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from workbench.evaluate import intervals
 from workbench.report.crossmodal import CONDITIONS
 from workbench.report.verdict import above_zero
-from workbench.tasks import metrics
 
 Json = dict[str, Any]
 FEWEST = 20  # listings, and half as many product groups: a class with fewer is one of the others
@@ -39,7 +39,7 @@ def gaps(losses: pl.DataFrame, bootstrap: int, classes: Sequence[str | None] | N
     `losses` is that of `Probe.losses`. A loss is left out where it isn't there or no word was hidden. Classes come with
     the greatest gap of the first loss first.
     """
-    weights_Rn = metrics.resamples(losses["group"].to_list(), bootstrap)
+    weights_Rn = intervals.resamples(losses["group"].to_list(), bootstrap)
     found = _measured(losses, weights_Rn)
     if classes is not None:
         apart = [
@@ -54,7 +54,7 @@ def _effect(one: Mapping[str, Any]) -> float:
     return next((float(one[loss][GAPS[loss][0]]["mean"]) for loss in CONDITIONS if loss in one), 0.0)
 
 
-def _measured(losses: pl.DataFrame, weights_Rn: metrics.Floats) -> Json:
+def _measured(losses: pl.DataFrame, weights_Rn: intervals.Floats) -> Json:
     found: Json = {}
     tokens_n = losses["tokens"].to_numpy().astype(np.float64)
     for loss, besides in CONDITIONS.items():
@@ -62,10 +62,10 @@ def _measured(losses: pl.DataFrame, weights_Rn: metrics.Floats) -> Json:
             continue
         bottoms_n = tokens_n if loss == "mlm" else np.ones(losses.height)
         with np.errstate(invalid="ignore"):  # a resample may hold no hidden word, or nothing of a class
-            value_R = {b: metrics.ratio(losses[f"{loss}_{b}"].to_numpy(), bottoms_n, weights_Rn) for b in besides}
+            value_R = {b: intervals.ratio(losses[f"{loss}_{b}"].to_numpy(), bottoms_n, weights_Rn) for b in besides}
         found[loss] = {beside: float(value[0]) for beside, value in value_R.items()}
         for beside in besides[1:]:
-            found[loss][f"{beside}_minus_true"] = asdict(metrics.estimate(value_R[beside] - value_R["true"]))
+            found[loss][f"{beside}_minus_true"] = asdict(intervals.estimate(value_R[beside] - value_R["true"]))
     return found
 
 

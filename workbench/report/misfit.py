@@ -22,11 +22,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from workbench.batch import Batch
+from workbench.evaluate.intervals import Floats
 from workbench.model.reading import Reading
 from workbench.recipe.schema import Mam
 from workbench.report.crossmodal import SEED, Rows, partners
 from workbench.report.trained import Trained
-from workbench.tasks.metrics import Floats
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from workbench.evaluate.compare import labels_in_words
 from workbench.report import charts, verdict
-from workbench.tasks.compare import labels_in_words
 
 STYLES = {
     "pretrained": "s-pre",

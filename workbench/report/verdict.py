@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from workbench.tasks.compare import labels_in_words
+from workbench.evaluate.compare import labels_in_words
 
 Answer = Literal["yes", "no", "undecided"]
 Interval = Mapping[str, float]

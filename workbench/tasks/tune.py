@@ -36,14 +36,15 @@ from workbench.batches.order import Order, Rows
 from workbench.batches.weights import Frequencies
 from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
+from workbench.evaluate.compare import labels_in_words
 from workbench.images.stream import note_of_limit
 from workbench.model.mlim import Mlim
 from workbench.recipe.schema import Model, Runtime
 from workbench.recipe.schema import Task as Section
 from workbench.tasks.catalog import choose_device, open_catalog
-from workbench.tasks.compare import labels_in_words
-from workbench.tasks.network import load_network, model_section, read_shape, save_network, shrink_and_perturb
+from workbench.tasks.network import load_network, model_section, read_shape, shrink_and_perturb
 from workbench.tasks.runs import Run, runs_of, steps_for
+from workbench.tasks.tuned import Tuned, save_tuned, width_of
 from workbench.train.checkpoint import Position, write
 from workbench.train.checkpoints import Checkpoints
 from workbench.train.found import Found
@@ -53,7 +54,7 @@ from workbench.train.stopping import Stop, stoppable
 from workbench.train.task import Movable, Task
 
 Scores = dict[str, NDArray[np.float64]]  # of the held-out parts
-SCORES, CHECKPOINTS, HEAD = "scores.safetensors", "checkpoints", "head.safetensors"
+SCORES, CHECKPOINTS = "scores.safetensors", "checkpoints"
 
 
 class Tuning(Protocol):
@@ -66,8 +67,11 @@ class Tuning(Protocol):
     def groups(self) -> NDArray[np.str_]:
         """(n,) product group of each training label."""
 
-    def objective(self, network: Mlim) -> Task[Any]:
-        """The network with a new head, and its losses."""
+    def heads(self, width: int) -> Mapping[str, nn.Module]:
+        """A new head for each task that is learnt, by task; each reads `width` numbers a listing."""
+
+    def objective(self, tuned: Tuned) -> Task[Any]:
+        """The losses of these heads."""
 
     def frequencies(self, places: NDArray[np.int64], seed: int) -> Frequencies | None:
         """How often the training labels of these places are drawn; None: each once an epoch."""
@@ -76,8 +80,9 @@ class Tuning(Protocol):
         """Begin the micro-batch of the training labels of these places, which is there when called; `clock` as in
         `Order`."""
 
-    def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
-        """What the network says of the held-out parts; `size` listings are read at once."""
+    def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
+        """What the network says of the held-out parts, by part and reading (readings.py); `size` listings are read at
+        once."""
 
     def outcome(self, scores: Scores) -> str:
         """How good the scores are, in a few words."""
@@ -169,7 +174,8 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
         network = Mlim(read_shape(start)[0])
     network.set_dropout(tuning.section.dropout)
     network.encoder.recompute = bench.runtime.recompute
-    objective = tuning.objective(network)
+    tuned = Tuned(network, tuning.heads(width_of(network)))
+    objective = tuning.objective(tuned)
     labels = choose_labels(tuning.groups, run.share, run.seed)
     steps = steps_for(arm, len(tuning.groups), run.share)
     batch_size = arm.optim.batch_size
@@ -196,13 +202,11 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     with checkpoints_of(folder, bench.runtime) as checkpoints:
         if fit(objective, batches, plan, folder, checkpoints, bench.device, **how).stopped:
             return False
-    model = objective.model.eval()
+    tuned.eval()
     with torch.no_grad():
-        scores = tuning.scores(model, listings, bench.device, arm.optim.micro_batch or batch_size)
+        scores = tuning.scores(tuned, listings, bench.device, arm.optim.micro_batch or batch_size)
     if run == bench.kept:
-        head: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if not n.startswith("network.")}
-        write(bench.folder / HEAD, head)
-        save_network(bench.folder, network)
+        save_tuned(bench.folder, tuned)
     write(folder / SCORES, scores | {"labels": torch.from_numpy(labels)})
     checkpoints.remove()
     return True

@@ -15,10 +15,10 @@ from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.batches.order import Rows
 from workbench.batches.weights import Frequencies, balanced
-from workbench.model.mlim import Mlim
+from workbench.evaluate.classes import macro_f1
 from workbench.recipe.schema import Classify
-from workbench.tasks.metrics import macro_f1
-from workbench.tasks.network import mean_of_tokens
+from workbench.tasks.readings import READINGS, scored
+from workbench.tasks.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,24 @@ class ClassBatch:
         return ClassBatch(self.batch.to(device), self.class_B.to(device, non_blocking=True))
 
 
-class ClassNet(nn.Module):
-    """A linear layer over the mean of the encoder's outputs."""
+class ClassHead(nn.Module):
+    """A linear layer."""
 
-    def __init__(self, network: Mlim, classes: int) -> None:
+    def __init__(self, width: int, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.network = network
-        self.dropout = nn.Dropout(network.dropout.p)
-        self.out = nn.Linear(network.shape.size.width, classes)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, classes)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, pooled_BD: Tensor) -> Tensor:
         """(B, classes) logits."""
-        logits: Tensor = self.out(self.dropout(mean_of_tokens(batch, *self.network.encode(batch))))
+        logits: Tensor = self.out(self.dropout(pooled_BD))
         return logits
 
 
 class ClassLoss:
     """Cross-entropy, averaged over the listings."""
 
-    def __init__(self, model: ClassNet) -> None:
+    def __init__(self, model: Tuned) -> None:
         self.model = model
         self.weights = {"class": 1.0}
 
@@ -61,7 +60,8 @@ class ClassLoss:
         return {"class": len(batch)}
 
     def sums(self, batch: ClassBatch) -> Mapping[str, Tensor]:
-        return {"class": F.cross_entropy(self.model(batch.batch).float(), batch.class_B, reduction="sum")}
+        logits: Tensor = self.model.heads["classify"](self.model.pooled(batch.batch))
+        return {"class": F.cross_entropy(logits.float(), batch.class_B, reduction="sum")}
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,11 @@ class ClassTuning:
     labels: Mapping[str, NDArray[np.int64]]  # and their classes
     groups: NDArray[np.str_]  # product groups of the training listings
 
-    def objective(self, network: Mlim) -> ClassLoss:
-        return ClassLoss(ClassNet(network, self.classes))
+    def heads(self, width: int) -> dict[str, nn.Module]:
+        return {"classify": ClassHead(width, self.classes, self.section.dropout)}
+
+    def objective(self, tuned: Tuned) -> ClassLoss:
+        return ClassLoss(tuned)
 
     def frequencies(self, places: NDArray[np.int64], seed: int) -> Frequencies | None:
         strength = self.section.balance
@@ -87,12 +90,14 @@ class ClassTuning:
         labels = torch.from_numpy(self.labels["train"][chosen])
         return lambda: ClassBatch(batch(), labels)
 
-    def scores(self, model: nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
-        """(n, classes) logits of the held-out listings by part."""
+    def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
+        """(n, classes) logits of the held-out listings by part and reading."""
         found = {}
         for part in ("valid", "test"):
-            logits = [model(batch.to(device)).cpu() for batch in listings.batches(self.rows[part], size)]
-            found[part] = torch.cat([*logits, torch.zeros(0, self.classes)])
+            for reading, lost in READINGS.items() if part == "test" else [("both", None)]:
+                read = listings.batches(self.rows[part], size, dropout=lost)
+                logits = [tuned.heads["classify"](tuned.pooled(batch.to(device))).float().cpu() for batch in read]
+                found[scored(part, reading)] = torch.cat([*logits, torch.zeros(0, self.classes)])
         return found
 
     def outcome(self, scores: dict[str, NDArray[np.float64]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.tasks.metrics import Floats, estimate
+from workbench.evaluate.intervals import Floats, estimate
 
 BOOTSTRAP = 2000  # resamples behind each interval
 

@@ -1,4 +1,4 @@
-"""How alike two listings are: a network that places listings on a sphere, and its losses on pairs."""
+"""How alike two listings are: a head that places listings on a sphere, and its losses on pairs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.model.mlim import Mlim
-from workbench.tasks.network import mean_of_tokens
+from workbench.tasks.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -31,24 +30,21 @@ class PairBatch:
         return PairBatch(self.batch.to(device), *pairs)
 
 
-class PairNet(nn.Module):
+class MatchHead(nn.Module):
     """A listing is a point on the sphere; the score of two is scale * cosine + bias, the log odds of a match."""
 
-    def __init__(self, network: Mlim) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        width = network.shape.size.width
-        self.network = network
         self.project = nn.Linear(width, width)
         self.scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-5.0))
         nn.init.eye_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
-    def embed(self, batch: Batch) -> Tensor:
+    def forward(self, pooled_BD: Tensor) -> Tensor:
         """(B, D), each of length 1."""
-        text_BLD, image_BPD = self.network.encode(batch)
-        with torch.autocast(text_BLD.device.type, enabled=False):  # bf16 can't tell near cosines apart
-            return F.normalize(self.project(mean_of_tokens(batch, text_BLD, image_BPD)), dim=1)
+        with torch.autocast(pooled_BD.device.type, enabled=False):  # bf16 can't tell near cosines apart
+            return F.normalize(self.project(pooled_BD), dim=1)
 
     def scores(self, left_nD: Tensor, right_nD: Tensor) -> Tensor:
         """(n,) log odds that left and right match; the same both ways round."""
@@ -63,15 +59,18 @@ class PairNet(nn.Module):
 class PairLoss:
     """Cross-entropy of the labelled pairs, and of finding a listing's match among all listings of the batch."""
 
-    def __init__(self, model: PairNet) -> None:
+    def __init__(self, model: Tuned) -> None:
         self.model = model
+        head = model.heads["match"]
+        assert isinstance(head, MatchHead)
+        self.head = head
         self.weights = {"pairs": 1.0, "in_batch": 1.0}
 
     def counts(self, batch: PairBatch) -> Mapping[str, int]:
         return {"pairs": len(batch), "in_batch": 2 * int(batch.match_n.sum())}
 
     def sums(self, batch: PairBatch) -> Mapping[str, Tensor]:
-        scores_BB = self.model.all_scores(self.model.embed(batch.batch))
+        scores_BB = self.head.all_scores(self.head(self.model.pooled(batch.batch)))
         scores_n = scores_BB[batch.left_n, batch.right_n]
         others_BB = scores_BB - torch.diag(torch.full_like(scores_BB[0], torch.inf))  # no listing is its own match
         left, right = batch.left_n[batch.match_n > 0], batch.right_n[batch.match_n > 0]

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.catalog.split import read_listings
 from workbench.errors import DataError
+from workbench.evaluate.classes import macro_f1
+from workbench.evaluate.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
+from workbench.evaluate.intervals import Floats, mean, resamples
 from workbench.recipe.schema import Classify
-from workbench.tasks import baselines
+from workbench.tasks.baselines import features as baselines
 from workbench.tasks.catalog import open_catalog
-from workbench.tasks.class_net import ClassTuning
-from workbench.tasks.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
-from workbench.tasks.metrics import Floats, macro_f1, mean, resamples
+from workbench.tasks.classify.net import ClassTuning
 from workbench.tasks.network import model_section
 from workbench.tasks.tune import tune
+from workbench.tasks.tuned import write_answers
 
 EXAMPLES = 24  # listings shown as best and as worst
 PARTS = ("train", "valid", "test")
@@ -67,7 +69,7 @@ def run_classify(work: Work, classify: Classify) -> dict[str, Any]:
     logits = next(iter(by_arm.values()))[0]
     section |= measure(arms, names, labels["train"], test, labels["test"], groups[test], logits)
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
-    (work.folder / "classes.json").write_text(json.dumps(names, ensure_ascii=False, indent=1))
+    write_answers(work.folder, {"classify": {"label": classify.label, "classes": names}})
     table: dict[str, Any] = {"row": test, "class": [names[i] for i in labels["test"]]}
     for arm in arms:
         for seed, guess_n in zip(classify.seeds, arm.seeds, strict=False):

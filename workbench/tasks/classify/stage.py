@@ -19,7 +19,7 @@ def stage(classify: Classify, digests: Mapping[str, str]) -> Stage:
     """Fine-tuning for `classify`; it reads no file of its own, so `digests` is empty."""
 
     def run(work: Work) -> Mapping[str, Any]:
-        from workbench.tasks.classify_run import run_classify  # torch and scikit-learn
+        from workbench.tasks.classify.run import run_classify  # torch and scikit-learn
 
         return run_classify(work, classify)
 

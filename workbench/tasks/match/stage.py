@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Match
-from workbench.tasks.pairs import check_pairs
+from workbench.tasks.match.pairs import check_pairs
 
 
 def stage(match: Match, digests: Mapping[str, str]) -> Stage:
@@ -23,7 +23,7 @@ def stage(match: Match, digests: Mapping[str, str]) -> Stage:
     check_pairs(match.pairs)  # before the hours of pre-training
 
     def run(work: Work) -> Mapping[str, Any]:
-        from workbench.tasks.match_run import run_match  # torch and scikit-learn
+        from workbench.tasks.match.run import run_match  # torch and scikit-learn
 
         return run_match(work, match)
 

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from workbench.batches.loader import Listings
 from workbench.batches.order import Rows
-from workbench.model.mlim import Mlim
+from workbench.evaluate.binary import average_precision
 from workbench.recipe.schema import Match
-from workbench.tasks.metrics import average_precision
-from workbench.tasks.pair_net import PairBatch, PairLoss, PairNet
-from workbench.tasks.pairs import Pairs
+from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
+from workbench.tasks.match.pairs import Pairs
+from workbench.tasks.readings import READINGS, scored
+from workbench.tasks.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,11 @@ class PairTuning:
     groups: NDArray[np.str_]  # (n,) product group of the left listing of each training pair
     held_out: dict[str, Pairs]  # by part
 
-    def objective(self, network: Mlim) -> PairLoss:
-        return PairLoss(PairNet(network))
+    def heads(self, width: int) -> dict[str, torch.nn.Module]:
+        return {"match": MatchHead(width)}
+
+    def objective(self, tuned: Tuned) -> PairLoss:
+        return PairLoss(tuned)
 
     def frequencies(self, places: NDArray[np.int64], seed: int) -> None:
         """Each pair is drawn once an epoch."""
@@ -43,17 +47,20 @@ class PairTuning:
         batch = listings.start(rows, epoch=clock[0], seed=seed, augment=how.augment, dropout=how.mdo, any_picture=True)
         return lambda: PairBatch(batch(), left_n, right_n, match_n)
 
-    def scores(self, model: torch.nn.Module, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
-        """(n,) log odds of the held-out pairs by part; `size` listings are embedded at once."""
-        assert isinstance(model, PairNet)
-        rows, places = np.unique(np.vstack([p.rows for p in self.held_out.values()]), return_inverse=True)
-        if not len(rows):
-            return {part: torch.zeros(0) for part in self.held_out}
-        points_BD = torch.cat([model.embed(batch.to(device)) for batch in listings.batches(rows, size)])
-        left, right = torch.from_numpy(places.reshape(-1, 2).T.copy()).to(device)
-        scores = model.scores(points_BD[left], points_BD[right]).cpu()
-        parts = torch.split(scores, [len(p) for p in self.held_out.values()])
-        return dict(zip(self.held_out, parts, strict=True))
+    def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
+        """(n,) log odds of the held-out pairs by part and reading; `size` listings are embedded at once."""
+        head = tuned.heads["match"]
+        assert isinstance(head, MatchHead)
+        found: dict[str, Tensor] = {}
+        for part, pairs in self.held_out.items():
+            rows, places = np.unique(pairs.rows, return_inverse=True)
+            left, right = torch.from_numpy(places.reshape(-1, 2).T.copy()).to(device)
+            for reading, lost in READINGS.items() if part == "test" else [("both", None)]:
+                read = listings.batches(rows, size, dropout=lost)
+                points = [head(tuned.pooled(batch.to(device))) for batch in read]
+                scores = head.scores(*(torch.cat(points)[side] for side in (left, right))) if points else left
+                found[scored(part, reading)] = scores.float().cpu()
+        return found
 
     def outcome(self, scores: dict[str, NDArray[np.float64]]) -> str:
         """How good the scores are on the valid part, for a person who waits."""

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from workbench.artifacts.stage import Work
 from workbench.catalog.split import read_listings
 from workbench.errors import DataError
+from workbench.evaluate.binary import average_precision, precision_recall, threshold_for
+from workbench.evaluate.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
+from workbench.evaluate.intervals import Floats, resamples
 from workbench.recipe.schema import Match
-from workbench.tasks import baselines
+from workbench.tasks.baselines import features as baselines
 from workbench.tasks.catalog import open_catalog
-from workbench.tasks.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
-from workbench.tasks.metrics import Floats, average_precision, precision_recall, resamples, threshold_for
+from workbench.tasks.match.pairs import Pairs, read_pairs
+from workbench.tasks.match.tuning import PairTuning
 from workbench.tasks.network import model_section
-from workbench.tasks.pair_tuning import PairTuning
-from workbench.tasks.pairs import Pairs, read_pairs
 from workbench.tasks.tune import tune
+from workbench.tasks.tuned import write_answers
 
 EXAMPLES, POINTS = 24, 200  # pairs shown as best and as worst; points of a curve
 PARTS = ("train", "valid", "test")
@@ -69,6 +71,7 @@ def run_match(work: Work, match: Match) -> dict[str, Any]:
     section = {"pairs": _counts(pairs, dropped)} | measure([*tuned, *plain], held_out, groups, match.precision)
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
     _write_scores(work.folder / "scores.parquet", items["id"], held_out, [*tuned, *plain])
+    write_answers(work.folder, {"match": {}})
     dropped.write_csv(work.folder / "pairs_dropped.csv")
     pr_auc = {_name(a["arm"], a["share"]): a["pr_auc"]["mean"] for a in section["arms"]}
     return {"pairs": len(pairs), "dropped": dropped.height, "pr_auc": pr_auc}
