@@ -1,0 +1,51 @@
+"""Are probabilities what they say? Brier score and calibration error; of classes, of the one that is guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from workbench.evaluate.intervals import Bools, Floats, Ints, mean, quotient
+
+BINS = 15  # of equal mass
+
+
+def brier(positive_n: Bools, probability_n: Floats, weights_Rn: Floats) -> Floats:
+    """(R,) mean squared distance of the probability from 1 (positive) or 0. As scikit-learn's `brier_score_loss`."""
+    return mean((probability_n - positive_n) ** 2, weights_Rn)
+
+
+def calibration_error(positive_n: Bools, probability_n: Floats, weights_Rn: Floats, bins: int = BINS) -> Floats:
+    """(R,) expected calibration error: sum over bins of their share of the items x |mean probability - positives|.
+
+    Bins of equal mass: the items sorted by probability and cut into `bins` runs of equal length, where items of equal
+    probability stay together (in the run of the middle of them). The bins are those of the items as they are, for all
+    resamples. It is above 0 by chance even where all is well, the more so the fewer the items.
+    """
+    off_Rb = weights_Rn @ (_members(probability_n, bins) * (probability_n - positive_n)[:, None])
+    return quotient(np.abs(off_Rb).sum(1), weights_Rn.sum(1))
+
+
+def reliability(positive_n: Bools, probability_n: Floats, bins: int = BINS) -> list[dict[str, Any]]:
+    """The bins of `calibration_error` that hold items: how many, their mean probability and share of positives."""
+    members = _members(probability_n, bins)
+    return [
+        {"items": len(at), "probability": float(probability_n[at].mean()), "share": float(positive_n[at].mean())}
+        for at in (np.flatnonzero(column) for column in members.T)
+        if len(at)
+    ]
+
+
+def top(truth_n: Ints, probabilities_nk: Floats) -> tuple[Bools, Floats]:
+    """Whether the class guessed of many is right, and its probability: what the measures above take."""
+    guess_n = probabilities_nk.argmax(1)
+    return guess_n == truth_n, np.take_along_axis(probabilities_nk, guess_n[:, None], 1)[:, 0]
+
+
+def _members(probability_n: Floats, bins: int) -> Floats:
+    """(n, bins) 1 where an item is in the bin."""
+    n = max(1, len(probability_n))
+    place_n = ((rankdata(probability_n) - 0.5) * bins / n).astype(np.int64)
+    return np.eye(bins)[place_n.clip(0, bins - 1)]
