@@ -48,4 +48,5 @@ def _members(probability_n: Floats, bins: int) -> Floats:
     """(n, bins) 1 where an item is in the bin."""
     n = max(1, len(probability_n))
     place_n = ((rankdata(probability_n) - 0.5) * bins / n).astype(np.int64)
-    return np.eye(bins)[place_n.clip(0, bins - 1)]
+    members: Floats = np.eye(bins)[place_n.clip(0, bins - 1)]
+    return members

@@ -13,6 +13,19 @@ from workbench.evaluate.intervals import BOOTSTRAP as BOOTSTRAP
 from workbench.evaluate.intervals import Floats, estimate
 
 NOTHING = "undefined, because nothing was measured"
+AGAINST = {"left": "beats", "right": "falls behind", "undecided": "cannot be told apart from"}
+EFFECTS = {
+    "scratch": {
+        "left": "pre-training pays",
+        "right": "pre-training does harm",
+        "undecided": "pre-training makes no proven difference",
+    },
+    "together": {
+        "left": "a network of its own is better than one for all tasks",
+        "right": "one network for all tasks is better than one of its own",
+        "undecided": "one network for all tasks cannot be told apart from one of its own",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -52,24 +65,28 @@ def differences(arms: Sequence[Measured], judge: str) -> list[dict[str, Any]]:
                 gains = {m: estimate(left.values(m) - right.values(m)) for m in shared}
                 better = {1: "left", -1: "right", 0: "undecided"}[gains[judge].sign]
                 intervals = {metric: gain.json() for metric, gain in gains.items()}
-                sides = {"left": left.arm, "right": right.arm, "share": left.share}
+                sides = {"left": left.arm, "right": right.arm, "share": left.share, "right_share": right.share}
                 found.append({**sides, **intervals, "better": better})
     return found
 
 
 def verdict(arms: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], judge: str, name: str) -> list[str]:
     """What the differences allow to say: against the best baseline at each share, then what pre-training adds."""
+    known = {(a["arm"], a["share"]): a[judge]["mean"] for a in arms if a[judge]}
+    gains = [gain for gain in found if gain[judge]]
     lines = []
-    for main in sorted((a for a in arms if a["arm"] == "pretrained"), key=lambda a: -(a["share"] or 0)):
-        rivals = {gain["right"]: gain for gain in found if gain["share"] == main["share"] and gain[judge]}
-        known = [a for a in arms if a["arm"].endswith(" baseline") and a["arm"] in rivals and a[judge]]
-        known = [a for a in known if a["share"] == main["share"]] or known
-        if known and main[judge]:
-            lines.append(_against(main, max(known, key=lambda a: a[judge]["mean"]), rivals, judge, name))
-    effects = {"left": "pre-training pays", "right": "pre-training does harm"}
-    for gain in found:
-        if gain["right"] == "scratch" and gain[judge]:
-            effect = effects.get(gain["better"], "pre-training makes no proven difference")
+    for share in sorted({gain["share"] for gain in gains}, reverse=True):
+        rivals = [g for g in gains if g["share"] == share and g["right"].endswith(" baseline")]
+        if rivals:
+            best = max(rivals, key=lambda g: known[g["right"], g["right_share"]])
+            values = f"{known['pretrained', share]:.3f} against {known[best['right'], best['right_share']]:.3f}"
+            lines.append(
+                f"With {labels_in_words(share)}, the pre-trained network {AGAINST[best['better']]} the best baseline, "
+                f"{best['right'].removesuffix(' baseline')}: {name} {values}, {_signed(best[judge])}."
+            )
+    for right, effects in EFFECTS.items():
+        for gain in (g for g in gains if g["right"] == right):
+            effect = effects[gain["better"]]
             lines.append(f"With {labels_in_words(gain['share'])}, {effect}: {name} {_signed(gain[judge])}.")
     return lines
 
@@ -101,18 +118,6 @@ def _comparable(left: Measured, right: Measured, arms: Sequence[Measured]) -> bo
     if right.share in (left.share, None):
         return True
     return right.is_baseline and not any(a.arm == right.arm and a.share == left.share for a in arms)
-
-
-def _against(
-    main: Mapping[str, Any], best: Mapping[str, Any], gains: Mapping[str, Mapping[str, Any]], judge: str, name: str
-) -> str:
-    gain = gains[best["arm"]]
-    words = {"left": "beats", "right": "falls behind", "undecided": "cannot be told apart from"}[gain["better"]]
-    return (
-        f"With {labels_in_words(main['share'])}, the pre-trained network {words} the best baseline, "
-        f"{best['arm'].removesuffix(' baseline')}: {name} {main[judge]['mean']:.3f} against {best[judge]['mean']:.3f}, "
-        f"{_signed(gain[judge])}."
-    )
 
 
 def _signed(interval: Mapping[str, float]) -> str:
