@@ -6,7 +6,15 @@ keep the other, as `Listings` has it; so what is told of single modalities is me
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
 from workbench.recipe.schema import ModalityDropout
+
+if TYPE_CHECKING:
+    from workbench.tasks.catalog import Catalog
 
 READINGS: dict[str, ModalityDropout | None] = {
     "both": None,
@@ -18,3 +26,9 @@ READINGS: dict[str, ModalityDropout | None] = {
 def scored(part: str, reading: str) -> str:
     """The name of the scores of a part under a reading: "test", "test.text", "test.picture"."""
     return part if reading == "both" else f"{part}.{reading}"
+
+
+def has_both(catalog: Catalog, rows_n: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether a listing has a text and a usable picture."""
+    both_n: NDArray[np.bool_] = catalog.shards.usable[rows_n] & (catalog.listings.tokens.lengths[rows_n] > 0)
+    return both_n
