@@ -201,12 +201,14 @@ def finetune(
     """Fine-tune for the tasks of the recipe's `finetune` section (pre-training first)."""
     with terminal.errors(debug):
         recipe = command.load(path, sets)
-        goals = [task for task in ("match", "classify") if getattr(recipe.finetune, task)]
+        goals = [*recipe.finetune.tasks, *(["together"] if recipe.finetune.together else [])]
         if not goals:
             raise RecipeError(
                 f"{path}: finetune names no task; add one, for example\n"
                 "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
-                "    classify: {label: category}     # a name in columns.labels"
+                "    classify: {label: category}     # a name in columns.labels\n"
+                "    retrieve: {by: group}\n"
+                "    fill: {attributes: [brand]}     # names in columns.text or columns.labels"
             )
         command.run_among(nproc, recipe, goals, path, sets, resume, debug)
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from workbench.forecast.forecast import Forecast
     from workbench.forecast.truth import Watch
-    from workbench.recipe.schema import Recipe, Runtime
+    from workbench.recipe.schema import Finetune, Recipe, Runtime
     from workbench.train.world import World
 
 Builder = Callable[[], Stage]
@@ -65,8 +67,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     from workbench.report import audit, census, probes
     from workbench.report import build as report
     from workbench.tasks import pretrain
-    from workbench.tasks.classify import stage as classify
-    from workbench.tasks.match import stage as match
+    from workbench.tasks.together import stage as together
     from workbench.text import tokens
 
     tuned = recipe.finetune
@@ -87,12 +88,9 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
             sources.model(), recipe.pretrain, sources.of("model.bert") | sources.of("model.checkpoint"), recipe.name
         ),
     }
-    if tuned.match:
-        pairs = tuned.match
-        stages["match"] = lambda: match.stage(pairs, sources.of("match.pairs"))
-    if tuned.classify:
-        labels = tuned.classify
-        stages["classify"] = lambda: classify.stage(labels, {})
+    stages |= {task: partial(_task, task, tuned, sources) for task in tuned.tasks}
+    if tuned.together:
+        stages["together"] = lambda: together.stage(tuned, sources.of_tasks(*tuned.tasks))
     stages["census"] = lambda: census.stage(recipe)
     stages["probes"] = lambda: probes.stage(
         recipe.report, recipe.probes, recipe.pretrain, sources.of("probes.checkpoint")
@@ -100,6 +98,13 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
     stages["audit"] = lambda: audit.stage(recipe.name, recipe.audit, recipe.pretrain, sources.of("audit.checkpoint"))
     stages["report"] = lambda: report.stage(recipe.report, recipe, {})
     return stages
+
+
+def _task(name: str, tuned: Finetune, sources: Sources) -> Stage:
+    """The stage of a task, from its room."""
+    room = import_module(f"workbench.tasks.{name}.stage")
+    stage: Stage = room.stage(tuned.tasks[name], tuned.baselines, sources.of_tasks(name))
+    return stage
 
 
 def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step]:

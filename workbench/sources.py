@@ -36,6 +36,11 @@ class Sources:
         """Digest of each source whose recipe key ends so; DataError for one that can't be read."""
         return {key: self._digest(key, path) for key, path in self._paths.items() if key.endswith(end)}
 
+    def of_tasks(self, *tasks: str) -> dict[str, str]:
+        """Digests of what these tasks read beside the catalog; and of the published models they are held against."""
+        ours = tuple(f"finetune.{name}." for name in (*tasks, "baselines"))
+        return {key: self._digest(key, path) for key, path in self._paths.items() if key.startswith(ours)}
+
     def tokens(self) -> Tokens:
         """The recipe's section, its tokenizer in a folder of this machine."""
         tokens = self._recipe.tokens
@@ -88,7 +93,7 @@ class Sources:
             self.elsewhere[key] = path
             return known
         try:
-            if path.is_dir() and key.endswith(".pairs"):
+            if path.is_dir() and key.endswith((".pairs", ".labels")):
                 raise DataError(f"{key}: {path} is a folder; expected a file")
             if key.endswith(".path"):
                 files = {str(file) for file in source_files(path)}
@@ -122,15 +127,19 @@ class Sources:
 def _source_paths(recipe: Recipe) -> dict[str, Path]:
     from workbench.images.origin import place_of
 
-    match = recipe.finetune.match
+    tuned = recipe.finetune
     paths: dict[str, Path | None] = {
         "tokens.tokenizer": recipe.tokens.tokenizer,
         "model.bert": recipe.model.bert,
         "model.checkpoint": recipe.model.checkpoint,
-        "finetune.match.pairs": match.pairs if match else None,
+        "finetune.match.pairs": tuned.match.pairs if tuned.match else None,
+        "finetune.classify.labels": tuned.classify.labels if tuned.classify else None,
+        "finetune.retrieve.pairs": tuned.retrieve.pairs if tuned.retrieve else None,
         "probes.checkpoint": recipe.probes.checkpoint,
         "audit.checkpoint": recipe.audit.checkpoint,
     }
+    for i, named in enumerate(tuned.baselines.embeddings):
+        paths[f"finetune.baselines.embeddings.{i}"] = named if named.is_absolute() else None  # else a name on the hub
     for i, feed in enumerate(recipe.catalog.feeds):
         paths[f"catalog.feeds.{i}.path"] = feed.path
         if feed.columns is None or feed.columns.picture:

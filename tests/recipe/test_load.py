@@ -78,7 +78,11 @@ def test_quoted_scalars_stay_text(write):
         ("images:\n  sied: 4", 5, "unknown key images.sied; did you mean `images.side`?"),
         ("images:\n  Side: 64", 5, "unknown key images.Side; did you mean `images.side`?"),
         ("model:\n  lr: 1e-3", 5, "unknown key model.lr; did you mean `pretrain.optim.lr`?"),
-        ("finetune:\n  zzz: 1", 5, "unknown key finetune.zzz; known keys here: match, classify"),
+        (
+            "finetune:\n  zzz: 1",
+            5,
+            "unknown key finetune.zzz; known keys here: match, classify, retrieve, fill, together, baselines",
+        ),
         (
             "pretrain:\n  masking: {heavy: 0.3}",
             5,
@@ -100,7 +104,11 @@ def test_quoted_scalars_stay_text(write):
         ("tokens:\n  lowercase: no", 5, "tokens.lowercase: input should be a valid boolean, found 'no'"),
         ("images:", 4, "images: expected keys below it (leave it out for its defaults), found nothing"),
         ("images: 3", 4, "images: expected keys below it (leave it out for its defaults), found 3"),
-        ("finetune:\n  match: {}", 5, "finetune.match.pairs is missing; add it (docs/recipe.md tells what it means)"),
+        (
+            "finetune:\n  classify: {}",
+            5,
+            "finetune.classify.label is missing; add it (docs/recipe.md tells what it means)",
+        ),
         (
             "model:\n  image_side: 50",
             4,

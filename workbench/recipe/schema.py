@@ -717,6 +717,12 @@ class Baselines(Section):
         json_schema_extra=ON_HUB,
     )
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """For a stage's key: of published models their names; the digests of their files are sources."""
+        names = [path.name if path.is_absolute() else str(path) for path in self.embeddings]
+        return {"plain": self.plain, "trees": self.trees, "embeddings": names}
+
 
 class Finetune(Section):
     """The tasks to fine-tune for; an absent one is not run."""
@@ -729,6 +735,18 @@ class Finetune(Section):
         False, description="also one network for all of these tasks: one encoder, a head each (docs/tasks.md)"
     )
     baselines: Baselines = Field(Baselines(), description="what the networks are held against")
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The sections of those that are asked for, by name; each has a room in workbench/tasks."""
+        found = {name: getattr(self, name) for name in ("match", "classify", "retrieve", "fill")}
+        return {name: section for name, section in found.items() if section}
+
+    @model_validator(mode="after")
+    def _several_together(self) -> Finetune:
+        if self.together and len(self.tasks) < 2:
+            raise ValueError("together: one network for all tasks needs two of them at least; add one, or give false")
+        return self
 
 
 class Report(Section):

@@ -15,7 +15,7 @@ from workbench.report import census
 
 def stage(report: Report, recipe: Recipe, digests: Mapping[str, str]) -> Stage:
     """The report of a whole recipe. It shows times where they are known, so that its bytes differ between runs."""
-    tasks = tuple(name for name in ("match", "classify") if getattr(recipe.finetune, name))
+    tasks = (*recipe.finetune.tasks, *(["together"] if recipe.finetune.together else []))
     shown = _shown(recipe.model_dump(exclude={"runtime"}))
     return Stage(
         name="report",

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
-from workbench.recipe.schema import Classify
+from workbench.recipe.schema import Baselines, Classify
 
 
-def stage(classify: Classify, digests: Mapping[str, str]) -> Stage:
-    """Fine-tuning for `classify`; it reads no file of its own, so `digests` is empty."""
+def stage(classify: Classify, baselines: Baselines, digests: Mapping[str, str]) -> Stage:
+    """Fine-tuning for `classify`; `digests` holds that of its labels' file, and of the baselines' models."""
 
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.tasks.classify.run import run_classify  # torch and scikit-learn
 
         return run_classify(work, classify)
 
-    section = {"finetune": {"classify": classify.model_dump(mode="json")}}
+    section = {"finetune": {"classify": classify.model_dump(mode="json", exclude={"labels"}), "baselines": baselines.told}}
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
     return Stage("classify", 1, section, run, needs, dict(digests))

@@ -13,20 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
-from workbench.recipe.schema import Match
+from workbench.recipe.schema import Baselines, Match
 from workbench.tasks.match.pairs import check_pairs
 
 
-def stage(match: Match, digests: Mapping[str, str]) -> Stage:
-    """Fine-tuning for `match`; `digests` holds that of its pairs."""
-
-    check_pairs(match.pairs)  # before the hours of pre-training
+def stage(match: Match, baselines: Baselines, digests: Mapping[str, str]) -> Stage:
+    """Fine-tuning for `match`; `digests` holds that of its pairs, and of the baselines' models."""
+    if match.pairs:
+        check_pairs(match.pairs)  # before the hours of pre-training
 
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.tasks.match.run import run_match  # torch and scikit-learn
 
         return run_match(work, match)
 
-    section = {"finetune": {"match": match.model_dump(mode="json", exclude={"pairs"})}}
+    section = {"finetune": {"match": match.model_dump(mode="json", exclude={"pairs"}), "baselines": baselines.told}}
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
     return Stage("match", 1, section, run, needs, dict(digests))

@@ -1,0 +1,1 @@
+"""One network for all tasks of a recipe."""
