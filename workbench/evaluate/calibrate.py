@@ -19,7 +19,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from workbench.evaluate.intervals import Bools, Floats
 
-LIMIT = 5.0  # natural logarithm of the most that a score is stretched or shrunk
+LIMIT = 5.0  # natural logarithm of the most that scores are stretched or shrunk
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ def fit_platt(scores_n: Floats, positive_n: Bools) -> Platt:
         stretch, shift = parameters
         log_odds_n = np.exp(stretch) * near_n + shift
         off_n = expit(log_odds_n) - target_n
-        prior = stretch - np.log(spread)
-        value = (np.logaddexp(0, log_odds_n) - target_n * log_odds_n).sum() + prior**2 / 2
-        return float(value), np.array([(off_n * near_n).sum() * np.exp(stretch) + prior, off_n.sum()])
+        away = stretch - as_it_is  # under Cauchy's prior: scores need not be log odds, and may be far away
+        value = (np.logaddexp(0, log_odds_n) - target_n * log_odds_n).sum() + np.log1p(away**2)
+        slope = (off_n * near_n).sum() * np.exp(stretch) + 2 * away / (1 + away**2)
+        return float(value), np.array([slope, off_n.sum()])
 
-    middle = float(np.log(spread))
-    start = np.array([middle, np.log(target_n.mean() / (1 - target_n.mean()))])
-    bounds = [(middle - LIMIT, middle + LIMIT), (None, None)]
+    as_it_is = float(np.log(spread))
+    start = np.array([0, np.log(target_n.mean() / (1 - target_n.mean()))])
+    bounds = [(min(-LIMIT, as_it_is), max(LIMIT, as_it_is)), (None, None)]
     stretch, shift = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     scale = float(np.exp(stretch)) / spread
     return Platt(scale, float(shift - scale * scores_n.mean()))

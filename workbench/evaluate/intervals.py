@@ -48,8 +48,9 @@ def resamples(groups: Sequence[Any] | NDArray[Any], count: int, seed: int = 0) -
     """
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     stream = np.random.Generator(np.random.Philox(key=[seed, 0]))
-    shares = np.full(len(names), 1 / max(1, len(names)))
-    drawn = stream.multinomial(len(names), shares, size=count)
+    if not len(names):
+        return np.ones((1 + count, 0))
+    drawn = stream.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)
     return np.vstack([np.ones(len(group_of)), drawn[:, group_of]]).astype(np.float64)
 
 

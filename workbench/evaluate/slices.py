@@ -95,6 +95,5 @@ def _largest(values: pl.Series) -> pl.Series:
     if counts.height <= MOST:
         return values
     kept = pl.col(values.name).is_in(counts[values.name].head(MOST - 1).implode())
-    return values.to_frame().select(
-        pl.when(kept).then(values.name).when(~kept).then(pl.lit(OTHERS)).alias(values.name)
-    )[values.name]
+    shown = pl.when(kept).then(values.name).when(~kept).then(pl.lit(OTHERS)).alias(values.name)
+    return values.to_frame().select(shown).to_series()
