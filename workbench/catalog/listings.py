@@ -107,7 +107,7 @@ def _text(
 ) -> pl.Series:
     """A column of texts after all rules; what each changed goes into `changes`. Values that recur are cleaned once."""
     distinct = cells.unique(maintain_order=True) if _recurs(cells) else cells
-    after, found = _cleaned(distinct, recurring, clean)
+    after, found = cleaned(distinct, recurring, clean)
     if distinct is not cells:
         after = cells.replace_strict(distinct, after)
         found = {rule: changed.spread(cells, distinct) for rule, changed in found.items()}
@@ -120,7 +120,8 @@ def _recurs(cells: pl.Series) -> bool:
     return 4 * cells.head(_GLANCE).n_unique() < min(len(cells), _GLANCE)
 
 
-def _cleaned(cells: pl.Series, recurring: boilerplate.Boilerplate | None, clean: Clean) -> tuple[pl.Series, Found]:
+def cleaned(cells: pl.Series, recurring: boilerplate.Boilerplate | None, clean: Clean) -> tuple[pl.Series, Found]:
+    """A column of the items (its name says which) after all rules, each cell by itself, and what each rule changed."""
     found: Found = {}
     after = apply(text_rules(clean), cells, found)
 

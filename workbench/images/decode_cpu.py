@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from simplejpeg import decode_jpeg
 
 from workbench.images.augment import GREY, Augmentation, boxes, colour_maps
-from workbench.images.shard import Shards
+from workbench.images.shard import Stored
 
 Array = NDArray[np.uint8]
 LINEAR = 1.2  # times smaller: so far linear interpolation is as close to an antialiased filter (median 42 dB) as two of
@@ -40,7 +40,7 @@ class CpuDecoder:
 
     def __init__(
         self,
-        shards: Shards,
+        shards: Stored,
         side: int,
         threads: int = 0,
         decoded: int = 0,

@@ -69,6 +69,23 @@ class Files(Protocol):
         """These shards are asked for soon, in this order."""
 
 
+class Stored(Protocol):
+    """Encoded squares by row, as a decoder reads them; see `Shards`."""
+
+    @property
+    def encoding(self) -> str: ...
+
+    @property
+    def usable(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def counts(self) -> NDArray[np.integer]: ...
+
+    def sides(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None = None) -> NDArray[np.uint16]: ...
+
+    def bytes(self, row: int, k: int = 0) -> bytes | memoryview: ...
+
+
 class Local:
     """Shards of a folder, mapped into memory: no file stays open."""
 

@@ -42,7 +42,7 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
         for listings in _slices(items, columns):
             ids, length = encoder.listings(listings)
             longest, cut = max(longest, int(length.max()) + 2), cut + int((length > tokens.max_length - 2).sum())
-            ids, length = _cut(ids, length, tokens.max_length - 2)
+            ids, length = shortened(ids, length, tokens.max_length - 2)
             unknown += int((ids == tokenizer.unk).sum())
             lengths.append(length)
             file.write(ids.astype(id_type(tokenizer.size)).tobytes())
@@ -110,7 +110,8 @@ class Encoder:
         return np.array([self._known[word] for word in words], np.int64)
 
 
-def _cut(ids: Ints, lengths: Ints, most: int) -> tuple[Ints, Ints]:
+def shortened(ids: Ints, lengths: Ints, most: int) -> tuple[Ints, Ints]:
+    """The first `most` ids of each listing, one after another, and how many each has."""
     position = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return ids[position < most], np.minimum(lengths, most)
 

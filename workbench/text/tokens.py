@@ -63,6 +63,16 @@ class TokenTable:
 
         return TextTokenizer.load(self._folder)
 
+    @classmethod
+    def of(cls, tokenizer: TextTokenizer, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> TokenTable:
+        """Texts that were encoded just now: the ids of all rows, one after another, and how many each has."""
+        import numpy as np
+
+        table = cls.__new__(cls)
+        table.lengths, table._ids, table._offsets = lengths, ids, np.concatenate([[0], np.cumsum(lengths)])
+        table.__dict__["tokenizer"] = tokenizer
+        return table
+
     def __len__(self) -> int:
         return len(self.lengths)
 
