@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workbench.evaluate.compare import Measured, arm_of, curves, differences, verdict
+from workbench.evaluate.compare import Measured, arm_of, curves, differences, readings_in_words, verdict
 
 STREAM = np.random.default_rng(0)
 NOISE = STREAM.normal(size=500) * 0.01
@@ -65,6 +65,17 @@ def test_one_network_for_all_tasks_is_held_against_one_of_its_own() -> None:
     arms = [measured("pretrained", 1.0, 0.7), measured("together", 1.0, 0.9)]
     (line,) = verdict([arm_of(a) for a in arms], differences(arms, "pr_auc"), "pr_auc", "PR AUC")
     assert line.startswith("With all labels, one network for all tasks is better than one of its own: PR AUC -0.2")
+
+
+def test_both_modalities_against_either() -> None:
+    values = {arm: measured(arm, 1.0, value).values("pr_auc") for arm, value in (("both", 0.9), ("text", 0.8))}
+    assert readings_in_words(values | {"picture": values["both"]}, "PR AUC")[1] == (
+        "Read by text and picture, it is not to be told apart from by the picture alone: PR AUC +0.000 [+0.000, +0.000]."
+    )
+    (line,) = readings_in_words(values, "PR AUC")
+    assert line.startswith("Read by text and picture, it is better than by the text alone: PR AUC +0.100 [")
+    assert readings_in_words({"text": values["text"]}, "PR AUC") == []
+    assert readings_in_words({"both": np.full(3, np.nan), "text": np.full(3, np.nan)}, "PR AUC") == []
 
 
 def test_learning_curves_go_from_few_labels_to_all() -> None:

@@ -4,6 +4,7 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
@@ -62,6 +63,9 @@ def test_constant_points_find_nothing_but_by_chance() -> None:
     points = np.tile((point / np.linalg.norm(point)).astype(np.float32), (n, 1))
     found = rank(points, points, lambda at: np.arange(n)[at, None] == np.arange(n)).over(np.ones((1, n)))
     assert found["r_at_1"] == pytest.approx([1 / n], abs=1e-15)
+    assert rank(sp.csr_array(points), sp.csr_array(points), lambda at: np.eye(n, dtype=bool)[at]).over(np.ones((1, n)))[
+        "r_at_1"
+    ] == pytest.approx([1 / n], abs=1e-15)
     assert found["r_at_10"] == pytest.approx([10 / n], abs=1e-12)
     assert found["mrr"] == pytest.approx([np.mean(1 / np.arange(1, n + 1))], abs=1e-12)
 

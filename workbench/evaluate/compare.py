@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,19 @@ def curves(arms: Sequence[Mapping[str, Any]], judge: str) -> list[dict[str, Any]
             found.setdefault(arm["arm"], []).append({"share": arm["share"], **arm[judge]})
     order = dict.fromkeys(a["arm"] for a in arms)
     return [{"arm": name, "points": found[name]} for name in order if name in found]
+
+
+def readings_in_words(values: Mapping[str, Floats], name: str) -> list[str]:
+    """What both modalities are worth beside either alone, of reading -> (R,) the judge on the same listings."""
+    lines = []
+    for alone in (reading for reading in ("text", "picture") if "both" in values and reading in values):
+        gain = estimate(values["both"] - values[alone])
+        if not math.isnan(gain.mean):
+            words = {1: "better than", -1: "worse than", 0: "not to be told apart from"}[gain.sign]
+            lines.append(
+                f"Read by text and picture, it is {words} by the {alone} alone: {name} {_signed(asdict(gain))}."
+            )
+    return lines
 
 
 def labels_in_words(share: float | None) -> str:

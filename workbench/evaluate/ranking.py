@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from workbench.evaluate.intervals import Bools, Floats, mean
@@ -48,25 +49,31 @@ def undefined(ranked: Ranked) -> dict[str, str]:
 
 
 def rank(
-    queries_qD: NDArray[Any],
-    gallery_gD: NDArray[Any],
+    queries_qD: Any,
+    gallery_gD: Any,
     relevant: Said,
     barred: Said | None = None,
     ks: Sequence[int] = KS,
 ) -> Ranked:
-    """Each query against the whole gallery by cosine, both of length 1; some queries at a time.
+    """Each query against the whole gallery by cosine, some queries at a time; points of length 1, dense or sparse.
 
     `relevant`: which answers belong to the queries of a slice. `barred`: which are no answers to them, such as the
     query itself; they are out of the gallery, and of what there is to find.
     """
-    gallery = gallery_gD.astype(np.float64).T
-    step, found = max(1, SCORES // max(1, gallery.shape[1])), []
-    for start in range(0, len(queries_qD), step):
-        at = slice(start, min(start + step, len(queries_qD)))
-        scores = (queries_qD[at].astype(np.float64) @ gallery).round(DECIMALS)
+    step, found = max(1, SCORES // max(1, gallery_gD.shape[0])), []
+    for start in range(0, queries_qD.shape[0], step):
+        at = slice(start, min(start + step, queries_qD.shape[0]))
+        scores = cosines(queries_qD[at], gallery_gD)
         found.append(rank_scores(scores, relevant(at), barred(at) if barred else None, ks).measures)
     none = rank_scores(np.zeros((0, 1)), np.zeros((0, 1), bool), None, ks).measures
     return Ranked({name: np.concatenate([none[name], *(part[name] for part in found)]) for name in none})
+
+
+def cosines(queries_qD: Any, gallery_gD: Any) -> Floats:
+    """(q, g) of points of length 1, dense or sparse, to so many digits as 32 bits can tell: what is equal ties."""
+    product = queries_qD @ gallery_gD.T
+    dense = product.toarray() if sp.issparse(product) else product
+    return np.asarray(dense, np.float64).round(DECIMALS)
 
 
 def rank_scores(
