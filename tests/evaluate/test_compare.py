@@ -70,10 +70,10 @@ def test_one_network_for_all_tasks_is_held_against_one_of_its_own() -> None:
 def test_both_modalities_against_either() -> None:
     values = {arm: measured(arm, 1.0, value).values("pr_auc") for arm, value in (("both", 0.9), ("text", 0.8))}
     assert readings_in_words(values | {"picture": values["both"]}, "PR AUC")[1] == (
-        "Read by text and picture, it is not to be told apart from by the picture alone: PR AUC +0.000 [+0.000, +0.000]."
+        "Text and picture cannot be told apart from the picture alone: PR AUC +0.000 [+0.000, +0.000]."
     )
     (line,) = readings_in_words(values, "PR AUC")
-    assert line.startswith("Read by text and picture, it is better than by the text alone: PR AUC +0.100 [")
+    assert line.startswith("Text and picture are better than the text alone: PR AUC +0.100 [")
     assert readings_in_words({"text": values["text"]}, "PR AUC") == []
     assert readings_in_words({"both": np.full(3, np.nan), "text": np.full(3, np.nan)}, "PR AUC") == []
 

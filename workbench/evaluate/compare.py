@@ -107,10 +107,8 @@ def readings_in_words(values: Mapping[str, Floats], name: str) -> list[str]:
     for alone in (reading for reading in ("text", "picture") if "both" in values and reading in values):
         gain = estimate(values["both"] - values[alone])
         if not math.isnan(gain.mean):
-            words = {1: "better than", -1: "worse than", 0: "not to be told apart from"}[gain.sign]
-            lines.append(
-                f"Read by text and picture, it is {words} by the {alone} alone: {name} {_signed(asdict(gain))}."
-            )
+            words = {1: "are better than", -1: "are worse than", 0: "cannot be told apart from"}[gain.sign]
+            lines.append(f"Text and picture {words} the {alone} alone: {name} {_signed(asdict(gain))}.")
     return lines
 
 
