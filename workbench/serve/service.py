@@ -1,0 +1,163 @@
+"""What a batch of requests asks -> listings as the model reads them -> answers: the two steps of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from workbench.answers.listing import Listing
+from workbench.serve.limits import Limits, Refused
+from workbench.serve.line import Job
+from workbench.serve.reading import Item
+
+if TYPE_CHECKING:
+    from workbench.answers.answers import Answers
+    from workbench.answers.preparation import Prepared
+
+NO_LABELS = ("match", "retrieve")  # tasks that say nothing of a listing by itself
+Floats = NDArray[np.float32]
+
+
+class Index(Protocol):
+    """Listings to search."""
+
+    @property
+    def listings(self) -> pl.DataFrame: ...  # id, title
+
+    def search(self, points_nD: Floats, k: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]: ...
+
+    def thumbnail(self, place: int) -> bytes | None: ...
+
+
+@dataclass(frozen=True)
+class Read:
+    """The listings of some requests side by side; `starts` are the places of each request's first."""
+
+    jobs: Sequence[Job]
+    starts: Sequence[int]
+    prepared: Prepared
+
+    def of(self, kind: str) -> Iterator[tuple[Job, slice]]:
+        for job, start in zip(self.jobs, self.starts, strict=True):
+            if job.kind == kind:
+                yield job, slice(start, start + len(job.items))
+
+
+class Service:
+    """A model and, perhaps, an index, asked by requests of four kinds: predict, match, embed, search."""
+
+    def __init__(self, answers: Answers, index: Index | None, limits: Limits) -> None:
+        self.answers, self.index, self.limits = answers, index, limits
+        preparation = answers.preparation
+        most = min(preparation.images.max_pixels, limits.pixels)
+        preparation.images = preparation.images.model_copy(update={"max_pixels": most, "too_large": "refuse"})
+        self.fields: Sequence[str] = preparation.fields
+        self.labels = [task for task in answers.tasks if task not in NO_LABELS]
+        self._threshold: float | None = answers.tasks.get("match", {}).get("threshold")
+
+    def prepare(self, jobs: Sequence[Job]) -> Read | None:
+        """Decode and encode all; a request with a picture that can't be read has its answer then."""
+        listings: list[Listing] = []
+        starts = []
+        for job in jobs:
+            try:
+                made = [Listing(item.id, item.texts, item.file()) for item in job.items]
+            except Refused as refused:
+                job.outcome, made = refused, []
+            starts.append(len(listings))
+            listings += made
+        prepared = self.answers.preparation.prepare(listings) if listings else None
+        for job, start in zip(jobs, starts, strict=True):
+            if prepared and job.outcome is None:
+                job.outcome = _broken(job.items, prepared.pictures[start:])
+        left = [place for place, job in enumerate(jobs) if job.outcome is None]
+        return Read([jobs[n] for n in left], [starts[n] for n in left], prepared) if prepared and left else None
+
+    def answer(self, read: Read) -> None:
+        """Each kind's requests at once; the network reads the batch when the first of them needs it."""
+        for answer in (self._predict, self._match, self._embed, self._search):
+            kind = answer.__name__.strip("_")
+            if asked := [*read.of(kind)]:
+                answer(read.prepared, asked)
+
+    def _predict(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+        wanted = {task for job, _ in asked for task in job.wants}
+        tables = {task: self.answers.table(task, prepared.batch).to_dicts() for task in wanted}
+        for job, span in asked:
+            told = _told(job.items, prepared.pictures[span])
+            labels = [{task: tables[task][place] for task in job.wants} for place in range(span.start, span.stop)]
+            job.outcome = {"answers": [{**each, "tasks": tasks} for each, tasks in zip(told, labels, strict=True)]}
+
+    def _match(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+        points = self.answers.outputs("match", prepared.batch)
+        sides = np.concatenate([np.arange(span.start, span.stop) for _, span in asked]).reshape(-1, 2)
+        found = iter(self.answers.match(points[sides[:, 0]], points[sides[:, 1]]).tolist())
+        for job, span in asked:
+            pictures = _states(prepared.pictures[span])
+            job.outcome = {
+                "answers": [
+                    {
+                        "probability": (probability := next(found)),
+                        "match": None if self._threshold is None else probability >= self._threshold,
+                        "pictures": pictures[place : place + 2],
+                    }
+                    for place in range(0, len(pictures), 2)
+                ]
+            }
+
+    def _embed(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+        points = self.answers.points(prepared.batch).tolist()
+        for job, span in asked:
+            told = _told(job.items, prepared.pictures[span])
+            job.outcome = {"answers": [{**each, "embedding": p} for each, p in zip(told, points[span], strict=True)]}
+
+    def _search(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+        assert self.index
+        points = self.answers.points(prepared.batch)[[span.start for _, span in asked]]
+        places, scores = self.index.search(points, max(job.wants for job, _ in asked))
+        for (job, span), found, alike in zip(asked, places, scores, strict=True):
+            results = [self._found(p, s) for p, s in zip(found[: job.wants].tolist(), alike.tolist(), strict=False)]
+            job.outcome = {"results": results, "picture": _states(prepared.pictures[span])[0]}
+
+    def _found(self, place: int, score: float) -> dict[str, Any]:
+        assert self.index
+        id, title = self._shown[place]
+        picture = None if self.index.thumbnail(place) is None else f"picture/{quote(id, safe='')}"
+        return {"id": id, "title": title, "score": round(score, 6), "picture": picture}
+
+    def thumbnail(self, id: str) -> bytes | None:
+        place = self._places.get(id) if self.index else None
+        return None if place is None or self.index is None else self.index.thumbnail(place)
+
+    @cached_property
+    def _shown(self) -> list[tuple[str, str | None]]:
+        return [] if self.index is None else self.index.listings.select("id", "title").rows()
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Of an id that several feeds have, the first listing's."""
+        return {id: place for place, (id, _) in reversed([*enumerate(self._shown)])}
+
+
+def _states(pictures: Sequence[str]) -> list[str]:
+    """Without the reasons why there is none."""
+    return [picture.partition(":")[0] for picture in pictures]
+
+
+def _told(items: Sequence[Item], pictures: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"id": item.id, "picture": state} for item, state in zip(items, _states(pictures), strict=True)]
+
+
+def _broken(items: Sequence[Item], pictures: Sequence[str]) -> Refused | None:
+    for item, picture in zip(items, pictures, strict=False):
+        if picture.startswith("broken"):
+            reason = picture.partition(": ")[2].replace("images.max_pixels", "this server")
+            return Refused(422, reason, f"{item.where}picture")
+    return None
