@@ -250,7 +250,7 @@ def _validate(source: _Source, top: Origin) -> Recipe:
         inner = [d for d in details if not any(_lies_within(other["loc"], d["loc"]) for other in details)]
         lines = dict.fromkeys(_explain(detail, source, top) for detail in inner)
         raise RecipeError("\n".join(lines)) from None
-    _check_label(recipe, source, top)
+    _check_tasks(recipe, source, top)
     _check_sampling(recipe, source, top)
     if not (recipe.model.size or recipe.model.bert or recipe.model.checkpoint):
         where = _where(source.origins, ("model", "size")) or top.where
@@ -258,21 +258,38 @@ def _validate(source: _Source, top: Origin) -> Recipe:
     return _with_words_of_bert(recipe)
 
 
-def _check_label(recipe: Recipe, source: _Source, top: Origin) -> None:
+def _check_tasks(recipe: Recipe, source: _Source, top: Origin) -> None:
     """A label that no feed has would only be noticed after pre-training; one that the model reads, never."""
-    columns = [feed.columns for feed in recipe.catalog.feeds]
-    task, key = recipe.finetune.classify, ("finetune", "classify", "label")
-    if task:
-        _check_known(recipe, source, top, key, task.label)
-    for i, roles in enumerate(columns):
-        if not task or not roles or (word := roles.labels.get(task.label)) is None:
+    tuned, key = recipe.finetune, ("finetune",)
+    if tuned.classify and not tuned.classify.labels:
+        for label in [tuned.classify.label] if isinstance(tuned.classify.label, str) else tuned.classify.label:
+            _check_known(recipe, source, top, (*key, "classify", "label"), label)
+            _check_unread(recipe, source, top, (*key, "classify"), "labels", label)
+    for i, name in enumerate(tuned.fill.attributes if tuned.fill else ()):
+        kinds = ("text",) if tuned.fill and tuned.fill.answer == "words" else ("labels", "text")
+        _check_known(recipe, source, top, (*key, "fill", "attributes", i), name, kinds)
+        for kind in kinds:
+            _check_unread(recipe, source, top, (*key, "fill"), kind, name)
+    if tuned.match and not tuned.match.pairs and tuned.match.mine.by not in ("group", "code"):
+        _check_known(recipe, source, top, (*key, "match", "mine", "by"), tuned.match.mine.by)
+    if tuned.retrieve and not tuned.retrieve.pairs and tuned.retrieve.by not in ("group", "code"):
+        _check_known(recipe, source, top, (*key, "retrieve", "by"), tuned.retrieve.by)
+    if tuned.retrieve and tuned.retrieve.across not in (None, "feed"):
+        _check_known(recipe, source, top, (*key, "retrieve", "across"), tuned.retrieve.across)
+
+
+def _check_unread(recipe: Recipe, source: _Source, top: Origin, task: KeyPath, kind: str, name: str) -> None:
+    """What a task asks for, the model must not read under another name."""
+    for i, roles in enumerate(feed.columns for feed in recipe.catalog.feeds):
+        if not roles or (word := getattr(roles, kind).get(name)) is None:
             continue
-        read: dict[KeyPath, str] = {("title",): roles.title, **{("text", name): c for name, c in roles.text.items()}}
-        for role in (role for role, column in read.items() if column == word):
+        read: dict[KeyPath, str] = {("title",): roles.title, **{("text", role): c for role, c in roles.text.items()}}
+        for role in (role for role, column in read.items() if column == word and role != (kind, name)):
             at = ("catalog", "feeds", i, "columns", *role)
+            asked = "label" if kind == "labels" else f"attribute {name!r}"
             raise RecipeError(
                 f"{_where(source.origins, at) or top.where}: {_dotted(at)} is the column {word!r}, which is also the "
-                f"label of {_dotted(key[:-1])}: the model would read the answer; take it out of one of them"
+                f"{asked} of {_dotted(task)}: the model would read the answer; take it out of one of them"
             )
 
 
@@ -290,13 +307,18 @@ def _check_sampling(recipe: Recipe, source: _Source, top: Origin) -> None:
             raise RecipeError(f"{_where(source.origins, at) or top.where}: {error}") from None
 
 
-def _check_known(recipe: Recipe, source: _Source, top: Origin, key: KeyPath, label: str) -> None:
+def _check_known(
+    recipe: Recipe, source: _Source, top: Origin, key: KeyPath, name: str, kinds: Sequence[str] = ("labels",)
+) -> None:
+    """`kinds` of columns, of which one must have the name."""
     columns = [feed.columns for feed in recipe.catalog.feeds]
-    known = {name for roles in columns if roles for name in roles.labels}
-    if None not in columns and label not in known:
+    known = {word for roles in columns if roles for kind in kinds for word in getattr(roles, kind)}
+    if None not in columns and name not in known:
+        wanted = "a label" if kinds == ("labels",) else "an attribute"
         raise RecipeError(
-            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has a label {label!r} in "
-            f"columns.labels; {'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
+            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: no feed has {wanted} {name!r} in "
+            f"{' or '.join(f'columns.{kind}' for kind in kinds)}; "
+            f"{'it has: ' + ', '.join(sorted(known)) if known else 'add it there'}"
         )
 
 

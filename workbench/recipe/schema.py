@@ -651,7 +651,8 @@ class Classify(Task):
     """Which class is a listing in: one class, several, or one at each level of a hierarchy?"""
 
     label: str | tuple[str, ...] = Field(
-        description="name of a label in `columns.labels`, or several from the widest to the narrowest: a hierarchy"
+        description="name of a label in `columns.labels` (or a column of `labels`), or several from the widest to the "
+        "narrowest: a hierarchy"
     )
     labels: Path | None = Field(
         None, description="CSV with the columns id and a column for each label, in place of the feed's"
@@ -663,6 +664,15 @@ class Classify(Task):
     balance: Strength = Field(
         0.0, description="classes are drawn by size ** (1 - balance): 0: as often as they are, 1: all equally often"
     )
+
+    @model_validator(mode="after")
+    def _levels(self) -> Classify:
+        levels = (self.label,) if isinstance(self.label, str) else self.label
+        if not levels or len(set(levels)) < len(levels):
+            raise ValueError(f"label: expected one label, or several different ones, found {list(levels)}")
+        if self.several and len(levels) > 1:
+            raise ValueError("several is for listings in several classes of one label; label names a hierarchy")
+        return self
 
 
 Query = Literal["text", "picture", "both"]

@@ -3,170 +3,185 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from workbench.artifacts.stage import Work
 from workbench.catalog.split import read_listings
 from workbench.errors import DataError
-from workbench.evaluate.classes import macro_f1
-from workbench.evaluate.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
-from workbench.evaluate.intervals import Floats, mean, resamples
-from workbench.recipe.schema import Classify
-from workbench.tasks.baselines import features as baselines
-from workbench.tasks.catalog import open_catalog
-from workbench.tasks.classify.net import ClassTuning
+from workbench.evaluate.calibrate import fit_temperature
+from workbench.evaluate.intervals import Floats
+from workbench.recipe.schema import Baselines, Classify
+from workbench.tasks.catalog import Catalog, open_catalog
+from workbench.tasks.classify.answer import probabilities
+from workbench.tasks.classify.exam import Exam, thresholds_of
+from workbench.tasks.classify.labels import Labels, levels_of, read_labels
+from workbench.tasks.classify.results import ArmGuesses, measured
+from workbench.tasks.classify.target import Target, name_of, target_of
+from workbench.tasks.classify.tuning import ClassTuning
 from workbench.tasks.network import model_section
-from workbench.tasks.tune import tune
+from workbench.tasks.readings import READINGS, scored
+from workbench.tasks.runs import Run
+from workbench.tasks.tune import Scores, choose_labels, tune
 from workbench.tasks.tuned import write_answers
 
-EXAMPLES = 24  # listings shown as best and as worst
+if TYPE_CHECKING:
+    from workbench.tasks.baselines.rivals import Rival
+
 PARTS = ("train", "valid", "test")
-NOTHING = "The test part has no listing with this label: nothing could be measured."
-Ints = NDArray[np.int64]
+SHOWN = 20  # names of rare classes
 
 
 @dataclass(frozen=True)
-class ArmGuesses:
-    """The classes an arm puts the test listings into, one array for each seed."""
+class Prepared:
+    """The labelled listings, ready to be learnt."""
 
-    arm: str
-    share: float
-    seeds: Sequence[Ints]
+    tuning: ClassTuning
+    labels: Labels
+    items: pl.DataFrame
+    exams: Mapping[str, Exam]  # of the held-out parts
+
+    @property
+    def target(self) -> Target:
+        return self.tuning.target
 
 
-def run_classify(work: Work, classify: Classify) -> dict[str, Any]:
+def run_classify(work: Work, classify: Classify, baselines: Baselines) -> dict[str, Any]:
     """Tune, measure, write; the summary for the manifest."""
+    from workbench.tasks.baselines.rivals import rivals  # scikit-learn
+
+    prepared = prepare(work, classify)
+    runs = tune(work, "classify", prepared.tuning)
+    section, told = measure(work, prepared, runs, rivals(_catalog(work), baselines))
+    (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
+    write_answers(work.folder, {"classify": told})
+    f1 = {f"{a['arm']} {a['share']:g}": a["macro_f1"] and a["macro_f1"]["mean"] for a in section["arms"]}
+    return {"classes": section["classes"], "unlabelled": section["unlabelled"], "macro_f1": f1}
+
+
+def prepare(work: Work, classify: Classify) -> Prepared:
+    """Raises DataError where there is nothing to learn."""
     items = read_listings(work.inputs)
-    names, label_N = read_labels(items, classify.label)
-    labelled = {part: np.flatnonzero(items["part"].eq_missing(part).to_numpy() & (label_N >= 0)) for part in PARTS}
-    train, test = labelled["train"], labelled["test"]
-    if len(np.unique(label_N[train])) < 2:
+    labels = read_labels(classify, items)
+    part_N = {part: items["part"].eq_missing(part).to_numpy() for part in PARTS}
+    target = target_of(labels.cells, part_N["train"], classify.several, classify.rare)
+    learnt_N = {part: part_N[part] & (target.learnable_N if part == "train" else target.truth_N >= 0) for part in PARTS}
+    rows = {part: np.flatnonzero(learnt_N[part]) for part in PARTS}
+    if len(target.paths) < 2:
         raise DataError(
-            f"finetune.classify.label: the {len(train)} listings of the train part with a label {classify.label!r} "
-            "are of fewer than two classes; choose another label or give classify: null"
+            f"finetune.classify.label: the {len(rows['train'])} listings of the train part with a label "
+            f"{' > '.join(levels_of(classify))!r} are of fewer than two classes; choose another label, keep rare "
+            "classes (rare.then: keep), or give classify: null"
         )
     groups = items["group"].to_numpy().astype(np.str_)
-    labels = {part: label_N[rows] for part, rows in labelled.items()}
-    runs = tune(work, "classify", ClassTuning(classify, len(names), labelled, labels, groups[train]))
-
-    by_arm: dict[tuple[str, float], list[Floats]] = {}
-    for run, scores in runs.items():
-        by_arm.setdefault((run.arm, run.share), []).append(scores["test"])
-    arms = [ArmGuesses(arm, share, [s.argmax(1) for s in seeds]) for (arm, share), seeds in by_arm.items()]
-    if len(test):
-        catalog = open_catalog(work.inputs, model_section(work.inputs["pretrain"]), work.runtime)
-        guesses = baselines.classify_rows(catalog, train, label_N, test)
-        arms += [ArmGuesses(name, 1.0, [guesses[name]]) for name in baselines.names()]
-
-    counts = {part: len(rows) for part, rows in labelled.items()}
-    section: dict[str, Any] = {"label": classify.label, "classes": len(names), "listings": counts}
-    logits = next(iter(by_arm.values()))[0]
-    section |= measure(arms, names, labels["train"], test, labels["test"], groups[test], logits)
-    (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
-    write_answers(work.folder, {"classify": {"label": classify.label, "classes": names}})
-    table: dict[str, Any] = {"row": test, "class": [names[i] for i in labels["test"]]}
-    for arm in arms:
-        for seed, guess_n in zip(classify.seeds, arm.seeds, strict=False):
-            baseline = arm.arm.endswith(" baseline")
-            table[arm.arm if baseline else f"{arm.arm} {arm.share:g} seed {seed}"] = [names[i] for i in guess_n]
-    pl.DataFrame(table).write_parquet(work.folder / "scores.parquet")
-    f1 = {f"{a['arm']} {a['share']:g}": a["macro_f1"]["mean"] for a in section["arms"]}
-    return {"classes": len(names), "unlabelled": int((label_N < 0).sum()), "macro_f1": f1}
-
-
-def read_labels(items: pl.DataFrame, label: str) -> tuple[list[str], Ints]:
-    """The classes, sorted by name, and each row's class, -1 without one; DataError when there is no such label."""
-    column = f"label.{label}"
-    if column not in items.columns:
-        known = ", ".join(c.removeprefix("label.") for c in items.columns if c.startswith("label."))
-        raise DataError(
-            f"finetune.classify.label: no feed has a label {label!r}; "
-            + (f"the labels are: {known}" if known else "name its column in catalog.feeds.columns.labels")
-        )
-    values = items[column].to_list()
-    names = sorted({value for value in values if value is not None})
-    place = {name: i for i, name in enumerate(names)}
-    return names, np.array([-1 if value is None else place[value] for value in values], np.int64)
+    exams = {part: Exam(target, target.truth_N[rows[part]], groups[rows[part]]) for part in PARTS[1:]}
+    return Prepared(ClassTuning(classify, target, rows, groups[rows["train"]]), labels, items, exams)
 
 
 def measure(
-    arms: Sequence[ArmGuesses],
-    names: Sequence[str],
-    trained: Ints,
-    rows: Ints,
-    truth_n: Ints,
-    groups: NDArray[np.str_],
-    logits: Floats,
-) -> dict[str, Any]:
-    """All of the section that rests on guesses; the first seed of the first arm, with its logits, is what is kept."""
-    if not len(rows):
-        empty: dict[str, Any] = {k: [] for k in ("arms", "differences", "per_class", "best", "worst")}
-        return empty | {"verdict": [NOTHING]}
-    weights_Rn = resamples(groups, BOOTSTRAP)
-    measured = [
-        Measured(
-            a.arm,
-            a.share,
-            {
-                "accuracy": [mean((g == truth_n).astype(np.float64), weights_Rn) for g in a.seeds],
-                "macro_f1": [macro_f1(truth_n, g, len(names), weights_Rn) for g in a.seeds],
-            },
-        )
-        for a in arms
-    ]
-    shown, found = [arm_of(m) for m in measured], differences(measured, "macro_f1")
-    unknown = ~np.isin(truth_n, trained)
-    said = f"{unknown.sum()} test listings are of classes that no training listing has; they count as errors."
-    best, worst = _examples(names, rows, truth_n, logits)
+    work: Work, prepared: Prepared, runs: Mapping[Run, Scores], rivals: Sequence[Rival]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The section of results.json, and the task's part of answers.json; scores.parquet and labels_dropped.csv in
+    `work.folder`. The first run is that of the network that is kept."""
+    arms: dict[tuple[str, float], ArmGuesses] = {}
+    answers = []
+    for run, scores in runs.items():
+        told = _answers(prepared, scores["valid"])
+        answers.append(told)
+        read = {reading: probabilities(told, scores[scored("test", reading)]) for reading in READINGS}
+        arm = arms.setdefault((run.arm, run.share), ArmGuesses(run.arm, run.share, [], []))
+        arm.seeds.append(read)
+        arm.thresholds.append(told["thresholds"] or [])
+    plain = [_of_rival(prepared, rival, share) for share in _shares(prepared) for rival in rivals]
+    every, rows = [*arms.values(), *plain], prepared.tuning.rows["test"]
+    section = _counts(prepared) | measured(prepared.exams["test"], rows, every, _catalog(work))
+    _write_scores(work, prepared, every)
+    prepared.labels.dropped.write_csv(work.folder / "labels_dropped.csv")
+    return section, answers[0]
+
+
+def _catalog(work: Work) -> Catalog:
+    return open_catalog(work.inputs, model_section(work.inputs["pretrain"]), work.runtime)
+
+
+def _answers(prepared: Prepared, logits_nK: Floats) -> dict[str, Any]:
+    """What answers.json says of a network: classes, and what the valid part calibrates."""
+    target, exam = prepared.target, prepared.exams["valid"]
+    told: dict[str, Any] = {"levels": list(target.levels), "several": target.several, "classes": target.classes}
+    told |= {"paths": [list(path) for path in target.paths], "thresholds": None}
+    K = len(target.paths)
+    if target.several is None:
+        known = np.flatnonzero((exam.truth_nL[:, -1] >= 0) & (exam.truth_nL[:, -1] < K))
+        return told | {"temperature": fit_temperature(logits_nK[known], exam.truth_nL[known, -1])}
+    told["temperature"] = fit_temperature(logits_nK, exam.truth_nC[:, :K])
+    return told | {"thresholds": thresholds_of(exam, probabilities(told, logits_nK))}
+
+
+def _shares(prepared: Prepared) -> list[float]:
+    return sorted(set(prepared.tuning.section.label_shares), reverse=True)
+
+
+def _of_rival(prepared: Prepared, rival: Rival, share: float) -> ArmGuesses:
+    """A baseline learnt from the same labels; those that tell no class in full are nothing to it."""
+    tuning, target = prepared.tuning, prepared.target
+    rows = tuning.rows["train"][choose_labels(tuning.groups, share, tuning.section.seeds[0])]
+    holds_nK = target.holds_TK[target.truth_N[rows]]
+    if target.several is None:
+        exact = Exam(target, target.truth_N[rows], tuning.groups[:0]).truth_nL[:, -1] >= 0
+        rows, holds_nK = rows[exact], holds_nK[exact]
+    labels = holds_nK if target.several is not None else holds_nK.argmax(1)
+    held_out = [tuning.rows["valid"], tuning.rows["test"]]
+    found = rival.classify(rows, labels, len(target.paths), np.concatenate(held_out))
+    valid = len(held_out[0])
+    seed = {reading: probability_nK[valid:] for reading, probability_nK in found.items()}
+    both = next(iter(found.values())) if "both" not in found else found["both"]
+    thresholds = thresholds_of(prepared.exams["valid"], both[:valid]) if target.several is not None else []
+    return ArmGuesses(f"{rival.name} baseline", share, [seed], [thresholds])
+
+
+def _counts(prepared: Prepared) -> dict[str, Any]:
+    """What the section says of the labels."""
+    target, parts = prepared.target, prepared.items["part"]
+    in_part = {part: parts.eq_missing(part).to_numpy() for part in PARTS}
+    labelled = {part: len(prepared.tuning.rows[part]) for part in PARTS}
+    how, file = prepared.tuning.section.rare, prepared.tuning.section.labels
+    reasons = prepared.labels.dropped.group_by("reason").len("count").sort("count", "reason", descending=[True, False])
+    rare = {
+        "fewer_than": how.fewer_than,
+        "then": how.then,
+        "classes": len(target.rare),
+        "names": [name_of(path) for path in target.rare[:SHOWN]],
+        "listings": {part: int((target.rare_N & at).sum()) for part, at in in_part.items()},
+    }
     return {
-        "arms": shown,
-        "differences": found,
-        "per_class": per_class(names, truth_n, arms[0].seeds[0]),
-        "best": best,
-        "worst": worst,
-        "verdict": verdict(shown, found, "macro_f1", "macro-F1") + ([said] if unknown.any() else []),
+        "label": " > ".join(target.levels),
+        "levels": list(target.levels),
+        "several": target.several is not None,
+        "classes": len(target.paths),
+        "listings": labelled,
+        "unlabelled": {part: int(at.sum()) - labelled[part] for part, at in in_part.items()},
+        "rare": rare,
+        "file": file and {"name": file.name, "dropped": reasons.to_dicts()},
     }
 
 
-def per_class(names: Sequence[str], truth_n: Ints, guess_n: Ints) -> list[dict[str, Any]]:
-    """Support, precision, recall and F1 of each class that occurs among the truths or the guesses; 0 for 0 of 0."""
-    table = []
-    for label in np.union1d(truth_n, guess_n):
-        true, guessed = truth_n == label, guess_n == label
-        hits, support, found = int((true & guessed).sum()), int(true.sum()), int(guessed.sum())
-        shares = {
-            "precision": hits / max(found, 1),
-            "recall": hits / max(support, 1),
-            "f1": 2 * hits / (support + found),
-        }
-        table.append({"class": names[label], "support": support, **shares})
-    return table
+def _write_scores(work: Work, prepared: Prepared, arms: Sequence[ArmGuesses]) -> None:
+    """A line for each test listing: what it is said to be, and what each arm says."""
+    exam, rows = prepared.exams["test"], prepared.tuning.rows["test"]
+    several = prepared.target.several
 
+    def said(probability_nK: Floats, thresholds: Sequence[float]) -> list[str]:
+        if several is None:
+            return [exam.names[k] for k in exam.judged(probability_nK)[0]]
+        chosen_nC = exam.chosen(probability_nK, thresholds)
+        return [several.join(exam.names[c] for c in np.flatnonzero(row)) for row in chosen_nC]
 
-def _examples(
-    names: Sequence[str], rows: Ints, truth_n: Ints, logits: Floats
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The listings judged rightly and wrongly with the most certainty."""
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    sure_n, guess_n = odds.max(1) / odds.sum(1), logits.argmax(1)
-    order = np.argsort(-sure_n, kind="stable")
-    right = guess_n == truth_n
-
-    def shown(chosen: Ints) -> list[dict[str, Any]]:
-        return [
-            {
-                "row": int(rows[i]),
-                "truth": names[truth_n[i]],
-                "guess": names[guess_n[i]],
-                "probability": float(sure_n[i]),
-            }
-            for i in chosen[:EXAMPLES]
-        ]
-
-    return shown(order[right[order]]), shown(order[~right[order]])
+    table: dict[str, Any] = {"row": rows, "class": exam.told_n}
+    for arm in arms:
+        for seed, read, thresholds in zip(prepared.tuning.section.seeds, arm.seeds, arm.thresholds, strict=False):
+            table[f"{arm.arm} {arm.share:g} seed {seed}"] = said(arm.whole(read), thresholds)
+    pl.DataFrame(table).write_parquet(work.folder / "scores.parquet")
