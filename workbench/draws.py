@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Epoch = int | NDArray[np.integer]
 MASKING, MODALITY, ORDER, AUGMENT, LABELS, FETCH, PICTURE, SPANS, SHOWN = 1, 2, 3, 4, 5, 6, 7, 8, 9  # purposes
+ANSWERS, NEAR = 10, 11
 _WORD = 2**64 - 1
 _HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
 # Philox4x64's multipliers and what its key grows by at each of ten rounds (Salmon et al. 2011).

@@ -30,16 +30,19 @@ def build(folder: Path) -> None:
         pixels = stream.integers(0, 256, (4, 4, 3)).astype(np.uint8)
         for side in ("L", "R"):
             Image.fromarray(pixels).resize((16, 16)).save(folder / "pictures" / f"{side}{product}.png")
-            rows.append([f"{side}{product}", product, f"{colour} {thing} n{product}", thing, f"{side}{product}.png"])
+            rows.append(
+                [f"{side}{product}", product, f"{colour} {thing} n{product}", thing, f"{side}{product}.png", side]
+            )
     with (folder / "feed.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["id", "group", "title", "kind", "image"], *rows])
+        csv.writer(file).writerows([["id", "group", "title", "kind", "image", "seller"], *rows])
     pairs = [[f"L{p}", f"R{(p + step) % PRODUCTS}", int(step == 0)] for p in range(PRODUCTS) for step in (0, 1, 2, 3)]
     with (folder / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["left", "right", "match"], *pairs])
 
 
 def tree(cache: Path, **finetune: Any) -> dict[str, Any]:
-    columns = {"id": "id", "title": "title", "group": "group", "picture": "image", "labels": {"kind": "kind"}}
+    labels = {"kind": "kind", "seller": "seller"}
+    columns = {"id": "id", "title": "title", "group": "group", "picture": "image", "labels": labels}
     return {
         "catalog": {
             "feeds": [{"path": "feed.csv", "pictures": "pictures", "columns": columns}],

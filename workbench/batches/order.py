@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.batches.weights import Frequencies
+from workbench.batches.weights import Draws
 from workbench.draws import ORDER, stream
 from workbench.errors import DataError
 from workbench.recipe.schema import Sampling
@@ -41,7 +41,7 @@ class Order:
     sampling: Sampling = _EACH_ONCE
     shards: Ints | None = None  # (count,) where each lies, ascending, for sampling.window
     lengths: Ints | None = None  # (count,) of texts in tokens, for sampling.buckets
-    frequencies: Frequencies | None = None
+    frequencies: Draws | None = None
 
     def __post_init__(self) -> None:
         if self.count and not self.steps_per_epoch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,13 @@ from workbench.recipe.schema import Balance, Sampling, Weights
 
 Floats = NDArray[np.float64]
 _GOLDEN = (5**0.5 - 1) / 2
+
+
+class Draws(Protocol):
+    """What is drawn at the places of an epoch, known without the epochs before it."""
+
+    def draw(self, seed: int, epoch: int, places: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The things (B,) at these places of an epoch's n draws, and how often each was drawn at smaller places."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from workbench.recipe.schema import Task as Section
 
 @dataclass(frozen=True)
 class Run:
-    """One training: "pretrained" or "scratch", on a share of the labels."""
+    """One training: "pretrained", "scratch" or, for several tasks, "together", on a share of the labels."""
 
     arm: str
     share: float

@@ -33,7 +33,7 @@ from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.batches.loader import Listings, ahead
 from workbench.batches.order import Order, Rows
-from workbench.batches.weights import Frequencies
+from workbench.batches.weights import Draws
 from workbench.draws import LABELS, stream
 from workbench.errors import MlimError
 from workbench.evaluate.compare import labels_in_words
@@ -73,7 +73,7 @@ class Tuning(Protocol):
     def objective(self, tuned: Tuned) -> Task[Any]:
         """The losses of these heads."""
 
-    def frequencies(self, places: NDArray[np.int64], seed: int) -> Frequencies | None:
+    def frequencies(self, places: NDArray[np.int64], seed: int) -> Draws | None:
         """How often the training labels of these places are drawn; None: each once an epoch."""
 
     def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], Movable]:
@@ -108,13 +108,13 @@ def choose_labels(groups: NDArray[np.str_], share: float, seed: int) -> NDArray[
     return np.flatnonzero(rank[group_of] < max(1, round(share * len(names))))
 
 
-def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
-    """Train all runs of a task in `work.folder`: the scores of each.
+def tune(work: Work, what: str, tuning: Tuning, runs: Sequence[Run] = ()) -> dict[Run, Scores]:
+    """Train all runs of a task in `work.folder`, those of its section unless others are given: the scores of each.
 
     Leaves the network of the first run as model.safetensors, model.json and head.safetensors. Raises Interrupted,
     all runs saved, when the user stops it, and whatever a run raised.
     """
-    runs = runs_of(tuning.section)
+    runs = runs or runs_of(tuning.section)
     device = choose_device(work)
     cores = work.runtime.threads or len(os.sched_getaffinity(0))
     at_once = cores if device.type == "cpu" else torch.cuda.device_count()
@@ -138,7 +138,7 @@ def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
     with stoppable() as stop, bar:
         task = bar.add_task("", total=len(runs), completed=len(runs) - len(open_runs))
         for run, seconds in train(bench, open_runs, processes, stop):
-            outcome = tuning.outcome(_read(work.folder / run.name)[0])
+            outcome = tuning.outcome(read_scores(work.folder / run.name)[0])
             line = f"{run.arm}, {labels_in_words(run.share)}, seed {run.seed}: {outcome} ({seconds:.0f} s)"
             bar.update(task, advance=1, description=line)
             if not work.console.is_terminal:
@@ -147,10 +147,10 @@ def tune(work: Work, what: str, tuning: Tuning) -> dict[Run, Scores]:
         raise stop.interrupted(what)
     for run in runs:  # a run was killed between its scores and this
         shutil.rmtree(work.folder / run.name / CHECKPOINTS, ignore_errors=True)
-    return {run: _read(work.folder / run.name)[0] for run in runs}
+    return {run: read_scores(work.folder / run.name)[0] for run in runs}
 
 
-def _read(folder: Path) -> tuple[Scores, NDArray[np.int64]]:
+def read_scores(folder: Path) -> tuple[Scores, NDArray[np.int64]]:
     """A finished run's scores, and the labels it learned from."""
     tensors = load_file(folder / SCORES)
     labels = tensors.pop("labels")
@@ -162,16 +162,16 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
     if stop():
         return False
     tuning, folder = bench.tuning, bench.folder / run.name
-    arm = tuning.section.pretrained if run.arm == "pretrained" else tuning.section.scratch
+    arm = tuning.section.scratch if run.arm == "scratch" else tuning.section.pretrained
     assert arm is not None
     folder.mkdir(exist_ok=True)
     torch.manual_seed(run.seed)
     start = bench.inputs["pretrain"].folder
-    if run.arm == "pretrained":
+    if run.arm == "scratch":
+        network = Mlim(read_shape(start)[0])
+    else:
         network = load_network(start)
         shrink_and_perturb(network, tuning.section.start)
-    else:
-        network = Mlim(read_shape(start)[0])
     network.set_dropout(tuning.section.dropout)
     network.encoder.recompute = bench.runtime.recompute
     tuned = Tuned(network, tuning.heads(width_of(network)))

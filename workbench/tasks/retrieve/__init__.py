@@ -1,0 +1,1 @@
+"""Find the listings that belong to a text, a picture or both."""
