@@ -31,7 +31,7 @@ def test_every_combination_then_the_named_ones_each_with_every_seed(tmp_path):
     assert (crossed.pretrain.masking.policy, crossed.finetune.match.mdo.text) == ("uniform", 0)
     assert (crossed.pretrain.seed, crossed.finetune.match.seeds, crossed.model.dropout) == (5, (5,), 0.2)
     assert [r.pretrain.epochs for r in variants[4].recipes] == [9, 9]
-    assert variants[0].goals == ("pretrain", "match", "alone")
+    assert variants[0].goals == ("pretrain", "match")
 
 
 @pytest.mark.parametrize(

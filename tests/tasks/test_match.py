@@ -8,43 +8,51 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.tasks import shop
 from tests.tiny import batch, network, scatter
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.errors import DataError
+from workbench.evaluate.calibrate import fit_platt
 from workbench.model.mlim import Mlim
-from workbench.tasks.match.net import PairBatch, PairLoss, PairNet
+from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
 from workbench.tasks.match.pairs import Pairs
-from workbench.tasks.match.run import ArmScores, measure
+from workbench.tasks.match.results import ArmScores, Test, section
+from workbench.tasks.match.tuning import nearest
 from workbench.tasks.network import load_network, mean_of_tokens
+from workbench.tasks.tuned import Tuned, width_of
 
 
 @pytest.fixture
-def net() -> PairNet:
-    model = PairNet(network()).eval()
+def model() -> Tuned:
+    shape = network()
+    model = Tuned(shape, {"match": MatchHead(width_of(shape))}).eval()
     scatter(model)
     return model
 
 
-def test_a_score_is_the_same_both_ways_round(net: PairNet) -> None:
-    points_BD = net.embed(batch([1, 5, 3, 0]))
-    scores_BB = net.all_scores(points_BD)
+def points(model: Tuned, made: Batch) -> torch.Tensor:
+    return model.heads["match"](model.pooled(made))
+
+
+def test_a_score_is_the_same_both_ways_round(model: Tuned) -> None:
+    head, points_BD = model.heads["match"], points(model, batch([1, 5, 3, 0]))
+    scores_BB = head.all_scores(points_BD)
     left, right = torch.triu_indices(4, 4)
-    scores = net.scores(points_BD[left], points_BD[right])
-    assert torch.equal(scores, net.scores(points_BD[right], points_BD[left]))
+    scores = head.scores(points_BD[left], points_BD[right])
+    assert torch.equal(scores, head.scores(points_BD[right], points_BD[left]))
     torch.testing.assert_close(scores, scores_BB[left, right])
     torch.testing.assert_close(points_BD.norm(dim=1), torch.ones(4))
 
 
-def test_padding_and_missing_pictures_do_not_enter_a_listing(net: PairNet) -> None:
+def test_padding_and_missing_pictures_do_not_enter_a_listing(model: Tuned) -> None:
     made = batch([2, 7])
-    alone = net.embed(batch_of(made, [0]))
-    torch.testing.assert_close(net.embed(made)[:1], alone, rtol=1e-5, atol=1e-6)
+    alone = points(model, batch_of(made, [0]))
+    torch.testing.assert_close(points(model, made)[:1], alone, rtol=1e-5, atol=1e-6)
     blind = replace(made, has_image_B=torch.tensor([False, True]))
-    text_BLD, image_BPD = net.network.encode(blind)
+    text_BLD, image_BPD = model.network.encode(blind)
     expected = text_BLD[0, :4].mean(0)  # [CLS], two words, [SEP]
     torch.testing.assert_close(mean_of_tokens(blind, text_BLD, image_BPD)[0], expected)
 
@@ -60,45 +68,71 @@ def batch_of(made: Batch, places: list[int]) -> Batch:
     )
 
 
-def test_the_losses_are_the_cross_entropies(net: PairNet) -> None:
-    pairs = PairBatch(batch([2, 7, 4, 1]), torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]), torch.tensor([1.0, 0, 0]))
-    loss = PairLoss(net)
+def pair_batch(made: Batch, left: list[int], right: list[int], match: list[float], products: list[int]) -> PairBatch:
+    return PairBatch(made, torch.tensor(left), torch.tensor(right), torch.tensor(match), torch.tensor(products))
+
+
+def test_the_losses_are_the_cross_entropies(model: Tuned) -> None:
+    """Listings 0, 1 and 4 are one product: none of them is a wrong answer for another."""
+    pairs = pair_batch(batch([2, 7, 4, 1, 3]), [0, 1, 2], [1, 2, 3], [1.0, 0, 0], [5, 5, 6, 7, 5])
+    loss = PairLoss(model)
     sums, counts = loss.sums(pairs), loss.counts(pairs)
     assert counts == {"pairs": 3, "in_batch": 2} and len(pairs) == 3
-    scores = net.all_scores(net.embed(pairs.batch)).detach().numpy().astype(np.float64)
+    scores = model.heads["match"].all_scores(points(model, pairs.batch)).detach().numpy().astype(np.float64)
     odds = scores[[0, 1, 2], [1, 2, 3]]
     expected = np.log1p(np.exp(-odds[0])) + np.log1p(np.exp(odds[1:])).sum()
     assert sums["pairs"].item() == pytest.approx(expected, rel=1e-5)
-    found = [np.log(np.exp(scores[i, [j for j in range(4) if j != i]]).sum()) - scores[0, 1] for i in (0, 1)]
+    found = [np.log(np.exp(scores[i, [1 - i, 2, 3]]).sum()) - scores[0, 1] for i in (0, 1)]
     assert sums["in_batch"].item() == pytest.approx(sum(found), rel=1e-4)
 
 
-def test_micro_batches_of_pairs_give_the_gradient_of_the_whole(net: PairNet) -> None:
+def test_micro_batches_of_pairs_give_the_gradient_of_the_whole(model: Tuned) -> None:
     made = batch([2, 7, 4, 1, 3])
-    left, right, match = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 2, 3, 4]), torch.tensor([1.0, 0, 0, 1])
-    whole = PairBatch(made, left, right, match)
+    whole = pair_batch(made, [0, 1, 2, 0], [1, 2, 3, 4], [1.0, 0, 0, 1], [0, 0, 1, 2, 0])
     parts = [
-        PairBatch(batch_of(made, [0, 1]), torch.tensor([0]), torch.tensor([1]), match[:1]),
-        PairBatch(batch_of(made, [0, 1, 2, 3, 4]), left[1:], right[1:], match[1:]),
+        pair_batch(batch_of(made, [0, 1]), [0], [1], [1.0], [0, 0]),
+        pair_batch(made, [1, 2, 0], [2, 3, 4], [0.0, 0, 1], [0, 0, 1, 2, 0]),
     ]
     gradients = []
     for batches in ([whole], parts):
-        net.zero_grad()
+        model.zero_grad()
         for pairs in batches:
-            (PairLoss(net).sums(pairs)["pairs"] / 4).backward()
-        gradients.append({n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None})
+            (PairLoss(model).sums(pairs)["pairs"] / 4).backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_no_matching_pair_in_a_batch_is_no_nan(net: PairNet) -> None:
-    loss = PairLoss(net)
-    pairs = PairBatch(batch([2, 7]), torch.tensor([0]), torch.tensor([1]), torch.tensor([0.0]))
+def test_no_matching_pair_in_a_batch_is_no_nan(model: Tuned) -> None:
+    loss = PairLoss(model)
+    pairs = pair_batch(batch([2, 7]), [0], [1], [0.0], [0, 1])
     sums = loss.sums(pairs)
     sum(sums.values()).backward()
     assert sums["in_batch"].item() == 0
-    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_listings_without_text_or_picture_are_finite_and_pixels_of_none_do_not_count(model: Tuned) -> None:
+    made = batch([0, 7, 4, 0])
+    has = torch.tensor([True, False, True, False])
+    made = replace(made, has_image_B=has, has_text_B=torch.tensor([False, True, True, False]))
+    pairs = pair_batch(made, [0, 1, 0], [1, 2, 3], [1.0, 0, 0], [0, 0, 1, 2])
+    loss = PairLoss(model)
+    sums = loss.sums(pairs)
+    sum(sums.values()).backward()
+    assert all(s.isfinite() for s in sums.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    other = replace(made, pixels_BCHW=torch.where(has[:, None, None, None], made.pixels_BCHW, 255 - made.pixels_BCHW))
+    assert torch.equal(points(model, made), points(model, other))
+
+
+def test_candidates_are_the_nearest_of_either() -> None:
+    angles = torch.tensor([0.0, 0.1, 0.3, 2.0])
+    points_nD = torch.stack([angles.cos(), angles.sin()], 1)
+    assert nearest(points_nD, 1).tolist() == [[0, 1], [1, 2], [2, 3]]
+    assert nearest(points_nD, 9).tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    assert nearest(points_nD[:1], 3).shape == (0, 2)
 
 
 # What is measured
@@ -109,27 +143,36 @@ def pairs_of(match: list[int]) -> Pairs:
     return Pairs(np.arange(2 * n).reshape(n, 2), np.array(match, bool), np.array(["test"] * n))
 
 
+def of(valid: Pairs, test: Pairs) -> Test:
+    rows = np.arange(2 * max(len(test), len(valid)) + 1)
+    slices = pl.DataFrame({"category": np.where(rows % 4 < 2, "mug", "lamp")})
+    return Test({"valid": valid, "test": test}, rows.astype(str), rows, rows % 8 > 1, slices, {})
+
+
 def test_intervals_thresholds_and_examples_by_hand() -> None:
     stream = np.random.default_rng(0)
-    test, valid = pairs_of([1, 0] * 50), pairs_of([1, 1, 0, 1])
+    test, valid = pairs_of([1, 0] * 50), pairs_of([1, 1, 0, 1, 0, 0, 0])
     good = np.clip(test.match * 0.4 + stream.random(100) * 0.6, 0, 1)
     other = np.clip(test.match * 0.3 + stream.random(100) * 0.7, 0, 1)
-    seeds = [{"valid": np.array([0.9, 0.8, 0.7, 0.1]), "test": s} for s in (good, other)]
+    seeds = [{"valid": np.array([0.9, 0.8, 0.7, 0.1, 0.3, 0.2, 0.05]), "test": s} for s in (good, other)]
     arms = [
         ArmScores("pretrained", 1.0, seeds),
         ArmScores("scratch", 1.0, seeds[1:]),
         ArmScores("text baseline", None, [{"valid": seeds[0]["valid"], "test": 1 - good}]),
     ]
-    found = measure(arms, {"valid": valid, "test": test}, np.arange(200).astype(str), 0.9)
+    found, told = section(of(valid, test), arms, 0.9)
     truth = [average_precision_score(test.match, s) for s in (good, other)]
     kept, scratch, baseline = found["arms"]
     assert kept["by_seed"] == pytest.approx(truth) and kept["seeds"] == 2 and scratch["seeds"] == 1
     assert kept["pr_auc"]["mean"] == pytest.approx(np.mean(truth))
     assert kept["pr_auc"]["low"] < np.mean(truth) < kept["pr_auc"]["high"]
     above = good >= 0.8  # two of two valid pairs from 0.8 on match, two of three from 0.7 on
+    calibrated = fit_platt(seeds[0]["valid"], valid.match)
+    assert told["calibration"] == {"scale": calibrated.scale, "shift": calibrated.shift}
+    assert told["threshold"] == calibrated(np.array([0.8]))[0] and told["precision"] == 0.9
     assert kept["threshold"] == {
         "wanted_precision": 0.9,
-        "score": 0.8,
+        "score": told["threshold"],
         "precision": pytest.approx(test.match[above].mean()),
         "recall": pytest.approx((above & test.match).sum() / 50),
     }
@@ -140,21 +183,34 @@ def test_intervals_thresholds_and_examples_by_hand() -> None:
     assert found["verdict"][0].startswith(
         "With all labels, the pre-trained network beats the best baseline, text: PR AUC"
     )
-    right = (good > 0.5) == test.match
-    assert len(found["best"]) == 24 and len(found["worst"]) == (~right).sum()
+    probability = calibrated(good)
+    right = (probability > 0.5) == test.match
+    assert len(found["best"]) == 24 and len(found["worst"]) == min(24, (~right).sum())
     assert [pair["match"] for pair in found["best"]] == [1, 0] * 12  # in turns, the surest of each kind first
     for kind in (1, 0):
-        sure = sorted(np.abs(good[right & (test.match == kind)] - 0.5), reverse=True)
+        sure = sorted(np.abs(probability[right & (test.match == kind)] - 0.5), reverse=True)
         assert [abs(pair["score"] - 0.5) for pair in found["best"] if pair["match"] == kind] == sure[:12]
     assert found["best"][0]["right"]["row"] == found["best"][0]["left"]["row"] + 1
     assert found["curve"][0]["points"][-1] == [1.0, 0.5] and len(found["curve"]) == 3
+    assert kept["roc_auc"]["mean"] == pytest.approx(np.mean([roc_auc_score(test.match, s) for s in (good, other)]))
+    whole = np.arange(100) % 4 > 0  # pairs of which both listings have both
+    (reading, *_) = found["readings"]
+    assert reading["items"] == whole.sum() and reading["reading"] == "both"
+    truth = [average_precision_score(test.match[whole], s[whole]) for s in (good, other)]
+    assert reading["pr_auc"]["mean"] == pytest.approx(np.mean(truth))
+    assert {(line["by"], line["value"], line["items"]) for line in found["slices"]} == {
+        ("category", "mug", 50),
+        ("category", "lamp", 50),
+    }
 
 
 @pytest.mark.parametrize("match", [[], [1, 1], [0]])
 def test_test_pairs_of_one_kind_measure_nothing_and_say_so(match: list[int]) -> None:
     scores = {"valid": np.zeros(0), "test": np.zeros(len(match))}
     held_out = {"valid": pairs_of([]), "test": pairs_of(match)}
-    found = measure([ArmScores("pretrained", 1.0, [scores])], held_out, np.array(["g"] * 9), 0.9)
+    found, told = section(of(**held_out), [ArmScores("pretrained", 1.0, [scores])], 0.9)
+    assert told == {"calibration": {"scale": 1.0, "shift": 0.0}, "precision": 0.9, "threshold": None}
+    assert found["undefined"]["roc_auc"].startswith("undefined, because")
     assert found["arms"] == found["differences"] == found["best"] == []
     assert "nothing could be measured" in found["verdict"][0]
 
@@ -162,7 +218,7 @@ def test_test_pairs_of_one_kind_measure_nothing_and_say_so(match: list[int]) -> 
 def test_without_valid_pairs_there_is_no_threshold() -> None:
     scores = {"valid": np.zeros(0), "test": np.array([0.9, 0.1])}
     held_out = {"valid": pairs_of([]), "test": pairs_of([1, 0])}
-    (arm,) = measure([ArmScores("pretrained", 1.0, [scores])], held_out, np.array(list("abcd")), 0.9)["arms"]
+    (arm,) = section(of(**held_out), [ArmScores("pretrained", 1.0, [scores])], 0.9)[0]["arms"]
     assert arm["threshold"] == {"wanted_precision": 0.9, "score": None, "precision": None, "recall": None}
     assert arm["pr_auc"]["mean"] == 1
 

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from workbench.errors import DataError
-from workbench.recipe.schema import Match
-from workbench.tasks.match import stage
+from workbench.recipe.schema import Baselines, Match
+from workbench.tasks.match.stage import stage
 from workbench.tasks.match.pairs import read_pairs
 
 ITEMS = pl.DataFrame(
@@ -85,4 +85,4 @@ def test_a_bad_file_is_told_when_the_stage_is_planned(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("left,right,match\na,b,1\na,c,yes\n")
     with pytest.raises(DataError, match="line 3, column match: found 'yes'"):
-        stage(Match(pairs=path), {})
+        stage(Match(pairs=path), Baselines(), {})

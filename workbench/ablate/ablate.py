@@ -55,9 +55,7 @@ def _trained(variant: Variant) -> Trained:
     ]
     losses = [_losses(artifacts["pretrain"]) for artifacts in made]
     logs = variant.recipes[0].runtime.cache / "logs"
-    seconds = [
-        {goal: cost(read_log(artifacts[goal], logs)) for goal in variant.goals if goal != "alone"} for artifacts in made
-    ]
+    seconds = [{goal: cost(read_log(artifacts[goal], logs)) for goal in variant.goals} for artifacts in made]
     return Trained(variant.name, variant.sets, measured, losses, seconds)
 
 

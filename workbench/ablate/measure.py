@@ -29,18 +29,22 @@ class Measured:
 
 
 def measures(recipe: Recipe, made: Mapping[str, Artifact]) -> Iterator[Measured]:
-    """Each task's measure at each share of the labels; of pairs also with text alone and with the picture alone."""
+    """Each task's measure at each share of the labels; of pairs also with text alone and with the picture alone, at the
+    largest share, on pairs of which both listings have both."""
     items = read_listings(made)
     groups = items["group"].to_numpy().astype(np.str_)
     if match := recipe.finetune.match:
         group = dict(zip(items["id"], groups, strict=True))
-        of_pairs = [
-            _of_pairs(made["match"], group, f"pretrained {share:g}", _name("PR AUC", share, match.label_shares))
-            for share in sorted(set(match.label_shares), reverse=True)
+        pairs = pl.read_parquet(made["match"].path("scores.parquet")).filter(pl.col("part") == "test")
+        shares = sorted(set(match.label_shares), reverse=True)
+        named = {_name("PR AUC", share, match.label_shares): f"pretrained {share:g}" for share in shares}
+        found = [_of_pairs(pairs, group, column, name) for name, column in named.items()]
+        both = pairs.filter("both")
+        found += [
+            _of_pairs(both, group, f"pretrained {shares[0]:g} {reading}", f"PR AUC, {reading} alone")
+            for reading in ("text", "picture")
         ]
-        yield from (found for found in of_pairs if found)
-        alone = [_of_pairs(made["alone"], group, name, f"PR AUC, {name} alone") for name in ("text", "picture")]
-        yield from (found for found in alone if found)
+        yield from (measured for measured in found if measured)
     if classify := recipe.finetune.classify:
         table = pl.read_parquet(made["classify"].path("scores.parquet"))
         for share in sorted(set(classify.label_shares), reverse=True) if table.height else ():
@@ -53,10 +57,8 @@ def _name(measure: str, share: float, shares: tuple[float, ...]) -> str:
     return f"{measure}, {labels_in_words(share)}" if len(set(shares)) > 1 else measure
 
 
-def _of_pairs(made: Artifact, group: Mapping[str, str], column: str, name: str) -> Measured | None:
-    """None where the test part has no pairs of both kinds."""
-    pairs = pl.read_parquet(made.path("scores.parquet"))
-    pairs = pairs.filter(pl.col("part") == "test") if "part" in pairs.columns else pairs
+def _of_pairs(pairs: pl.DataFrame, group: Mapping[str, str], column: str, name: str) -> Measured | None:
+    """None where there are no pairs of both kinds."""
     match = (pairs["match"] == 1).to_numpy()
     if match.all() or not match.any():
         return None

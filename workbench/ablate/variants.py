@@ -26,8 +26,7 @@ class Variant:
     def goals(self) -> tuple[str, ...]:
         """The stages whose artifacts the table is made of."""
         finetune = self.recipes[0].finetune
-        tasks = [task for task in TASKS if getattr(finetune, task)]
-        return ("pretrain", *tasks, *(["alone"] if finetune.match else []))
+        return ("pretrain", *(task for task in TASKS if getattr(finetune, task)))
 
 
 def read_variants(path: Path, sets: Sequence[str] = ()) -> tuple[Recipe, list[Variant]]:

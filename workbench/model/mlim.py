@@ -82,6 +82,29 @@ class Mlim(nn.Module):
         every_BP = torch.ones_like(batch.image_masked_BP)
         return self.encoder(text_BLD, batch.text_real_BL), self.encoder(image_BPD, every_BP)
 
+    def encode_pairs(self, batch: Batch, left_n: Tensor, right_n: Tensor, which_2D: Tensor) -> tuple[Tensor, Tensor]:
+        """Two of the batch's listings in one sequence, [CLS] text [SEP] text [SEP] image image: (n, D) and (n, D), the
+        means of the outputs over the visible positions of the left and of the right one, in float32.
+
+        The positions of the second text and picture start again, as learnt; `which_2D` is added to tell the two apart.
+        """
+        text_BLD, image_BPD = self._embed(batch)
+        seen_BP = batch.has_image_B[:, None].expand(image_BPD.shape[:2])
+        texts = [
+            (text_BLD[left_n], batch.text_real_BL[left_n]),
+            (text_BLD[right_n, 1:], batch.text_real_BL[right_n, 1:]),
+        ]
+        images = [(image_BPD[of_n], seen_BP[of_n]) for of_n in (left_n, right_n)]
+        embedded = [x + which_2D[nth % 2].to(x.dtype) for nth, (x, _) in enumerate([*texts, *images])]
+        visible_nS = torch.cat([visible for _, visible in [*texts, *images]], 1)
+        x_nSD = self.encoder(self.dropout(self.embedding_norm(torch.cat(embedded, 1))), visible_nS)
+        sizes = [x.shape[1] for x in embedded]
+        counted_nS1 = visible_nS[:, :, None].float()
+        sums = [x.sum(1) for x in (x_nSD.float() * counted_nS1).split(sizes, 1)]
+        counts = [x.sum(1) for x in counted_nS1.split(sizes, 1)]
+        left_nD, right_nD = ((sums[i] + sums[i + 2]) / (counts[i] + counts[i + 2]) for i in (0, 1))
+        return left_nD, right_nD
+
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The embeddings of the text (B, L, D) and of the picture (B, P, D), before norm and dropout."""
         # Words and [MASK] in one lookup, since the gradient of each lookup is as large as the vocabulary.

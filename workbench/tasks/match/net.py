@@ -21,13 +21,14 @@ class PairBatch:
     left_n: Tensor  # int64, place of the left listing in the batch
     right_n: Tensor  # int64
     match_n: Tensor  # float, 1 where the two are the same product
+    product_B: Tensor  # int64, number of each listing's product
 
     def __len__(self) -> int:
         return len(self.match_n)
 
     def to(self, device: torch.device) -> PairBatch:
-        pairs = (t.to(device, non_blocking=True) for t in (self.left_n, self.right_n, self.match_n))
-        return PairBatch(self.batch.to(device), *pairs)
+        own = (self.left_n, self.right_n, self.match_n, self.product_B)
+        return PairBatch(self.batch.to(device), *(t.to(device, non_blocking=True) for t in own))
 
 
 class MatchHead(nn.Module):
@@ -57,7 +58,7 @@ class MatchHead(nn.Module):
 
 
 class PairLoss:
-    """Cross-entropy of the labelled pairs, and of finding a listing's match among all listings of the batch."""
+    """Cross-entropy of the labelled pairs, and of finding a listing's match among the other products of the batch."""
 
     def __init__(self, model: Tuned) -> None:
         self.model = model
@@ -71,11 +72,17 @@ class PairLoss:
 
     def sums(self, batch: PairBatch) -> Mapping[str, Tensor]:
         scores_BB = self.head.all_scores(self.head(self.model.pooled(batch.batch)))
-        scores_n = scores_BB[batch.left_n, batch.right_n]
-        others_BB = scores_BB - torch.diag(torch.full_like(scores_BB[0], torch.inf))  # no listing is its own match
-        left, right = batch.left_n[batch.match_n > 0], batch.right_n[batch.match_n > 0]
+        matches = batch.match_n > 0
+        asked_m = torch.cat([batch.left_n[matches], batch.right_n[matches]])
+        answer_m = torch.cat([batch.right_n[matches], batch.left_n[matches]])
+        # A further listing of the product is no wrong answer, nor is a listing its own match.
+        wrong_mB = batch.product_B[asked_m][:, None] != batch.product_B
+        open_mB = wrong_mB.scatter(1, answer_m[:, None], True)
         return {
-            "pairs": F.binary_cross_entropy_with_logits(scores_n, batch.match_n, reduction="sum"),
-            "in_batch": F.cross_entropy(others_BB[left], right, reduction="sum")
-            + F.cross_entropy(others_BB[right], left, reduction="sum"),
+            "pairs": F.binary_cross_entropy_with_logits(
+                scores_BB[batch.left_n, batch.right_n], batch.match_n, reduction="sum"
+            ),
+            "in_batch": F.cross_entropy(
+                scores_BB[asked_m].masked_fill(~open_mB, -torch.inf), answer_m, reduction="sum"
+            ),
         }

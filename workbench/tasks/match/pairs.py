@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from workbench.errors import DataError
 
 COLUMNS = ("left", "right", "match")
+DROPPED = {"line": pl.Int64, "left": pl.String, "right": pl.String, "reason": pl.String}
+NONE_DROPPED = pl.DataFrame(schema=DROPPED)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,8 @@ def read_pairs(path: Path, items: pl.DataFrame) -> tuple[Pairs, pl.DataFrame]:
             continue
         dropped.append((line, left_id, right_id, reason))
     lefts, rights, matches, of_part = zip(*kept, strict=True) if kept else ((), (), (), ())
-    table = pl.DataFrame(
-        dropped, {"line": pl.Int64, "left": pl.String, "right": pl.String, "reason": pl.String}, orient="row"
-    )
     rows_n2 = np.array([lefts, rights], np.int64).T
+    table = pl.DataFrame(dropped, DROPPED, orient="row")
     return Pairs(rows_n2, np.array(matches, bool), np.array(of_part, np.str_)), table
 
 

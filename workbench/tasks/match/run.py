@@ -3,190 +3,173 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from workbench.artifacts.stage import Work
-from workbench.catalog.split import read_listings
+from workbench.catalog.duplicates.clusters import components
 from workbench.errors import DataError
-from workbench.evaluate.binary import average_precision, precision_recall, threshold_for
-from workbench.evaluate.compare import BOOTSTRAP, Measured, arm_of, differences, verdict
-from workbench.evaluate.intervals import Floats, resamples
-from workbench.recipe.schema import Match
-from workbench.tasks.baselines import features as baselines
-from workbench.tasks.catalog import open_catalog
-from workbench.tasks.match.pairs import Pairs, read_pairs
-from workbench.tasks.match.tuning import PairTuning
-from workbench.tasks.network import model_section
-from workbench.tasks.tune import tune
-from workbench.tasks.tuned import write_answers
+from workbench.recipe.schema import Arm, Baselines, Match
+from workbench.tasks.catalog import Catalog, choose_device, open_catalog
+from workbench.tasks.match import results
+from workbench.tasks.match.cross import CrossTuning, score_rows
+from workbench.tasks.match.mine import PARTS, Facts, mine
+from workbench.tasks.match.pairs import NONE_DROPPED, Pairs, read_pairs
+from workbench.tasks.match.results import ArmScores, Test
+from workbench.tasks.match.tuning import NEAR, PairTuning
+from workbench.tasks.network import model_section, read_shape
+from workbench.tasks.runs import Run
+from workbench.tasks.tune import Scores, choose_labels, tune
+from workbench.tasks.tuned import load_tuned, write_answers
 
-EXAMPLES, POINTS = 24, 200  # pairs shown as best and as worst; points of a curve
-PARTS = ("train", "valid", "test")
-NOTHING = "The test part has no pairs of both kinds, matching and not: nothing could be measured."
+if TYPE_CHECKING:
+    from workbench.tasks.baselines.rivals import Rival
+
+LISTINGS = 2000  # of a part, whose candidates are made into clusters
+CANDIDATES = 20  # of a listing, where no cross-encoder says how many it reads
+CROSS = "cross"
 
 
 @dataclass(frozen=True)
-class ArmScores:
-    """What an arm says of the held-out pairs: part -> scores, one for each seed; a network's are probabilities."""
+class Prepared:
+    """The pairs, and what a network is tuned on."""
 
-    arm: str
-    share: float | None
-    seeds: Sequence[Mapping[str, Floats]]
+    catalog: Catalog
+    pairs: Pairs
+    dropped: pl.DataFrame  # line, left, right, reason
+    told: Mapping[str, Any]  # of the pairs
+    tuning: PairTuning
 
 
-def run_match(work: Work, match: Match) -> dict[str, Any]:
-    """Tune, measure, write; the summary for the manifest."""
-    items = read_listings(work.inputs)
-    pairs, dropped = read_pairs(match.pairs, items)
+def prepare(work: Work, match: Match) -> Prepared:
+    """Read the pairs, or mine them. Raises DataError where there are none to learn from."""
+    catalog = open_catalog(work.inputs, model_section(work.inputs["pretrain"]), work.runtime)
+    items = catalog.items
+    if match.pairs:
+        pairs, dropped = read_pairs(match.pairs, items)
+        told: Mapping[str, Any] = {}
+    else:
+        pairs, mined = mine(Facts.of(items, work.inputs), match.mine)
+        dropped, told = NONE_DROPPED, {"mined": mined}
     train = pairs.of("train")
     if train.match.all() or not train.match.any():
         reasons = ", ".join(f"{d['count']} {d['reason']}" for d in _reasons(dropped)) or "none"
         raise DataError(
-            f"{match.pairs}: {int(train.match.sum())} of the {len(train)} pairs of the train part match; expected both "
-            f"matching pairs and others, of listings that are both in the train part (pairs left out: {reasons})"
+            f"{match.pairs or 'finetune.match.mine'}: {int(train.match.sum())} of the {len(train)} pairs of the train "
+            "part match; expected both matching pairs and others, of listings that are both in the train part (pairs "
+            f"left out: {reasons})"
         )
-    groups = items["group"].to_numpy().astype(np.str_)
+    group = items["group"].to_numpy().astype(np.str_)
+    products = _products(items, pairs)
     held_out = {part: pairs.of(part) for part in ("valid", "test")}
-    runs = tune(work, "match", PairTuning(match, train, groups[train.rows[:, 0]], held_out))
+    few = {part: _few(np.unique(p.rows), products) for part, p in held_out.items()}
+    candidates = match.cross.candidates if match.cross else CANDIDATES
+    tuning = PairTuning(match, train, group[train.rows[:, 0]], products, held_out, few, candidates)
+    return Prepared(catalog, pairs, dropped, told, tuning)
 
-    arms: dict[tuple[str, float | None], list[Mapping[str, Floats]]] = {}
-    for run, scores in runs.items():
-        arms.setdefault((run.arm, run.share), []).append({part: 1 / (1 + np.exp(-s)) for part, s in scores.items()})
-    tuned = [ArmScores(arm, share, seeds) for (arm, share), seeds in arms.items()]
-    catalog = open_catalog(work.inputs, model_section(work.inputs["pretrain"]), work.runtime)
-    known = {part: pairs.of(part) for part in PARTS if part == "train" or len(pairs.of(part))}
-    by_baseline = baselines.score_pairs(catalog, {part: p.rows for part, p in known.items()}, {"train": train.match})
-    nothing = {part: np.zeros(0) for part in held_out}
-    shares = {baselines.BOTH: 1.0}  # it learns from all labels, the cosines from none
-    plain = [ArmScores(name, shares.get(name), [nothing | by_baseline[name]]) for name in baselines.names()]
 
-    section = {"pairs": _counts(pairs, dropped)} | measure([*tuned, *plain], held_out, groups, match.precision)
+def _products(items: pl.DataFrame, pairs: Pairs) -> NDArray[np.int64]:
+    """(N,) the first row of each listing's product: its group, and whatever pairs that match connect with it."""
+    row = np.arange(items.height)
+    first = items.select(pl.int_range(pl.len()).first().over("group"))[:, 0].to_numpy().astype(np.int64)
+    return components(items.height, *np.concatenate([np.stack([row, first], 1), pairs.rows[pairs.match]]).T)
+
+
+def _few(rows: NDArray[np.int64], products: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Some of these listings, ascending: whole products."""
+    return np.sort(rows[np.argsort(products[rows], kind="stable")][:LISTINGS])
+
+
+def run_match(work: Work, match: Match, baselines: Baselines) -> dict[str, Any]:
+    """Tune, measure, write; the summary for the manifest."""
+    prepared = prepare(work, match)
+    runs = tune(work, "match", prepared.tuning)
+    crossed = _cross(work, match, prepared, next(iter(runs.values()))) if match.cross else {}
+    from workbench.tasks.baselines.rivals import rivals  # scikit-learn
+
+    known = rivals(prepared.catalog, baselines)
+    section, told = measure(work, prepared, runs, known, crossed)
+    write_answers(work.folder, {"match": told})
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
-    _write_scores(work.folder / "scores.parquet", items["id"], held_out, [*tuned, *plain])
-    write_answers(work.folder, {"match": {}})
-    dropped.write_csv(work.folder / "pairs_dropped.csv")
-    pr_auc = {_name(a["arm"], a["share"]): a["pr_auc"]["mean"] for a in section["arms"]}
-    return {"pairs": len(pairs), "dropped": dropped.height, "pr_auc": pr_auc}
-
-
-def _name(arm: str, share: float | None) -> str:
-    return arm if arm.endswith(" baseline") else f"{arm} {share:g}"
+    judged = {results.name(a["arm"], a["share"]): a["pr_auc"] and a["pr_auc"]["mean"] for a in section["arms"]}
+    return {"pairs": len(prepared.pairs), "dropped": prepared.dropped.height, "pr_auc": judged}
 
 
 def measure(
-    arms: Sequence[ArmScores], held_out: Mapping[str, Pairs], groups: NDArray[np.str_], precision: float
-) -> dict[str, Any]:
-    """All of the section that rests on scores; the first arm is the network that is kept."""
-    valid, test = held_out["valid"], held_out["test"]
-    if test.match.all() or not test.match.any():
-        return {"arms": [], "differences": [], "verdict": [NOTHING], "curve": [], "best": [], "worst": []}
-    weights_Rn = resamples(groups[test.rows[:, 0]], BOOTSTRAP)
-    measured = [
-        Measured(a.arm, a.share, {"pr_auc": [average_precision(test.match, s["test"], weights_Rn) for s in a.seeds]})
-        for a in arms
-    ]
-    shown = [
-        arm_of(m)
-        | {
-            "by_seed": [float(values[0]) for values in m.seeds["pr_auc"]],
-            "threshold": _threshold(precision, valid, test, a.seeds[0]),
-        }
-        for m, a in zip(measured, arms, strict=True)
-    ]
-    found = differences(measured, "pr_auc")
-    best, worst = _examples(test, arms[0].seeds[0]["test"])
-    return {
-        "arms": shown,
-        "differences": found,
-        "verdict": [*verdict(shown, found, "pr_auc", "PR AUC"), _threshold_in_words(shown[0]["threshold"])],
-        "curve": [{"arm": a.arm, "share": a.share, "points": _curve(test, a.seeds[0]["test"])} for a in arms],
-        "best": best,
-        "worst": worst,
-    }
+    work: Work,
+    prepared: Prepared,
+    runs: Mapping[Run, Scores],
+    known: Sequence[Rival],
+    crossed: Mapping[Run, Scores] = MappingProxyType({}),
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The section of results.json, and what answers.json tells of this task; the first run's network is kept.
+
+    Writes scores.parquet and pairs_dropped.csv.
+    """
+    tuning = prepared.tuning
+    arms = _by_arm(runs) + _by_arm(crossed, CROSS)
+    arms += [arm for rival in known for arm in _by_rival(rival, tuning)]
+    test = Test.of(prepared.catalog, tuning)
+    section, told = results.section(test, arms, tuning.section.precision)
+    told["clusters"] = section["clusters"][0]["threshold"] if section["clusters"] else None
+    results.write_scores(work.folder / "scores.parquet", prepared.catalog.items["id"], test, arms)
+    prepared.dropped.write_csv(work.folder / "pairs_dropped.csv")
+    if crossed:
+        its = results.answers(test, next(arm for arm in arms if arm.arm == CROSS), tuning.section.precision)
+        its["clusters"] = next((c["threshold"] for c in section["clusters"] if c["arm"] == CROSS), None)
+        write_answers(work.folder / CROSS, {CROSS: its | _width(work) | {"candidates": tuning.candidates}})
+    counts = {part: prepared.pairs.of(part) for part in PARTS}
+    told_of_pairs = {part: {"pairs": len(p), "positives": int(p.match.sum())} for part, p in counts.items()}
+    return {"pairs": told_of_pairs | {"dropped": _reasons(prepared.dropped)} | dict(prepared.told)} | section, told
 
 
-def _counts(pairs: Pairs, dropped: pl.DataFrame) -> dict[str, Any]:
-    of_part = {part: pairs.of(part) for part in PARTS}
-    counts = {part: {"pairs": len(p), "positives": int(p.match.sum())} for part, p in of_part.items()}
-    return {**counts, "dropped": _reasons(dropped)}
+def _by_arm(runs: Mapping[Run, Scores], name: str = "") -> list[ArmScores]:
+    arms: dict[tuple[str, float | None], list[Scores]] = {}
+    for run, scores in runs.items():
+        arms.setdefault((name or run.arm, run.share), []).append(scores)
+    return [ArmScores(arm, share, seeds) for (arm, share), seeds in arms.items()]
+
+
+def _by_rival(rival: Rival, tuning: PairTuning) -> Iterator[ArmScores]:
+    """At each share of the labels that the first seed's networks learn from, if both kinds are among them."""
+    parts = {part: pairs.rows for part, pairs in tuning.held_out.items() if len(pairs)}
+    nothing = {part: np.zeros(0) for part in tuning.held_out}
+    for share in sorted(set(tuning.section.label_shares), reverse=True):
+        chosen = choose_labels(tuning.groups, share, tuning.section.seeds[0])
+        match = tuning.train.match[chosen]
+        if match.any() and not match.all():
+            scores = rival.match(tuning.train.rows[chosen], match, parts)
+            yield ArmScores(f"{rival.name} baseline", share, [nothing | dict(scores)])
+
+
+def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[Run, Scores]:
+    """The scores of the cross-encoder's runs; those of the kept one also of the candidates that `kept` has."""
+    assert match.cross
+    arm = Arm(epochs=match.cross.epochs, optim=match.cross.optim, layer_decay=match.pretrained.layer_decay)
+    section = match.model_copy(update={"pretrained": arm, "scratch": None, "seeds": match.seeds[:1]})
+    told = {f.name: getattr(prepared.tuning, f.name) for f in fields(prepared.tuning)} | {"section": section}
+    folder = work.folder / CROSS
+    folder.mkdir(exist_ok=True)
+    runs = tune(replace(work, folder=folder), "cross", CrossTuning(**told, **_width(work)))
+    write_answers(folder, {CROSS: _width(work)})
+    device = choose_device(work)
+    tuned = load_tuned(folder).to(device)
+    listings, own = prepared.catalog.listings, next(iter(runs.values()))
+    for name in (f"{NEAR}.{part}" for part in prepared.tuning.held_out if f"{NEAR}.{part}" in kept):
+        own[f"{name}.rows"] = rows = kept[f"{name}.rows"]
+        own[name] = score_rows(tuned, listings, device, arm.optim.batch_size, rows.astype(np.int64)).double().numpy()
+    return runs
+
+
+def _width(work: Work) -> dict[str, int]:
+    return {"width": read_shape(work.inputs["pretrain"].folder)[0].size.width}
 
 
 def _reasons(dropped: pl.DataFrame) -> list[dict[str, Any]]:
     return dropped.group_by("reason").len("count").sort("count", "reason", descending=[True, False]).to_dicts()
-
-
-def _threshold(precision: float, valid: Pairs, test: Pairs, scores: Mapping[str, Floats]) -> dict[str, float | None]:
-    """The score that reaches the precision on the valid pairs, and what it does on the test pairs."""
-    score = threshold_for(precision, valid.match, scores["valid"]) if len(valid) else None
-    above = scores["test"] >= (np.inf if score is None else score)
-    hits = float((above & test.match).sum())
-    return {
-        "wanted_precision": precision,
-        "score": score,
-        "precision": hits / float(above.sum()) if above.any() else None,
-        "recall": None if score is None else hits / float(test.match.sum()),
-    }
-
-
-def _threshold_in_words(threshold: Mapping[str, float | None]) -> str:
-    wanted = f"{threshold['wanted_precision']:.0%}"
-    if threshold["precision"] is None:
-        return f"No score was found at which {wanted} of the pairs above it match."
-    return (
-        f"Asked for pairs of which {wanted} match, it finds {threshold['recall']:.0%} of all matches in the test part, "
-        f"and {threshold['precision']:.0%} of what it finds are matches."
-    )
-
-
-def _curve(test: Pairs, scores_n: Floats) -> list[list[float]]:
-    """[recall, precision] at every distinct score, thinned evenly."""
-    precision, recall, _ = precision_recall(test.match, scores_n)
-    chosen = np.unique(np.linspace(0, len(recall) - 1, POINTS).round().astype(int))
-    return [[float(r), float(p)] for r, p in zip(recall[chosen], precision[chosen], strict=True)]
-
-
-def _examples(test: Pairs, scores_n: Floats) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The pairs judged rightly and wrongly with the most certainty; above 0.5 says: the same product.
-
-    Matches and others take turns, since there are more of the others.
-    """
-    order = np.argsort(-np.abs(scores_n - 0.5), kind="stable")
-    right = (scores_n > 0.5) == test.match
-
-    def shown(wanted: bool) -> list[dict[str, Any]]:
-        kinds = (order[(right[order] == wanted) & (test.match[order] == kind)] for kind in (True, False))
-        turns = [int(i) for pair in zip_longest(*kinds) for i in pair if i is not None]
-        return [
-            {
-                "left": {"row": int(test.rows[i, 0])},
-                "right": {"row": int(test.rows[i, 1])},
-                "match": int(test.match[i]),
-                "score": float(scores_n[i]),
-            }
-            for i in turns[:EXAMPLES]
-        ]
-
-    return shown(True), shown(False)
-
-
-def _write_scores(path: Path, ids: pl.Series, held_out: Mapping[str, Pairs], arms: Sequence[ArmScores]) -> None:
-    """A line a pair, a column an arm: the mean over its seeds."""
-    rows = np.vstack([p.rows for p in held_out.values()])
-    table = {
-        "left": ids[rows[:, 0]],
-        "right": ids[rows[:, 1]],
-        "match": np.concatenate([p.match for p in held_out.values()]).astype(np.int8),
-        "part": np.concatenate([p.part for p in held_out.values()]).tolist(),
-    }
-    for arm in arms:
-        scores = np.array([np.concatenate([seed[part] for part in held_out]) for seed in arm.seeds])
-        table[_name(arm.arm, arm.share)] = scores.mean(0)
-    pl.DataFrame(table).write_parquet(path)

@@ -1,9 +1,12 @@
 """The Match stage: the network learns from pairs whether two listings are the same product.
 
 results.json          the `match` section of docs/report.md; a listing of an example is {"row": its row}
-scores.parquet        left, right, match, part of the held-out pairs, and the score each arm gives them
+scores.parquet        left, right, match, part of the held-out pairs, whether both listings have both a text and a
+                      picture, and the probability that each arm gives them, by its share and reading
 pairs_dropped.csv     pairs that were not used: line, left, right, reason
 model.safetensors, model.json, head.safetensors   the pre-trained network tuned on the most labels, first seed
+answers.json          what its log odds mean (answer.py)
+cross/                the same of the cross-encoder, if there is one
 <arm>-<share>-<seed>/ each run's scores and metrics.jsonl
 """
 
@@ -25,8 +28,8 @@ def stage(match: Match, baselines: Baselines, digests: Mapping[str, str]) -> Sta
     def run(work: Work) -> Mapping[str, Any]:
         from workbench.tasks.match.run import run_match  # torch and scikit-learn
 
-        return run_match(work, match)
+        return run_match(work, match, baselines)
 
     section = {"finetune": {"match": match.model_dump(mode="json", exclude={"pairs"}), "baselines": baselines.told}}
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
-    return Stage("match", 1, section, run, needs, dict(digests))
+    return Stage("match", 2, section, run, needs, dict(digests))
