@@ -78,7 +78,7 @@ def load_bert(folder: Path, network: nn.Module, words: int) -> Loaded:
 def _take(folder: Path, config: Published, published: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our parameters, out of the published tensors, which stay there if they are of no use."""
     taken = {}
-    for name, source in _names(config.layers).items():
+    for name, source in published_names(config.layers).items():
         missing = [part for part in source if part not in published]
         if not missing:
             taken[name] = torch.cat([published.pop(part).float() for part in source])
@@ -141,7 +141,7 @@ def _modern(name: str) -> str:
     return name
 
 
-def _names(layers: int) -> dict[str, tuple[str, ...]]:
+def published_names(layers: int) -> dict[str, tuple[str, ...]]:
     """Our parameter -> the published ones it is made of."""
     names: dict[str, tuple[str, ...]] = {
         "words.weight": ("embeddings.word_embeddings.weight",),

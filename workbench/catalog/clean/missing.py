@@ -33,10 +33,15 @@ FURTHER: Mapping[Kind, tuple[str, ...]] = {
 _DUMMIES = ("Lorem ipsum", "lorem ipsum", "LOREM IPSUM")  # what a text begins with
 
 
+def words_for_nothing(kind: Kind, clean: Clean) -> set[str]:
+    """The placeholders, in lower case."""
+    words = {*EVERYWHERE, *FURTHER[kind], *(word.lower() for word in clean.also_missing)}
+    return words - {word.lower() for word in clean.never_missing}
+
+
 def found_missing(cells: pl.Series, kind: Kind, clean: Clean) -> pl.Series:
     """Mask of the cells that hold a placeholder of such a column; never null. Case is ignored."""
-    words = {*EVERYWHERE, *FURTHER[kind], *(word.lower() for word in clean.also_missing)}
-    words -= {word.lower() for word in clean.never_missing}
+    words = words_for_nothing(kind, clean)
     said = cells.str.len_bytes() <= max((len(word.encode()) for word in words), default=0)
     short = said.arg_true()
     said = said.scatter(short, cells.gather(short).str.to_lowercase().is_in(sorted(words)))
