@@ -1,6 +1,7 @@
 """The Together stage: one encoder with a head for each of the recipe's tasks, trained on all of their labels.
 
-results.json          task -> its section, as that of the task's own stage, of the arm "together" alone
+results.json          task -> its section, as that of the task's own stage, of the arm "together", beside "pretrained",
+                      the task's own network, where that learned from all labels, too
 model.safetensors, model.json, head.safetensors, answers.json   the network, its heads, and what they say
 <task>/               what the task's own stage writes beside these, as scores.parquet
 together-1-<seed>/    the run's scores and metrics.jsonl
@@ -26,6 +27,5 @@ def stage(tuned: Finetune, digests: Mapping[str, str]) -> Stage:
         return run_together(work, tuned)
 
     section = {name: task.model_dump(mode="json", exclude=_PATHS.get(name)) for name, task in tuned.tasks.items()}
-    needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
-    own = {key: digest for key, digest in digests.items() if not key.startswith("finetune.baselines.")}
-    return Stage("together", 1, {"finetune": section}, run, needs, own)
+    needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain", *tuned.tasks)
+    return Stage("together", 1, {"finetune": section}, run, needs, dict(digests))
