@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,36 @@ from torch import Tensor
 
 from workbench.answers.compose import ABOUT
 from workbench.answers.pictures import Fetch
-from workbench.answers.preparation import Preparation
+from workbench.answers.preparation import PREPARATION, Preparation
+from workbench.artifacts.key import key_of
+from workbench.artifacts.store import digests_of
 from workbench.batch import Batch
 from workbench.errors import DataError, RecipeError
-from workbench.tasks.network import load_network
-from workbench.tasks.tuned import ANSWERS, Tuned, load_tuned
+from workbench.tasks.network import CONFIG, WEIGHTS, load_network
+from workbench.tasks.tuned import ANSWERS, HEAD, Tuned, load_tuned
+from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 Floats = NDArray[np.float32]
 PLACING = ("retrieve", "match")  # tasks whose head places a listing on the sphere, best first
+PAIRS = ("match", "retrieve", "cross")  # tasks that say nothing of a listing by itself
+KEY = (CONFIG, WEIGHTS, HEAD, ANSWERS, TOKENIZER, VOCABULARY, PREPARATION)  # files that answers depend on
 
 
 class Answers:
     """A model that is asked. Its network is in eval mode and in float32; safe to use from several threads."""
 
-    def __init__(self, tuned: Tuned, tasks: Mapping[str, Any], about: Mapping[str, Any], preparation: Preparation):
-        self.tuned, self.tasks, self.about, self.preparation = tuned.eval(), tasks, about, preparation
+    def __init__(self, folder: Path, tuned: Tuned, preparation: Preparation) -> None:
+        self.folder, self.tuned, self.preparation = folder, tuned.eval(), preparation
+        self.tasks: dict[str, Any] = _json(folder / ANSWERS) if (folder / ANSWERS).is_file() else {}
+        self.about: dict[str, Any] = _json(folder / ABOUT)
         self.device = next(tuned.parameters()).device
+
+    @cached_property
+    def key(self) -> str:
+        """64 hexadecimal digits: the same of all copies of this model, and of no other."""
+        names = [name for name in KEY if (self.folder / name).is_file()]
+        digests = digests_of([self.folder / name for name in names])
+        return key_of(dict(zip(names, digests, strict=True)))
 
     @classmethod
     def open(cls, folder: Path, device: str = "auto", threads: int = 0, fetch: Fetch | None = None) -> Answers:
@@ -47,19 +62,13 @@ class Answers:
         if device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("device: found no GPU that torch can use; give auto or cpu")
         chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        bare = not (folder / ANSWERS).is_file()
-        tuned = Tuned(load_network(folder), {}) if bare else load_tuned(folder)
-        tasks = {} if bare else json.loads((folder / ANSWERS).read_text("utf-8"))
-        about = json.loads((folder / ABOUT).read_text("utf-8"))
-        return cls(tuned.to(chosen), tasks, about, preparation)
+        tuned = load_tuned(folder) if (folder / ANSWERS).is_file() else Tuned(load_network(folder), {})
+        return cls(folder, tuned.to(chosen), preparation)
 
     @torch.inference_mode()
     def points(self, batch: Batch) -> Floats:
         """(B, D) float32, each of length 1: by the head for retrieval, else for matches, else as the encoder has it."""
-        task = next((task for task in PLACING if task in self.tuned.heads), None)
-        pooled = self._pooled(batch)
-        points: Tensor = self.tuned.heads[task](pooled) if task else pooled
-        return F.normalize(points.float(), dim=-1).cpu().numpy()
+        return placed(self.tuned, self._pooled(batch)).cpu().numpy()
 
     @torch.inference_mode()
     def outputs(self, task: str, batch: Batch) -> NDArray[np.float32]:
@@ -70,8 +79,14 @@ class Answers:
 
     def table(self, task: str, batch: Batch) -> pl.DataFrame:
         """A line for each listing: classes by name and their probabilities, as the task's answer.py has it."""
+        return self.read(task, self.outputs(task, batch))
+
+    def read(self, task: str, raw_n: NDArray[np.float32]) -> pl.DataFrame:
+        """The same of what `outputs` gave. Raises DataError for a task that says nothing of single listings."""
         told = self.told(task)
-        table: pl.DataFrame = _answer(task).table(told, self.outputs(task, batch))
+        if task in PAIRS:
+            raise DataError(f"{task} says nothing of a listing by itself: give pairs, or ask for points")
+        table: pl.DataFrame = _answer(task).table(told, raw_n)
         return table
 
     @torch.inference_mode()
@@ -94,6 +109,18 @@ class Answers:
 
     def _pooled(self, batch: Batch) -> Tensor:
         return self.tuned.pooled(batch.to(self.device))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
+
+
+def placed(tuned: Tuned, pooled_BD: Tensor) -> Tensor:
+    """(B, D) float32, each of length 1."""
+    task = next((task for task in PLACING if task in tuned.heads), None)
+    points_BD: Tensor = tuned.heads[task](pooled_BD) if task else pooled_BD
+    return F.normalize(points_BD.float(), dim=-1)
 
 
 def _answer(task: str) -> Any:
