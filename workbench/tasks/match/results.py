@@ -87,7 +87,7 @@ def name(arm: str, share: float | None) -> str:
 def section(test: Test, arms: Sequence[ArmScores], precision: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """All of results.json that rests on scores, and what answers.json tells; the first arm is the one that is kept."""
     told, match = answers(test, arms[0], precision), test.pairs.match
-    clusters = [found for arm in arms if (found := _clusters(test, arm, precision))]
+    clusters = [joined for arm in arms if (joined := _clusters(test, arm, precision))]
     if match.all() or not match.any():
         lists = ("arms", "readings", "slices", "differences", "calibration", "curve", "best", "worst", "suspects")
         undefined = binary.undefined(match, "pairs", "a match")

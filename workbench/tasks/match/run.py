@@ -123,7 +123,8 @@ def measure(
     if crossed:
         its = results.answers(test, next(arm for arm in arms if arm.arm == CROSS), tuning.section.precision)
         its["clusters"] = next((c["threshold"] for c in section["clusters"] if c["arm"] == CROSS), None)
-        write_answers(work.folder / CROSS, {CROSS: its | _width(work) | {"candidates": tuning.candidates}})
+        its |= {"candidates": tuning.candidates, "width": _width(work)}
+        write_answers(work.folder / CROSS, {CROSS: its})
     counts = {part: prepared.pairs.of(part) for part in PARTS}
     told_of_pairs = {part: {"pairs": len(p), "positives": int(p.match.sum())} for part, p in counts.items()}
     return {"pairs": told_of_pairs | {"dropped": _reasons(prepared.dropped)} | dict(prepared.told)} | section, told
@@ -153,11 +154,12 @@ def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[R
     assert match.cross
     arm = Arm(epochs=match.cross.epochs, optim=match.cross.optim, layer_decay=match.pretrained.layer_decay)
     section = match.model_copy(update={"pretrained": arm, "scratch": None, "seeds": match.seeds[:1]})
-    told = {f.name: getattr(prepared.tuning, f.name) for f in fields(prepared.tuning)} | {"section": section}
+    pairs = {f.name: getattr(prepared.tuning, f.name) for f in fields(prepared.tuning)}
+    tuning = CrossTuning(**pairs | {"section": section, "width": _width(work)})
     folder = work.folder / CROSS
     folder.mkdir(exist_ok=True)
-    runs = tune(replace(work, folder=folder), "cross", CrossTuning(**told, **_width(work)))
-    write_answers(folder, {CROSS: _width(work)})
+    runs = tune(replace(work, folder=folder), "cross", tuning)
+    write_answers(folder, {CROSS: {"width": _width(work)}})
     device = choose_device(work)
     tuned = load_tuned(folder).to(device)
     listings, own = prepared.catalog.listings, next(iter(runs.values()))
@@ -167,8 +169,9 @@ def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[R
     return runs
 
 
-def _width(work: Work) -> dict[str, int]:
-    return {"width": read_shape(work.inputs["pretrain"].folder)[0].size.width}
+def _width(work: Work) -> int:
+    """The encoder's."""
+    return read_shape(work.inputs["pretrain"].folder)[0].size.width
 
 
 def _reasons(dropped: pl.DataFrame) -> list[dict[str, Any]]:
