@@ -1,4 +1,4 @@
-"""What plain transformers needs to read a model's folder: config.json, code, and the heads beside the network's weights.
+"""What plain transformers needs to read a model's folder: config, code, and the heads beside the other weights.
 
 config.json, processor_config.json, *_mlim.py   AutoModel and AutoProcessor, with trust_remote_code
 model.safetensors                               the network's weights, those of the heads as heads.<task>.…

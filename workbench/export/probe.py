@@ -1,4 +1,4 @@
-"""Listings of every kind, made up, by which what is written is held against the model: with and without text, picture."""
+"""Made-up listings, with and without text and picture, by which what is written is held against the model."""
 
 from __future__ import annotations
 

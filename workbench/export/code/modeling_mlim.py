@@ -207,7 +207,7 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
         return MlimOutput(F.normalize(placed.float(), dim=-1), pooled_BD, x_BSD, scores)
 
     def match(self, left: Tensor, right: Tensor) -> Tensor:
-        """(n,) calibrated probabilities that listings are the same product; `left`, `right`: `scores["match"]` (n, D)."""
+        """(n,) calibrated probabilities that two are the same product; `left`, `right` are `scores["match"]` (n, D)."""
         head, told = self.heads["match"], self.config.answers["match"]
         log_odds = (left * right).sum(1) * head.scale.exp() + head.bias
         calibration = told["calibration"]
