@@ -32,10 +32,12 @@ class Preparation:
         self.images = Images(side=64)
         self.fields = ("title", "brand")
         self.batches: list[int] = []
+        self.asked = False
         self.wait = threading.Event()
         self.wait.set()
 
     def prepare(self, listings: Sequence[Listing]) -> SimpleNamespace:
+        self.asked = True
         assert self.wait.wait(20)
         self.batches.append(len(listings))
         if any((listing.texts.get("title") or "") == "BUG" for listing in listings):

@@ -107,7 +107,7 @@ def make_app(service: Service, web: Web | None = None) -> FastAPI:
     _add_pages(app, desk)
     app.exception_handler(Refused)(refusal)
     app.exception_handler(HTTPException)(no_such_path)
-    app.openapi = lambda: openapi.of(app, service)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.of(app, service, urls=web is not None)  # type: ignore[method-assign]
     return app
 
 

@@ -73,9 +73,10 @@ def _matches(body: object, service: Service) -> None:
 def _results(body: asked.Query, service: Service) -> int:
     if service.index is None:
         raise Refused(404, "this server has no index: it was started without --index")
-    if body.k > service.limits.results:
-        raise Refused(422, f"at most {service.limits.results}", "k")
-    return min(body.k, len(service.index.listings))
+    most = service.limits.results
+    if body.k > most and "k" in body.model_fields_set:
+        raise Refused(422, f"at most {most}", "k")
+    return min(body.k, most, len(service.index.listings))
 
 
 KINDS = (

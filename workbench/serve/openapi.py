@@ -54,12 +54,12 @@ def get(told: str, type: str, model: type[BaseModel] | None = None, *wrong: int)
     }
 
 
-def of(app: FastAPI, service: Service) -> Schema:
+def of(app: FastAPI, service: Service, urls: bool) -> Schema:
     """The whole description, with this model's fields and this server's limits."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = models_json_schema([(model, "validation") for model in MODELS], ref_template=REF)[1]["$defs"]
-        _add_limits(schemas, service)
+        _add_limits(schemas, service, urls)
         for kind in KINDS:
             schemas[f"{kind.form.__name__}Form"] = _form(schemas[kind.form.__name__], schemas)
         found["components"] = {"schemas": schemas}
@@ -68,18 +68,21 @@ def of(app: FastAPI, service: Service) -> Schema:
     return app.openapi_schema
 
 
-def _add_limits(schemas: Schema, service: Service) -> None:
+def _add_limits(schemas: Schema, service: Service, urls: bool) -> None:
     limits = service.limits
     text = {"anyOf": [{"type": "string", "maxLength": limits.text}, {"type": "null"}]}
     texts = {"properties": dict.fromkeys(service.fields, text), "additionalProperties": False}
     for name in ("Listing", "Query"):
         schemas[name]["properties"]["texts"] |= texts
+        if not urls:
+            del schemas[name]["properties"]["picture_url"]
     for name, array, most in (
         ("Listings", "listings", limits.listings),
         ("Wanted", "listings", limits.listings),
         ("Pairs", "pairs", limits.listings // 2),
     ):
         schemas[name]["properties"][array]["maxItems"] = most
+    schemas["Wanted"]["properties"]["tasks"]["anyOf"][0]["items"]["enum"] = service.labels
     schemas["Query"]["properties"]["k"]["maximum"] = limits.results
 
 

@@ -61,14 +61,14 @@ async def read_form(body: bytes, headers: Headers, model: type[A], limits: Limit
     """A form whose names are those of the JSON, as texts.title, and its files by name."""
     texts, files = await _parts(body, headers, limits)
     tree: dict[str, Any] = {}
-    for name, text in texts.items():
-        *path, last = name.split(".", 2)
-        inner = tree
+    for name in (*files, *texts):
+        inner, (*path, last) = tree, name.split(".", 2)
         for part in path:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise Refused(422, "has a value and fields of its own", name)
-        inner[last] = text
+                raise Refused(422, f"{part} has a value of its own", name)
+        if name in texts:
+            inner[last] = texts[name]
     try:
         return model.model_validate_strings(tree), files
     except ValidationError as error:
