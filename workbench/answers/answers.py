@@ -108,7 +108,11 @@ class Answers:
         return told
 
     def _pooled(self, batch: Batch) -> Tensor:
-        return self.tuned.pooled(batch.to(self.device))
+        """Remembered of the batch, which may be asked for several answers."""
+        if "pooled" not in batch.__dict__:
+            batch.__dict__["pooled"] = self.tuned.pooled(batch.to(self.device))
+        pooled: Tensor = batch.__dict__["pooled"]
+        return pooled
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Prepared:
 
     batch: Batch
     pictures: list[str]  # "present", "absent" or "absent: why", "broken: why", "placeholder"
+    squares: Sequence[bytes] = ()  # the pictures as they were stored in training; b"" where there is none
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Preparation:
             batch = Listings(tokens, decoder, self.told["patch"]).batch(np.arange(len(listings)))
         finally:
             decoder.close()
-        return Prepared(batch, list(states))
+        return Prepared(batch, list(states), squares)
 
     def texts(self, listings: Sequence[Listing]) -> pl.DataFrame:
         """The cleaned texts: a column for each field, as the training's items have them."""
