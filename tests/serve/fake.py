@@ -97,13 +97,22 @@ class Index:
         )
     )
 
-    def search(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores = points @ np.eye(3, dtype=np.float32).T
         places = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return places, np.take_along_axis(scores, places, 1)
 
-    def thumbnail(self, place: int) -> bytes | None:
-        return None if place == 2 else png("red" if place == 0 else "green")
+    @property
+    def thumbnails(self) -> "Thumbnails":
+        return Thumbnails()
+
+
+class Thumbnails:
+    def has(self, place: int) -> bool:
+        return place != 2
+
+    def __getitem__(self, place: int) -> bytes | None:
+        return png("red" if place == 0 else "green") if self.has(place) else None
 
 
 @contextmanager

@@ -118,7 +118,11 @@ def test_bodies_of_no_sense(client):
     json_type = {"content-type": "application/json"}
     for body in (b"", b"{", b"[" * 100_000, b'{"texts": {"title": "\xff"}}', b'{"texts": {"title": "\\ud800"}}'):
         assert told(client.post("/search", content=body, headers=json_type))[0] == 422
-    for type in ("multipart/form-data", "multipart/form-data; boundary=a", "multipart/form-data; boundary=" + "a" * 999):
+    for type in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=a",
+        "multipart/form-data; boundary=" + "a" * 999,
+    ):
         assert told(client.post("/search", content=b"--a\r\n\r\n--", headers={"content-type": type}))[0] == 422
     cut = b'--a\r\nContent-Disposition: form-data; name="texts.title"\r\n\r\nred'
     response = client.post("/search", content=cut, headers={"content-type": "multipart/form-data; boundary=a"})

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from workbench.answers.listing import Listing
 from workbench.serve.limits import Limits, Refused
@@ -19,21 +17,10 @@ from workbench.serve.reading import Item
 
 if TYPE_CHECKING:
     from workbench.answers.answers import Answers
+    from workbench.answers.index import Index
     from workbench.answers.preparation import Prepared
 
-NO_LABELS = ("match", "retrieve")  # tasks that say nothing of a listing by itself
-Floats = NDArray[np.float32]
-
-
-class Index(Protocol):
-    """Listings to search."""
-
-    @property
-    def listings(self) -> pl.DataFrame: ...  # id, title
-
-    def search(self, points_nD: Floats, k: int) -> tuple[NDArray[np.integer], NDArray[np.floating]]: ...
-
-    def thumbnail(self, place: int) -> bytes | None: ...
+NO_LABELS = ("match", "retrieve", "cross")  # tasks that say nothing of a listing by itself
 
 
 @dataclass(frozen=True)
@@ -121,7 +108,7 @@ class Service:
     def _search(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
         assert self.index
         points = self.answers.points(prepared.batch)[[span.start for _, span in asked]]
-        places, scores = self.index.search(points, max(job.wants for job, _ in asked))
+        places, scores = self.index.nearest(points, max(job.wants for job, _ in asked))
         for (job, span), found, alike in zip(asked, places, scores, strict=True):
             results = [self._found(p, s) for p, s in zip(found[: job.wants].tolist(), alike.tolist(), strict=False)]
             job.outcome = {"results": results, "picture": _states(prepared.pictures[span])[0]}
@@ -129,12 +116,12 @@ class Service:
     def _found(self, place: int, score: float) -> dict[str, Any]:
         assert self.index
         id, title = self._shown[place]
-        picture = None if self.index.thumbnail(place) is None else f"picture/{quote(id, safe='')}"
+        picture = f"picture/{quote(id, safe='')}" if self.index.thumbnails.has(place) else None
         return {"id": id, "title": title, "score": round(score, 6), "picture": picture}
 
     def thumbnail(self, id: str) -> bytes | None:
         place = self._places.get(id) if self.index else None
-        return None if place is None or self.index is None else self.index.thumbnail(place)
+        return None if place is None or self.index is None else self.index.thumbnails[place]
 
     @cached_property
     def _shown(self) -> list[tuple[str, str | None]]:
