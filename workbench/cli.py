@@ -36,6 +36,14 @@ class Goal(StrEnum):
     run = "run"
 
 
+class Device(StrEnum):
+    """Where a model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 app = typer.Typer(
     name="mlim",
     help="From a product feed to a fine-tuned image-and-text model and a report.",
@@ -68,6 +76,22 @@ Sets = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="continue an unfinished run, or start it anew")]
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="folder of a model (mlim export), or a recipe", show_default=False)
+]
+AnyFeed = Annotated[
+    Path, typer.Argument(metavar="FEED", help="feed: a file or a folder; or a recipe with feeds", show_default=False)
+]
+NewFile = Annotated[Path, typer.Argument(metavar="OUT", help="file to write: .parquet or .csv", show_default=False)]
+Roles = Annotated[
+    list[str] | None, typer.Option("--column", metavar="ROLE=WORD", help="the feed's column of a role: title=name")
+]
+PicturesOf = Annotated[Path | None, typer.Option("--pictures", help="folder, .zip or .tar of the feed's pictures")]
+MayFetch = Annotated[bool, typer.Option("--fetch", help="download pictures by web address; else they count as absent")]
+OfTask = Annotated[str | None, typer.Option("--task", help="the task that answers, where the model has several")]
+AtOnce = Annotated[int, typer.Option("--batch", min=1, help="listings read at once")]
+OnDevice = Annotated[Device, typer.Option("--device", help="auto: the first GPU if there is one")]
+OfThreads = Annotated[int, typer.Option("--threads", min=0, help="for pictures and torch; 0: all cores")]
 Nproc = Annotated[
     int, typer.Option("--nproc", metavar="N", min=1, help="processes of this machine that pre-train, one a GPU")
 ]
@@ -311,6 +335,93 @@ def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: De
         join = "\n" if sys.stdout.isatty() else "  "
         terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
         print(*content["verdict"], f"ablation: {page}", sep="\n")
+
+
+@app.command()
+def predict(
+    model: Model,
+    feed: AnyFeed,
+    out: NewFile,
+    task: OfTask = None,
+    top: Annotated[int, typer.Option(min=0, help="also the so many most probable classes")] = 0,
+    pairs: Annotated[
+        Path | None, typer.Option(help="of matches: a file with columns left and right, ids of the feed")
+    ] = None,
+    clusters: Annotated[bool, typer.Option("--clusters", help="of matches: the products that listings are of")] = False,
+    columns: Roles = None,
+    pictures: PicturesOf = None,
+    fetch: MayFetch = False,
+    batch: AtOnce = 64,
+    device: OnDevice = Device.auto,
+    threads: OfThreads = 0,
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """What the model says of each listing of a feed: classes by name, missing attributes, matches."""
+    with terminal.errors(debug):
+        from workbench.answers import told
+        from workbench.answers.predict import predicting
+
+        asked = task or ("match" if pairs or clusters else None)
+        with told.opened(model, asked, sets or (), device, threads, fetch) as answers:
+            how = predicting(answers, asked, top, pairs, clusters, batch)
+            told.answer(answers, told.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+
+
+@app.command()
+def embed(
+    model: Model,
+    feed: AnyFeed,
+    out: NewFile,
+    index: Annotated[bool, typer.Option("--index", help="also OUT.index, for mlim search")] = False,
+    columns: Roles = None,
+    pictures: PicturesOf = None,
+    fetch: MayFetch = False,
+    task: OfTask = None,
+    batch: AtOnce = 64,
+    device: OnDevice = Device.auto,
+    threads: OfThreads = 0,
+    sets: Sets = None,
+    resume: Resume = True,
+    debug: Debug = False,
+) -> None:
+    """Each listing of a feed as a vector of length 1: near ones are alike."""
+    with terminal.errors(debug):
+        from workbench.answers import told
+        from workbench.answers.embed import embedding
+        from workbench.answers.out import beside
+
+        with told.opened(model, task, sets or (), device, threads, fetch) as answers:
+            how = embedding(answers, beside(out, "index") if index else None, batch)
+            told.answer(answers, told.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+            if index:
+                print(f"next: mlim search {model} {beside(out, 'index')} --text …")
+
+
+@app.command()
+def search(
+    model: Model,
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="OUT.index of mlim embed", show_default=False)],
+    text: Annotated[str | None, typer.Option(help="words that are looked for, as in a title")] = None,
+    picture: Annotated[str | None, typer.Option(help="a picture's path, or its web address with --fetch")] = None,
+    count: Annotated[int, typer.Option("-k", min=1, help="listings to show")] = 10,
+    fetch: MayFetch = False,
+    task: OfTask = None,
+    sets: Sets = None,
+    device: OnDevice = Device.auto,
+    threads: OfThreads = 0,
+    debug: Debug = False,
+) -> None:
+    """The listings of an index that are nearest to a text, a picture, or both."""
+    with terminal.errors(debug):
+        from workbench.answers import told
+        from workbench.answers.index import Index
+
+        with told.opened(model, task, sets or (), device, threads, fetch) as answers:
+            found = Index.open(index, answers.key).search(told.query(answers, text, picture), count)
+        rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.select("id", "title", "score").rows()]
+        terminal.table(("id", "title", "score"), rows)
 
 
 @app.command()

@@ -72,7 +72,10 @@ def preparation_of(artifacts: Mapping[str, Artifact], shape: Mapping[str, Any]) 
     return {
         "format": FORMAT,
         "feeds": [
-            {"columns": feed["columns"], "boilerplate": _boilerplate(recurring, number)}
+            {
+                **{name: feed[name] for name in ("dialect", "language", "columns")},
+                "boilerplate": _boilerplate(recurring, number),
+            }
             for number, feed in enumerate(catalog["feeds"])
         ],
         "clean": catalog["clean"],

@@ -80,7 +80,7 @@ def to_listings(
     if len(unread):
         lost = Changed.of(_all(nothing), unread, raw["price"], nothing)
         changes.add("unread_price", len(unread), examples("price", lost, position, done["id"]))
-    pictures = _pictures(cells, columns)
+    pictures = pictures_of(cells, columns)
     main = pictures.filter(pl.col("order") == 0)
     done["picture"] = nothing.clone().scatter(main["row"], main["name"])
     rows = pl.DataFrame({"line": products.lines, **{n: s.alias(n) for n, s in done.items()}})
@@ -154,8 +154,8 @@ def _language(told: pl.Series, rows: pl.DataFrame, clean: Clean) -> pl.Series:
     return codes.alias("language")
 
 
-def _pictures(cells: pl.DataFrame, columns: Columns) -> pl.DataFrame:
-    """Every picture of each product once, numbered, the main one first."""
+def pictures_of(cells: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    """PICTURES: every picture of each product once, numbered, the main one first."""
     wanted = [word for word in (columns.picture, *columns.pictures) if word in cells.columns]
     named = [pl.DataFrame(schema=PICTURES)]
     for word in wanted:

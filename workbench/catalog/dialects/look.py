@@ -126,14 +126,14 @@ def recipe_tree(feed: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if found.dialect != PLAIN.name:
         entry["feed"] = found.dialect
     if found.columns.picture:
-        entry["pictures"] = _pictures(feed)
+        entry["pictures"] = pictures_beside(feed)
         said += (f"pictures are looked for in {entry['pictures']}",)
     entry["columns"] = found.columns.model_dump(exclude_defaults=True, mode="json")
     return {"name": feed.name.split(".")[0], "catalog": {"feeds": [entry]}}, said
 
 
-def _pictures(feed: Path) -> str:
-    """An archive that is named like the feed, else the feed's folder."""
+def pictures_beside(feed: Path) -> str:
+    """Where the pictures of a bare feed are, seen from its folder: an archive that is named like the feed, else the feed's folder."""
     stem = feed.name.split(".")[0]
     archives = (name for name in (f"{stem}.zip", f"{stem}.tar") if name != feed.name and (feed.parent / name).exists())
     return feed.name if feed.is_dir() else next(archives, ".")

@@ -1,0 +1,204 @@
+"""A feed -> listings to be answered: any format that ingest reads, a part at a time, in bounded memory.
+
+Which column plays which role the user says, else the model's folder where the feed has the words of a training's feed,
+else the guess that ingest makes. Rows read = listings + joined to one of them + dropped, each of those with its reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from workbench.answers.listing import Listing
+from workbench.catalog.clean.rules import without_control
+from workbench.catalog.dialects.dialect import Products, Reading
+from workbench.catalog.dialects.look import look, pictures_beside
+from workbench.catalog.dialects.products import products, tables
+from workbench.catalog.listings import pictures_of
+from workbench.errors import DataError
+from workbench.images.fetched import WEB
+from workbench.images.origin import Pictures, open_pictures, place_of
+from workbench.recipe.schema import Columns, Feed
+
+HEAD, PART = 1000, 2048  # rows that tell the header; listings answered before they are written
+NONE = "\0none"  # no header word
+DROPS = {"file": pl.String, "line": pl.UInt32, "id": pl.String, "title": pl.String, "reason": pl.String}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A feed, and how it is read."""
+
+    feed: Feed
+    reading: Reading
+    like: int | None  # the training's feed whose words it has
+    said: tuple[str, ...] = ()  # a line for each role, for people
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some products of a feed."""
+
+    listings: list[Listing]
+    lines: pl.DataFrame  # file and line of each listing
+    drops: pl.DataFrame  # DROPS: rows that became none
+    joined: int  # rows that are part of one of the listings
+
+
+def open_feed(
+    feed: Feed, known: Sequence[Mapping[str, Any]], fields: Sequence[str], given: Mapping[str, str] | None = None
+) -> Opened:
+    """How a feed is read for a model that reads these fields; `known` are the training's feeds (preparation.json).
+
+    `given` are header words by role: id, title, picture or the name of another field. Raises DataError for a role or a
+    column that isn't there, and where no column can be the id.
+    """
+    name, given = str(feed.path or feed.dataset or feed.database), given or {}
+    header = list(dict.fromkeys(word for table in tables(feed, HEAD) for word in table.cells.columns))
+    guess, why = _guessed(feed)
+    every = {*header, *(word for words in guess.values() for word in words)}
+    _check(name, given, every, fields)
+    like = _like(known, every) if not feed.columns else _same(known, feed.columns)
+    trained = _roles(_columns(known[like]), every) if like is not None else {}
+    found, said = dict[str, Sequence[str]](), list[str]()
+    for role in ("id", *fields, "picture"):
+        ways = (("given", given), ("as in training", trained), (why, guess))
+        how, words = next(((how, way[role]) for how, way in ways if way.get(role)), ("", ()))
+        found[role] = (words,) if isinstance(words, str) else words
+        said.append(f"{role} <- {', '.join(map(repr, found[role]))} ({how})" if how else f"{role} <- no column")
+    if not found["id"]:
+        raise DataError(f"{name}: found no column for the id; name it: --column id=WORD. Header: {', '.join(header)}")
+    if not any(found[role] for role in (*fields, "picture")):
+        raise DataError(f"{name}: the model reads {', '.join(fields)} and a picture, and no column has any of them")
+    return _opened(feed, found, fields, known[like] if like is not None else {}, like, said)
+
+
+def _opened(
+    feed: Feed,
+    found: Mapping[str, Sequence[str]],
+    fields: Sequence[str],
+    trained: Mapping[str, Any],
+    like: int | None,
+    said: list[str],
+) -> Opened:
+    pictures = found["picture"]
+    columns = Columns(
+        id=found["id"][0],
+        title=found["title"][0] if found["title"] else NONE,
+        text={name: found[name][0] for name in fields[1:] if found[name]},
+        picture=pictures[0] if pictures else None,
+        pictures=tuple(pictures[1:]),
+    )
+    changed: dict[str, Any] = {"columns": columns, "feed": feed.feed or trained.get("dialect")}
+    if feed.path and not feed.pictures and pictures:
+        beside = (
+            feed.path if feed.path.is_dir() else feed.path.absolute().parent / pictures_beside(feed.path.absolute())
+        )
+        changed["pictures"] = beside
+        said.append(f"pictures are looked for in {beside}")
+    feed = feed.model_copy(update=changed)
+    return Opened(feed, look(feed, "feed", trained.get("language")), like, tuple(said))
+
+
+def _guessed(feed: Feed) -> tuple[dict[str, Sequence[str]], str]:
+    """The roles by the guess of ingest, or as the recipe has them; none where it finds no id or no title."""
+    try:
+        reading = look(feed, "feed")
+    except DataError:
+        return {}, ""
+    columns = reading.columns
+    return _roles(columns, None) | {
+        name: (word,) for name, word in columns.labels.items() if name not in columns.text
+    }, "the recipe" if feed.columns else "guessed"
+
+
+def _roles(columns: Columns, there: set[str] | None) -> dict[str, Sequence[str]]:
+    """Header words by role, of those that are there."""
+    roles = {"id": [columns.id], "title": [columns.title], **{name: [word] for name, word in columns.text.items()}}
+    roles["picture"] = [word for word in (columns.picture, *columns.pictures) if word is not None]
+    return {role: kept for role, words in roles.items() if (kept := [w for w in words if there is None or w in there])}
+
+
+def _like(known: Sequence[Mapping[str, Any]], every: set[str]) -> int | None:
+    """The training's feed that has most words in common with this one, its title's among them; None: several, none."""
+    counts = []
+    for feed in known:
+        roles = _roles(_columns(feed), every)
+        counts.append(sum(map(len, roles.values())) if "title" in roles or "id" in roles else 0)
+    best = max(counts, default=0)
+    return counts.index(best) if best and counts.count(best) == 1 else None
+
+
+def _same(known: Sequence[Mapping[str, Any]], columns: Columns) -> int | None:
+    """The training's only feed of these columns."""
+    same = [number for number, feed in enumerate(known) if _columns(feed) == columns]
+    return same[0] if len(same) == 1 else None
+
+
+def _columns(feed: Mapping[str, Any]) -> Columns:
+    return Columns.model_validate_json(json.dumps(feed["columns"]))
+
+
+def _check(name: str, given: Mapping[str, str], every: set[str], fields: Sequence[str]) -> None:
+    for role, word in given.items():
+        if role not in (roles := ("id", *fields, "picture")):
+            raise DataError(f"--column {role}={word}: no such role; this model has {', '.join(roles)}")
+        if word not in every:
+            near = difflib.get_close_matches(word, every, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataError(f"--column {role}={word}: {name} has no such column; {hint}{', '.join(sorted(every))}")
+
+
+def parts_of(opened: Opened) -> Iterator[Part]:
+    """The feed's listings in their order; the parts are the same every time. Raises DataError as ingest does."""
+    columns, feed = opened.reading.columns, opened.feed
+    places = open_pictures(place_of(feed), "--pictures") if columns.picture else None
+    for chunk in products(feed, opened.reading):
+        ids = without_control(chunk.cells[columns.id]).str.strip_chars() if columns.id in chunk.cells.columns else None
+        for start in range(0, max(chunk.cells.height, 1), PART):
+            yield _part(opened, chunk, ids, start, places)
+
+
+def _part(opened: Opened, chunk: Products, ids: pl.Series | None, start: int, places: Pictures | None) -> Part:
+    columns, cells = opened.reading.columns, chunk.cells.slice(start, PART)
+    fields = {"title": columns.title, **columns.text}
+    texts = {name: cells[word].to_list() for name, word in fields.items() if word in cells.columns}
+    named = dict[int, list[str]]()
+    for row, picture in pictures_of(cells, columns).select("row", "name").iter_rows():
+        named.setdefault(row, []).append(picture)
+    listings, lines, drops, gone = list[Listing](), list[tuple[str, int]](), list[Any](), set[int]()
+    for at, line in enumerate(chunk.lines.slice(start, PART).to_list()):
+        product_id = ids[start + at] if ids is not None else None
+        told = {name: column[at] for name, column in texts.items()}
+        if not product_id:
+            drops.append((chunk.file, line, None, told.get("title"), "no id"))
+            gone.add(start + at)
+            continue
+        pictures: list[Any] = [_picture(name, places) for name in named.get(at, ())]
+        listings.append(
+            Listing(product_id, told, pictures[0] if pictures else None, more=tuple(pictures[1:]), feed=opened.like)
+        )
+        lines.append((chunk.file, line))
+    parts = chunk.joined.filter(pl.col("index").is_between(start, start + PART - 1))
+    of_gone = parts.filter(pl.col("index").is_in(sorted(gone)))
+    drops += [(file, line, None, None, "part of a product without an id") for _, file, line, _ in of_gone.iter_rows()]
+    bad = chunk.bad if start == 0 else ()
+    drops += [(chunk.file, row.line, None, None, f"{row.reason}: {row.detail}".rstrip(": ")) for row in bad]
+    return Part(
+        listings,
+        pl.DataFrame(lines, {"file": pl.String, "line": pl.UInt32}, orient="row"),
+        pl.DataFrame(drops, DROPS, orient="row"),
+        parts.height - of_gone.height,
+    )
+
+
+def _picture(name: str, places: Pictures | None) -> Any:
+    """A web address, or what reads the bytes."""
+    return name if places is None or re.match(WEB, name) else partial(places.read, name)
