@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,17 +13,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.tasks import shop
 from tests.tiny import batch, network, scatter
-from workbench.artifacts.store import Artifact
+from workbench.artifacts.store import Artifact, Store
 from workbench.batch import Batch
+from workbench.batches.loader import Listings
 from workbench.errors import DataError
 from workbench.evaluate.calibrate import fit_platt
-from workbench.model.mlim import Mlim
+from workbench.recipe.schema import Runtime
+from workbench.tasks.catalog import open_catalog
+from workbench.tasks.match.answer import probability, table
+from workbench.tasks.match.cross import score_rows
 from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
 from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.match.results import ArmScores, Test, section
 from workbench.tasks.match.tuning import nearest
-from workbench.tasks.network import load_network, mean_of_tokens
-from workbench.tasks.tuned import Tuned, width_of
+from workbench.tasks.network import mean_of_tokens, model_section
+from workbench.tasks.tuned import Tuned, load_tuned, read_answers, width_of
 
 
 @pytest.fixture
@@ -235,35 +240,84 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> Artifact:
-    return shop.make(folder, folder / "cache", "match", match=shop.match(label_shares=[1.0, 0.5], seeds=[0, 1]))[0]
+    asked = shop.match(label_shares=[1.0, 0.5], seeds=[0, 1])
+    return shop.make(folder, folder / "cache", "match", match=asked, baselines={"trees": False})[0]
+
+
+@pytest.fixture(scope="module")
+def mined(folder: Path) -> Artifact:
+    asked = shop.match(pairs=None, scratch=None, cross={"epochs": 1, "candidates": 4})
+    return shop.make(folder, folder / "cache", "match", match=asked, baselines={"plain": False, "trees": False})[0]
+
+
+def read(made: Artifact) -> tuple[dict[str, Any], pl.DataFrame]:
+    table = pl.read_parquet(made.path("scores.parquet"))
+    return json.loads(made.path("results.json").read_text()), table.filter(pl.col("part") == "test")
 
 
 def test_from_the_feed_to_the_results(made: Artifact) -> None:
-    results = json.loads(made.path("results.json").read_text())
+    results, test = read(made)
     counts = results["pairs"]
     kept = sum(counts[part]["pairs"] for part in ("train", "valid", "test"))
     assert kept + sum(d["count"] for d in counts["dropped"]) == 4 * shop.PRODUCTS
     assert [d["reason"] for d in counts["dropped"]] == ["crosses the split"]
     assert sum(counts[part]["positives"] for part in ("train", "valid", "test")) == shop.PRODUCTS
-    arms = [(arm["arm"], arm["share"], arm["seeds"]) for arm in results["arms"]]
-    networks = [(arm, share, 2) for share in (1.0, 0.5) for arm in ("pretrained", "scratch")]
-    assert arms == [*networks, ("text baseline", None, 1), ("picture baseline", None, 1), ("both baseline", 1.0, 1)]
-    table = pl.read_parquet(made.path("scores.parquet"))
-    assert table.columns[:5] == ["left", "right", "match", "part", "pretrained 1"]
-    assert table.height == counts["valid"]["pairs"] + counts["test"]["pairs"]
-    test = table.filter(pl.col("part") == "test")
-    for arm in results["arms"][-3:]:
-        assert arm["by_seed"][0] == pytest.approx(average_precision_score(test["match"], test[arm["arm"]]))
-    assert test["pretrained 1"].is_between(0, 1).all()
+    arms = {(arm["arm"], arm["share"]): arm for arm in results["arms"]}
+    networks = [(arm, share) for share in (1.0, 0.5) for arm in ("pretrained", "scratch")]
+    plain = [(f"{name} baseline", share) for name in ("text", "picture", "both") for share in (1.0, 0.5)]
+    assert [*arms] == [*networks, *plain] and {arms[name]["seeds"] for name in networks} == {2}
+    assert test.height == counts["test"]["pairs"] and test["both"].all()
+    for name in plain:
+        told = test[f"{name[0]} {name[1]:g}"]
+        assert arms[name]["by_seed"][0] == pytest.approx(average_precision_score(test["match"], told))
+    readings = [(r["reading"], r["items"]) for r in results["readings"] if (r["arm"], r["share"]) == networks[0]]
+    assert readings == [(reading, test.height) for reading in ("both", "text", "picture")]
+    columns = ["pretrained 1", "pretrained 1 text", "pretrained 1 picture"]
+    assert all(test[column].is_between(0, 1).all() for column in columns)
+    (clusters, *_) = results["clusters"]
+    assert clusters["listings"] == test["left"].append(test["right"]).n_unique()
+    assert clusters["products"] == clusters["listings"] // 2
 
 
-def test_the_kept_network_is_the_one_that_was_scored(made: Artifact) -> None:
-    assert isinstance(load_network(made.folder), Mlim)
-    assert {n for n in made.files if "/" not in n} == {
-        *("results.json", "scores.parquet", "pairs_dropped.csv"),
-        *("model.safetensors", "model.json", "head.safetensors"),
-    }
-    assert not any("checkpoint" in name for name in made.files)
+def test_mined_pairs_and_the_cross_encoder_among_the_arms(mined: Artifact) -> None:
+    results, test = read(mined)
+    assert results["pairs"]["mined"]["by"] == "group" and results["pairs"]["dropped"] == []
+    positives = {part: results["pairs"][part]["positives"] for part in ("train", "valid", "test")}
+    assert sum(positives.values()) == shop.PRODUCTS
+    wanted = {part: results["pairs"]["mined"][part]["wanted"] for part in positives}
+    assert wanted == {part: 2 * count for part, count in positives.items()}
+    assert [arm["arm"] for arm in results["arms"]] == ["pretrained", "cross"]
+    assert [c["arm"] for c in results["clusters"]] == ["pretrained", "cross"]
+    group = pl.col("left").str.slice(1) == pl.col("right").str.slice(1)
+    assert (test.select(group)[:, 0] == (test["match"] == 1)).all()
+
+
+def test_the_kept_network_is_the_one_that_was_scored(made: Artifact, mined: Artifact, folder: Path) -> None:
+    files = {"model.safetensors", "model.json", "head.safetensors", "answers.json"}
+    assert {n for n in made.files if "/" not in n} == files | {"results.json", "scores.parquet", "pairs_dropped.csv"}
+    assert {f"cross/{name}" for name in files} < set(mined.files)
+    assert not any("checkpoint" in name for name in [*made.files, *mined.files])
+    test = read(mined)[1]
+    ids = {name: row for row, name in enumerate(pl.read_parquet([*folder.glob("cache/ingest-*/items.parquet")])["id"])}
+    rows = np.array([[ids[left], ids[right]] for left, right in test.select("left", "right").iter_rows()])
+    listings = listings_of(folder, mined)
+    tuned, told = load_tuned(mined.folder), read_answers(mined.folder)["match"]
+    points_BD = points(tuned, listings.batch(np.arange(len(ids)))).detach()
+    log_odds = tuned.heads["match"].scores(points_BD[rows[:, 0]], points_BD[rows[:, 1]]).detach().numpy()
+    np.testing.assert_allclose(probability(told, log_odds), test["pretrained 1"], atol=1e-5)
+    shown = table(told, log_odds)
+    least = 0.5 if told["threshold"] is None else told["threshold"]
+    assert shown["match"].to_list() == (shown["probability"] >= least).to_list()
+    tuned, told = load_tuned(mined.folder / "cross"), read_answers(mined.folder / "cross")["cross"]
+    log_odds = score_rows(tuned, listings, torch.device("cpu"), 7, rows).numpy()
+    np.testing.assert_allclose(probability(told, log_odds), test["cross 1"], atol=1e-5)
+
+
+def listings_of(folder: Path, made: Artifact) -> Listings:
+    store = Store(folder / "cache")
+    inputs = {name: store.find(name, key) for name, key in made.ingredients["inputs"].items()}
+    runtime = Runtime(cache=folder / "cache", device="cpu", threads=1)
+    return open_catalog(inputs, model_section(inputs["pretrain"]), runtime).listings
 
 
 def test_pairs_of_one_kind_can_not_be_learnt_from(folder: Path, tmp_path: Path) -> None:

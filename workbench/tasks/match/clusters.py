@@ -12,11 +12,9 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from workbench.catalog.duplicates.clusters import components
-
-Ints, Floats = NDArray[np.int64], NDArray[np.float64]
+from workbench.evaluate.intervals import Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,11 @@ from numpy.typing import NDArray
 from workbench.artifacts.store import Artifact
 from workbench.draws import LABELS, stream
 from workbench.errors import DataError
+from workbench.evaluate.intervals import Ints
 from workbench.images.phash import COLOUR_SIDE
 from workbench.recipe.schema import Mine
 from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.products import products_of
-
-Ints = NDArray[np.int64]
-Vectors = sp.csr_matrix | NDArray[np.float32]  # of length 1, or zeros
 
 PARTS = ("train", "valid", "test")
 KEY = "finetune.match.mine.by"
@@ -123,9 +121,9 @@ def _others(facts: Facts, rows: Ints, numbers: Ints, matches: Ints, negatives: f
     return np.array([*islice(pairs, wanted)], np.int64).reshape(-1, 2)
 
 
-def nearest(vectors: Vectors, rows: Ints, anchors: Ints, kin: Ints, depth: int) -> Iterator[list[int]]:
+def nearest(vectors: Any, rows: Ints, anchors: Ints, kin: Ints, depth: int) -> Iterator[list[int]]:
     """Of each anchor at most `depth` rows, the nearest by cosine above 0 that share none of its `kin` numbers (kinds,
-    N); of equally near ones the first. `rows` (ascending) are those of the vectors."""
+    N); of equally near ones the first. `vectors`, sparse or not, are of `rows` (ascending), each of length 1 or 0."""
     places = np.searchsorted(rows, anchors)
     for start in range(0, len(anchors), AT_ONCE):
         some = places[start : start + AT_ONCE]

@@ -111,4 +111,5 @@ def nearest(points_nD: Tensor, most: int) -> Tensor:
         cosines[own - first, own] = -torch.inf
         near = cosines.topk(most, 1).indices
         ends.append(torch.stack([own[:, None].expand_as(near), near], 2).flatten(0, 1))
-    return torch.cat(ends).sort(1).values.unique(dim=0)
+    pairs: Tensor = torch.unique(torch.cat(ends).sort(1).values, dim=0)
+    return pairs
