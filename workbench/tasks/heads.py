@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from workbench.batch import Batch
 from workbench.tasks.classify.net import ClassHead
+from workbench.tasks.fill.ask import ask
+from workbench.tasks.fill.net import SaysWords
 from workbench.tasks.match.cross import CrossHead
 from workbench.tasks.match.net import MatchHead
 from workbench.tasks.retrieve.net import RetrieveHead
+from workbench.tasks.tuned import Tuned
 
 
 def head_of(task: str, width: int, told: Mapping[str, Any]) -> nn.Module:
@@ -23,4 +27,15 @@ def head_of(task: str, width: int, told: Mapping[str, Any]) -> nn.Module:
         return ClassHead(width, len(told["classes"]))
     if task == "retrieve":
         return RetrieveHead(width)
+    if task == "fill":
+        values = sum(len(attribute["values"]) for attribute in told["attributes"].values())
+        return SaysWords() if told["answer"] == "words" else ClassHead(width, values)
     raise ValueError(task)
+
+
+def outputs(tuned: Tuned, task: str, batch: Batch, told: Mapping[str, Any]) -> Tensor:
+    """(B, …) what a task's head says of each listing; its `answer.py` reads them."""
+    if task == "fill":
+        return ask(tuned, batch, told)
+    said: Tensor = tuned.heads[task](tuned.pooled(batch))
+    return said

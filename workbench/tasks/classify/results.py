@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from workbench.evaluate.calibration import reliability
-from workbench.evaluate.compare import NOTHING, Measured, arm_of, differences, verdict
+from workbench.evaluate.compare import NOTHING, Measured, arm_of, differences, readings_in_words, verdict
 from workbench.evaluate.intervals import Floats, Ints, estimate
 from workbench.evaluate.slices import sliced, slices_of
 from workbench.evaluate.suspects import best_and_worst, suspected_pairs, suspects
@@ -47,6 +47,8 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
     shown, found = [arm_of(m) for m in every], differences(every, JUDGE)
     kept, thresholds = arms[0].whole(arms[0].seeds[0]), arms[0].thresholds[0]
     _, sure_n, right_n = exam.judged(kept)
+    both = np.flatnonzero(has_both(catalog, rows))
+    alone = {reading: _mean_of(exam, arms[0], reading, both) for reading in arms[0].seeds[0]} if len(both) else {}
     good, bad = best_and_worst(right_n, sure_n, EXAMPLES)
     unseen = int(exam.unseen_n.sum())
     said = f"{unseen} test listings are of classes that no training listing has; they count as errors."
@@ -54,7 +56,7 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
         "measure": JUDGE,
         "arms": shown,
         "differences": found,
-        "readings": [line for arm in arms for line in _readings(exam, rows, arm, catalog)],
+        "readings": [line for arm in arms for line in _readings(exam, arm, both)],
         "slices": _slices(exam, rows, kept, thresholds, catalog),
         "calibration": [{"arm": arms[0].arm, "share": arms[0].share, "bins": reliability(right_n, sure_n)}],
         "unseen": unseen,
@@ -62,7 +64,11 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
         "best": _examples(exam, rows, good, kept),
         "worst": _examples(exam, rows, bad, kept),
         "suspects": _suspects(exam, rows, kept),
-        "verdict": verdict(shown, found, JUDGE, NAME) + ([said] if unseen else []),
+        "verdict": [
+            *verdict(shown, found, JUDGE, NAME),
+            *readings_in_words(alone, NAME),
+            *([said] if unseen else []),
+        ],
     }
 
 
@@ -71,16 +77,19 @@ def _measured(exam: Exam, arm: ArmGuesses) -> Measured:
     return Measured(arm.arm, arm.share, {name: [mark[name] for mark in marks] for name in marks[0]})
 
 
-def _readings(exam: Exam, rows: Ints, arm: ArmGuesses, catalog: Catalog) -> list[dict[str, Any]]:
+def _mean_of(exam: Exam, arm: ArmGuesses, reading: str, at: Ints) -> Floats:
+    seeds = zip(arm.seeds, arm.thresholds, strict=True)
+    return np.asarray(np.mean([exam.marks(read[reading], thresholds, at)[JUDGE] for read, thresholds in seeds], axis=0))
+
+
+def _readings(exam: Exam, arm: ArmGuesses, both: Ints) -> list[dict[str, Any]]:
     """The judge of each reading, over the listings that have a text and a usable picture."""
-    at = np.flatnonzero(has_both(catalog, rows))
     found = []
     for reading in arm.seeds[0]:
-        seeds = zip(arm.seeds, arm.thresholds, strict=True)
-        marks = [exam.marks(read[reading], thresholds, at)[JUDGE] for read, thresholds in seeds]
-        judged = estimate(np.mean(marks, axis=0)).json() if len(at) else None
+        judged = estimate(_mean_of(exam, arm, reading, both)).json() if len(both) else None
         why = {} if judged else {"undefined": {JUDGE: NOTHING}}
-        found.append({"arm": arm.arm, "share": arm.share, "reading": reading, "items": len(at), JUDGE: judged} | why)
+        said = {"arm": arm.arm, "share": arm.share, "reading": reading, "items": len(both), JUDGE: judged}
+        found.append(said | why)
     return found
 
 
