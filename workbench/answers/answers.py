@@ -23,6 +23,7 @@ from workbench.artifacts.key import key_of
 from workbench.artifacts.store import digests_of
 from workbench.batch import Batch
 from workbench.errors import DataError, RecipeError
+from workbench.tasks.heads import outputs
 from workbench.tasks.network import CONFIG, WEIGHTS, load_network
 from workbench.tasks.tuned import ANSWERS, HEAD, Tuned, load_tuned
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
@@ -72,8 +73,10 @@ class Answers:
 
     @torch.inference_mode()
     def outputs(self, task: str, batch: Batch) -> NDArray[np.float32]:
-        """(B, …) what the head of a task gives: logits, or for match and retrieve points of length 1."""
-        self.told(task)
+        """(B, …) what the head of a task gives: logits, scores of values, or for match and retrieve points of length 1."""
+        told = self.told(task)
+        if task == "fill":  # reads a listing anew for each attribute
+            return outputs(self.tuned, task, batch.to(self.device), told).float().cpu().numpy()
         raw: Tensor = self.tuned.heads[task](self._pooled(batch))
         return raw.float().cpu().numpy()
 

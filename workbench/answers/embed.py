@@ -22,7 +22,8 @@ def embedding(answers: Answers, index: Path | None = None, batch: int = BATCH) -
         table = pl.DataFrame({POINT: pl.Series(points_BD, dtype=pl.Array(pl.Float32, points_BD.shape[1]))})
         if not index:
             return table
-        return table.with_columns(pl.Series(THUMBNAIL, [*map(thumbnail, prepared.squares)], pl.Binary))
+        small = [thumbnail(square, answers.preparation.images.encoding) for square in prepared.squares]
+        return table.with_columns(pl.Series(THUMBNAIL, small, pl.Binary))
 
     def then(frames: Frames) -> Iterator[pl.DataFrame]:
         if index:

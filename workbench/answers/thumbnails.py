@@ -10,6 +10,7 @@ import io
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isqrt
 from pathlib import Path
 from typing import IO
 
@@ -22,11 +23,14 @@ SMALL = 8 << 10  # bytes: a picture of fewer stays as it is
 QUALITY = 85
 
 
-def thumbnail(square: bytes) -> bytes:
+def thumbnail(square: bytes, encoding: str) -> bytes:
     """Of a prepared picture, JPEG or PNG; b"" of none."""
-    if len(square) <= SMALL:
+    if not square or (len(square) <= SMALL and encoding != "raw"):
         return square
-    image = Image.open(io.BytesIO(square)).convert("RGB")
+    if encoding == "raw":
+        image = Image.frombytes("RGB", (isqrt(len(square) // 3),) * 2, square)
+    else:
+        image = Image.open(io.BytesIO(square)).convert("RGB")
     image.thumbnail((SIDE, SIDE))
     image.save(out := io.BytesIO(), "JPEG", quality=QUALITY)
     return out.getvalue()
