@@ -73,7 +73,7 @@ class Answers:
 
     @torch.inference_mode()
     def outputs(self, task: str, batch: Batch) -> NDArray[np.float32]:
-        """(B, …) what the head of a task gives: logits, scores of values, or for match and retrieve points of length 1."""
+        """(B, …) what the head of a task gives: logits, scores of values; of match and retrieve points of length 1."""
         told = self.told(task)
         if task == "fill":  # reads a listing anew for each attribute
             return outputs(self.tuned, task, batch.to(self.device), told).float().cpu().numpy()

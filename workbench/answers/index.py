@@ -56,7 +56,7 @@ def nearest(index: Any, points_nD: NDArray[np.float32], k: int) -> tuple[NDArray
 
 
 def write_index(folder: Path, model: str, frames: Iterator[pl.DataFrame]) -> None:
-    """Of frames with id, title, picture, point, thumbnail. The folder is there wholly or not at all; the last is gone."""
+    """Of frames with id, title, picture, point, thumbnail. The folder is there wholly, or as it was before."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
