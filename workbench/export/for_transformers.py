@@ -112,6 +112,7 @@ def _save(tensors: Mapping[str, Tensor], folder: Path) -> None:
     """In place of a file that may be a link: renamed, never written into."""
     aside = folder / f"{WEIGHTS}.tmp"
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, {"format": "pt"})
+    aside.chmod(0o644)  # as other files are; the library keeps them to their owner
     aside.replace(folder / WEIGHTS)
 
 

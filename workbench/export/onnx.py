@@ -41,9 +41,7 @@ class Asked(nn.Module):
         real_BL, nothing_BL = attention_mask.bool(), torch.zeros_like(input_ids, dtype=torch.bool)
         masked_BP = has_image.new_zeros(1, self.tuned.network.shape.grid**2).expand(has_image.shape[0], -1)
         rows_B, has_text_B = input_ids[:, 0], real_BL[:, 0]
-        batch = Batch(
-            rows_B, input_ids, input_ids, real_BL, nothing_BL, pixel_values, masked_BP, has_image, has_text_B
-        )
+        batch = Batch(rows_B, input_ids, input_ids, real_BL, nothing_BL, pixel_values, masked_BP, has_image, has_text_B)
         pooled_BD = self.tuned.pooled(batch)
         return placed(self.tuned, pooled_BD), *(self.tuned.heads[task](pooled_BD) for task in self.tasks)
 
@@ -73,7 +71,10 @@ def write_onnx(folder: Path, answers: Answers, batches: Mapping[str, Batch]) -> 
     path.parent.mkdir()
     asked = Asked(answers.tuned).eval()
     given = inputs_of(next(iter(batches.values())))
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=answers.tuned.network.shape.text_positions)
+    batch, length = (
+        torch.export.Dim("batch"),
+        torch.export.Dim("length", max=answers.tuned.network.shape.text_positions),
+    )
     texts, pictures = {0: batch, 1: length}, {0: batch}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, of what it is made of
