@@ -116,10 +116,26 @@ def test_five_damaged_pictures_of_sixty_four(tmp_path: Path) -> None:
 def test_rows_of_results_become_listings(shop: tuple[Recipe, dict[str, Artifact]], tmp_path: Path) -> None:
     recipe, made = shop
     pair = {"left": {"row": 2}, "right": {"row": 5}, "match": 0, "score": 0.9}
-    nothing: dict[str, Any] = {"arms": [], "differences": [], "verdict": [], "curve": []}
+    nothing: dict[str, Any] = {"measure": "pr_auc", "arms": [], "differences": [], "readings": [], "verdict": []}
+    arm = {"arm": "together", "share": 1.0, "seeds": 1, "pr_auc": {"mean": 0.5, "low": 0.4, "high": 0.6}}
+    query = {
+        "query": {"row": 1},
+        "kind": "text",
+        "reciprocal_rank": 1.0,
+        "answers": [],
+        "found": [{"row": 3, "right": True}],
+    }
     pairs = {part: {"pairs": 1, "positives": 1} for part in ("train", "valid", "test")} | {"dropped": []}
     results = {
         "match": {**nothing, "pairs": pairs, "best": [], "worst": [pair]},
+        "retrieve": {**nothing, "best": [query], "worst": []},
+        "together": {
+            "match": {
+                **nothing,
+                "arms": [arm | {"arm": "pretrained"}, arm],
+                "verdict": ["It works.", "With all labels, one network for all tasks is better: PR AUC +0.1."],
+            }
+        },
         "classify": {
             **nothing,
             "label": "kind",
@@ -155,6 +171,11 @@ def test_rows_of_results_become_listings(shop: tuple[Recipe, dict[str, Artifact]
         "guess": "mug",
         "probability": 0.8,
     }
+    assert content["retrieve"]["best"][0]["found"] == [
+        {"id": "A03", "title": "yellow mug number 3", "picture": "listing-3", "right": True}
+    ]
+    assert content["match"]["arms"] == [arm] and len(content["match"]["verdict"]) == 1
+    assert "together" not in content
     assert Image.open(io.BytesIO(pictures["listing-7"])).size == (16, 16)
     assert content["pretrain"]["seconds"] is None and content["about"]["stages"][0]["seconds"] is None
     assert "blue chair number 2" in render(content, pictures)

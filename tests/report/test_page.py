@@ -17,6 +17,8 @@ from workbench.evaluate.compare import labels_in_words
 from workbench.report import charts, verdict
 from workbench.report.page import render, render_catalog
 
+AGREEMENT = ("precision", "recall", "f1", "b_cubed_precision", "b_cubed_recall")
+THRESHOLD = ("score", "precision", "recall")
 HOSTILE = "<script>alert('x')</script>\" onload=\"alert(1)"
 
 
@@ -32,30 +34,50 @@ def row(name: str | None) -> dict[str, Any]:
     return {"id": name, "title": name and HOSTILE, "place": f"feed {HOSTILE}.csv, line 7"}
 
 
-def arm(name: str, share: float | None, value: float) -> dict[str, Any]:
+def arms(metrics: tuple[str, ...], *lines: tuple[str, float | None, float]) -> list[dict[str, Any]]:
+    return [
+        {"arm": name, "share": share, "seeds": 3, **{metric: interval(value, 0.02) for metric in metrics}}
+        for name, share, value in lines
+    ]
+
+
+def difference(right: str, share: float, judge: str, mean: float, right_share: float | None = None) -> dict[str, Any]:
+    better = "undecided" if abs(mean) < 0.02 else "left" if mean > 0 else "right"
     return {
-        "arm": name,
-        "share": share,
-        "seeds": 3,
-        "accuracy": interval(value, 0.02),
-        "macro_f1": interval(value, 0.03),
+        **{"left": "pretrained", "right": right, "share": share, "right_share": right_share},
+        **{judge: interval(mean, 0.02), "better": better},
     }
 
 
-def match_arm(name: str, share: float | None, value: float, score: float | None = 0.7) -> dict[str, Any]:
-    reached = score is not None
+def task(judge: str, arms: list[dict[str, Any]], differences: list[dict[str, Any]], example: Any) -> dict[str, Any]:
+    """What all tasks' sections have."""
+    told = {"arm": "pretrained", "share": 1.0, "items": 280}
+    few = {"by": "language", "value": HOSTILE, "items": 3, "few": True}
     return {
-        "arm": name,
-        "share": share,
-        "seeds": 3,
-        "pr_auc": interval(value, 0.02),
-        "by_seed": [value - 0.01, value, value + 0.01],
-        "threshold": {
-            "wanted_precision": 0.9,
-            "score": score,
-            "precision": 0.91 if reached else None,
-            "recall": 0.42 if reached else None,
-        },
+        "measure": judge,
+        "arms": arms,
+        "differences": differences,
+        "readings": [
+            *(told | {"reading": r, judge: interval(v, 0.03)} for r, v in (("text", 0.6), ("both", 0.7))),
+            told | {"reading": "picture", judge: None, "undefined": {judge: f"undefined, because {HOSTILE}"}},
+        ],
+        "slices": [
+            {"by": f"category {HOSTILE}", "value": HOSTILE, "items": 120, judge: interval(0.7, 0.05)},
+            {**few, judge: None, "undefined": f"undefined, because {HOSTILE}"},
+        ],
+        "calibration": [
+            {
+                **{"arm": "pretrained", "share": 1.0},
+                "bins": [
+                    {"items": 20, "probability": 0.1, "share": 0.15},
+                    {"items": 20, "probability": 0.9, "share": 1},
+                ],
+            }
+        ],
+        "verdict": [f"It works {HOSTILE}."],
+        "best": [example],
+        "worst": [example],
+        "suspects": [] if "query" in example else [example],
     }
 
 
@@ -63,8 +85,30 @@ def match_arm(name: str, share: float | None, value: float, score: float | None 
 def report() -> dict[str, Any]:
     pair = {"left": listing("mug"), "right": listing("cup", None), "match": 1, "score": 0.987}
     guess = {**listing("mug"), "truth": "mugs", "guess": "cups", "probability": 0.66}
+    query = {
+        **{"query": listing("mug"), "kind": "text", "reciprocal_rank": 0.25, "answers": [listing("cup", None)]},
+        "found": [listing("jar") | {"right": False}, listing("cup") | {"right": True}],
+    }
     hidden = {"text": "mug", "masked": True, "guess": HOSTILE, "right": False, "field": False, "joined": False}
     marker = {"text": "title", "masked": False, "guess": None, "right": None, "field": True, "joined": False}
+    match_arms = arms(
+        ("pr_auc", "roc_auc"),
+        ("pretrained", 1.0, 0.871),
+        ("scratch", 1.0, 0.863),
+        ("pretrained", 0.2, 0.781),
+        ("scratch", 0.2, 0.729),
+        ("text baseline", None, 0.760),
+        (f"clip {HOSTILE} baseline", 0.2, 0.642),
+    )
+    match_arms.append(
+        {
+            **{"arm": "picture baseline", "share": None, "seeds": 1, "pr_auc": None, "roc_auc": None},
+            "undefined": dict.fromkeys(("pr_auc", "roc_auc"), f"undefined, because {HOSTILE}"),
+        }
+    )
+    for one in match_arms:
+        reached = {"score": 0.7, "precision": 0.91, "recall": 0.42} if one["pr_auc"] else dict.fromkeys(THRESHOLD)
+        one["threshold"] = {"wanted_precision": 0.9, **reached}
     return {
         "about": {
             "title": f"Shop {HOSTILE}",
@@ -198,55 +242,52 @@ def report() -> dict[str, Any]:
             },
         },
         "match": {
+            **task(
+                "pr_auc",
+                match_arms,
+                [
+                    difference("scratch", 1.0, "pr_auc", 0.008, 1.0),
+                    difference("scratch", 0.2, "pr_auc", 0.052, 0.2),
+                    difference("text baseline", 1.0, "pr_auc", 0.111),
+                    {**difference("picture baseline", 1.0, "pr_auc", 0.0), "pr_auc": None},
+                ],
+                pair,
+            ),
             "pairs": {
                 **{p: {"pairs": 300, "positives": 100} for p in ("train", "valid", "test")},
                 "dropped": [{"reason": "across parts", "count": 17}],
             },
-            "arms": [
-                match_arm("pretrained", 1.0, 0.871),
-                match_arm("scratch", 1.0, 0.863),
-                match_arm("pretrained", 0.2, 0.781),
-                match_arm("scratch", 0.2, 0.729),
-                match_arm("text baseline", None, 0.760),
-                match_arm("picture baseline", None, 0.642, None),
-            ],
-            "differences": [
-                {"left": "pretrained", "right": r, "share": s, "pr_auc": interval(m, 0.02), "better": b}
-                for r, s, m, b in (
-                    ("scratch", 1.0, 0.008, "undecided"),
-                    ("scratch", 0.2, 0.052, "left"),
-                    ("text baseline", 1.0, 0.111, "left"),
-                )
-            ],
-            "verdict": ["Matching works."],
             "curve": [{"arm": "pretrained", "share": 1.0, "points": [[0.0, 1.0], [0.5, 0.9], [1.0, 0.33]]}],
-            "best": [pair],
-            "worst": [pair],
+            "clusters": [
+                {
+                    **{"arm": "pretrained", "share": 1.0, "listings": 300, "products": 100, "candidates": 900},
+                    **{"candidate_recall": 0.9, "threshold": 0.8, "contradicted": 7, "split": 3},
+                    **{kind: dict.fromkeys(AGREEMENT, 0.8) for kind in ("connected", "clusters")},
+                }
+            ],
         },
         "classify": {
+            **task(
+                "macro_f1",
+                arms(
+                    ("macro_f1", "accuracy", "department.accuracy"),
+                    ("pretrained", 1.0, 0.70),
+                    ("scratch", 1.0, 0.75),
+                    ("both baseline", 1.0, 0.80),
+                ),
+                [
+                    difference("scratch", 1.0, "macro_f1", -0.05, 1.0),
+                    difference("both baseline", 1.0, "macro_f1", -0.10, 1.0),
+                ],
+                guess,
+            ),
             "label": "aisle",
             "classes": 2,
             "listings": {"train": 400, "valid": 400, "test": 400},
-            "arms": [arm("pretrained", 1.0, 0.70), arm("scratch", 1.0, 0.75), arm("both baseline", 1.0, 0.80)],
-            "differences": [
-                {
-                    "left": left,
-                    "right": right,
-                    "share": 1.0,
-                    "accuracy": interval(mean, 0.02),
-                    "macro_f1": interval(mean, 0.02),
-                    "better": better,
-                }
-                for left, right, mean, better in (
-                    ("pretrained", "scratch", -0.05, "right"),
-                    ("both baseline", "pretrained", 0.10, "left"),
-                )
-            ],
             "per_class": [{"class": HOSTILE, "support": 5, "f1": 0.5, "precision": 0.4, "recall": 0.6667}],
-            "best": [guess],
-            "worst": [guess],
-            "verdict": ["Classification lags."],
         },
+        "retrieve": task("mrr", arms(("mrr", "r_at_1"), ("pretrained", 1.0, 0.5)), [], query),
+        "fill": task("accuracy", arms(("accuracy",), ("pretrained", 1.0, 0.6)), [], {**guess, "attribute": HOSTILE}),
         "recipe": f"name: {HOSTILE}\n",
     }
 
@@ -339,12 +380,35 @@ def _documented() -> Iterator[str]:
     """Patterns of the paths in docs/report.md, its shapes written out."""
     text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
     shapes, fields = text.split("## Shapes")[1].split("\n## ", 1)
-    shape = {
-        block.split("\n")[0]: re.findall(r"^- `([^`]+)`", block, re.MULTILINE) for block in shapes.split("### ")[1:]
-    }
-    for path, kind in re.findall(r"^- `([^`]+)`(?: \((\w+)\))?: \S", fields, re.MULTILINE):
-        for leaf in [f"{path}.{inner}" for inner in shape[kind]] if kind else [path]:
+    shape = {b.split("\n")[0]: re.findall(r"`([^`]+)`[,:]", b) for b in shapes.split("### ")[1:]}
+    for path, kind, null in re.findall(r"^- `([^`]+)`(?: \((\w+)( or null)?\))?: \S", fields, re.MULTILINE):
+        written = [f"{path}.{inner}" for inner in shape[kind]] if kind else [path]
+        for leaf in [*written, *([path] if null else [])]:
             yield re.sub(r"<\w+>", r"[^.]+", re.escape(leaf))
+
+
+def test_tasks_show_curves_readings_slices_and_what_is_undefined(
+    report: dict[str, Any], pictures: dict[str, bytes]
+) -> None:
+    html = render(report, pictures)
+    text = _Tags(html).text
+    for name in ("match", "classify", "retrieve", "fill"):
+        assert len(re.findall(f'<section id="{name}">', html)) == 1
+    assert html.count('aria-label="PR AUC by labels"') == 1 and "macro-F1 by labels" not in html  # of two shares, one
+    assert html.count('aria-label="How often it is right"') == 4
+    assert "With text, with pictures, with both" in text and "on the same 280 pairs" in text
+    assert text.count(f"undefined, because {HOSTILE}") >= 6  # an arm, the reason below all measures, slices
+    assert text.count("few") >= 4
+    assert f"clip {HOSTILE} baseline" in text and "accuracy, department" in text
+    assert "asked by its text; the first right one is in place 4: cup" in text
+    assert text.count("Labels that are probably wrong") == 4
+
+
+def test_a_task_of_which_nothing_could_be_measured(report: dict[str, Any]) -> None:
+    report["match"] |= {"arms": [], "differences": [], "readings": [], "slices": [], "curve": [], "calibration": []}
+    report["match"]["verdict"] = ["Nothing could be measured."]
+    text = _Tags(render(report, {})).text
+    assert "Nothing could be measured." in text and "PR AUC in matching" not in text
 
 
 def test_each_objective_that_was_trained_has_a_chart(report: dict[str, Any], pictures: dict[str, bytes]) -> None:
@@ -363,7 +427,7 @@ def test_without_a_training_there_are_no_curves(report: dict[str, Any], pictures
     assert "the network is as it starts" in text and "MLM loss" not in text and "Held-out losses" not in text
 
 
-@pytest.mark.parametrize("absent", ["pretrain", "samples", "probes", "match", "classify", "recipe"])
+@pytest.mark.parametrize("absent", ["pretrain", "samples", "probes", "match", "classify", "retrieve", "fill", "recipe"])
 def test_an_absent_section_is_left_out(report: dict[str, Any], pictures: dict[str, bytes], absent: str) -> None:
     del report[absent]
     page = _Tags(render(report, pictures))
@@ -417,7 +481,7 @@ def test_the_verdict_says_which_of_the_two_it_is(report: dict[str, Any]) -> None
         "Do pictures and words inform each other?": "Yes, both ways",
         "Does matching beat the best baseline?": "Yes: 0.871 against 0.760",
         "Does pre-training pay for matching?": "Undecided with all labels; yes with a fifth of the labels",
-        "Does classification beat the best baseline?": "No: 0.700 against 0.800",  # reported as baseline − pretrained
+        "Does classification beat the best baseline?": "No: 0.700 against 0.800",
         "Does pre-training pay for classification?": "No",
     }
 

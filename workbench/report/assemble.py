@@ -16,6 +16,7 @@ from workbench.report.counts import count
 from workbench.report.places import names
 from workbench.report.shelf import Shelf
 from workbench.report.times import read_log, stage_seconds, step_times
+from workbench.report.verdict import TASKS
 
 PACKAGES = ("torch", "polars", "pillow", "numpy", "tokenizers", "scikit-learn")
 
@@ -41,18 +42,31 @@ def assemble(work: Work, report: Report, recipe: Recipe) -> tuple[Json, dict[str
                 shelf.pictures[name] = probes.path(f"pictures/{name}.png").read_bytes()
     if "listings" in (found := _read(probes, "probes.json")):
         content["probes"] = found
-    for task in ("match", "classify"):
-        if task in artifacts:
-            content[task] = results = _read(artifacts[task], "results.json")
-            for gallery in ("best", "worst"):
-                results[gallery] = [_filled(shelf, shown) for shown in results[gallery][: report.examples]]
+    together = _read(artifacts["together"], "results.json") if "together" in artifacts else {}
+    for task in (name for name in TASKS if name in artifacts):
+        content[task] = results = _joined(_read(artifacts[task], "results.json"), together.get(task))
+        for gallery in (name for name in ("best", "worst", "suspects") if name in results):
+            results[gallery] = _filled(shelf, results[gallery][: report.examples])
     return content, shelf.pictures
 
 
-def _filled(shelf: Shelf, shown: Json) -> Json:
-    """A task's example with each {"row": …} in it made a listing."""
-    others = {name: value for name, value in shown.items() if name != "row"}
-    filled = {name: _filled(shelf, value) if isinstance(value, dict) else value for name, value in others.items()}
+def _joined(results: Json, together: Json | None) -> Json:
+    """A task's results, and beside its own networks that which was trained for all tasks."""
+    if together is None:
+        return results
+    lines = {name: [one for one in together[name] if one["arm"] == "together"] for name in ("arms", "readings")}
+    lines["differences"] = [gain for gain in together["differences"] if gain["right"] == "together"]
+    said = [line for line in together["verdict"] if "one network for all tasks" in line]
+    return results | {name: [*results[name], *more] for name, more in {**lines, "verdict": said}.items()}
+
+
+def _filled(shelf: Shelf, shown: Any) -> Any:
+    """A task's examples with each {"row": …} in them made a listing."""
+    if isinstance(shown, list):
+        return [_filled(shelf, value) for value in shown]
+    if not isinstance(shown, dict):
+        return shown
+    filled = {name: _filled(shelf, value) for name, value in shown.items() if name != "row"}
     return (shelf.show(shown["row"]) if "row" in shown else {}) | filled
 
 

@@ -12,12 +12,13 @@ Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """A series of a chart: `style` is its CSS class, `dots` marks each point."""
+    """A series of a chart: `style` is its CSS class, `dots` marks each point, `spans` are intervals."""
 
     name: str
     style: str
     points: Sequence[Point]
     dots: bool = False
+    spans: Sequence[tuple[float, float, float]] = ()  # x, and the interval of y
 
 
 class Chart(NamedTuple):
@@ -73,12 +74,21 @@ def thin(points: Sequence[Point], most: int = 160) -> list[Point]:
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 220, 46, 12, 10, 36
 
 
-def chart(title: str, series: Sequence[Line], x_label: str, unit: bool = False) -> Chart:
-    """A line chart, the first series on top; `unit` fixes both axes to 0 … 1."""
+def chart(
+    title: str,
+    series: Sequence[Line],
+    x_label: str,
+    unit: bool = False,
+    x_ticks: Sequence[tuple[float, str]] = (),
+) -> Chart:
+    """A line chart, the first series on top; `unit` fixes both axes to 0 … 1, `x_ticks` the places named below."""
     shown = [s for s in series if s.points]
     x_axis, y_axis = (
-        scale([0.0, 1.0] if unit else [point[axis] for line in shown for point in line.points]) for axis in (0, 1)
+        scale([0.0, 1.0] if unit else [point[axis] for line in shown for point in _extent(line)]) for axis in (0, 1)
     )
+    if x_ticks:
+        x_axis = Scale(x_ticks[0][0], x_ticks[-1][0], tuple(place for place, _ in x_ticks))
+    below = x_ticks or [(place, x_axis.label(place)) for place in x_axis.ticks]
     right, base = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def x(value: float) -> float:
@@ -89,14 +99,20 @@ def chart(title: str, series: Sequence[Line], x_label: str, unit: bool = False) 
 
     parts = [f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y(t)}" y2="{y(t)}"/>' for t in y_axis.ticks]
     parts += [f'<text x="{LEFT - 6}" y="{y(t) + 4}" class="end">{y_axis.label(t)}</text>' for t in y_axis.ticks]
-    parts += [f'<text x="{x(t)}" y="{base + 16}" class="mid">{x_axis.label(t)}</text>' for t in x_axis.ticks]
+    parts += [f'<text x="{x(t)}" y="{base + 16}" class="mid">{escape(name)}</text>' for t, name in below]
     parts += [f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 3}" class="mid name">{escape(x_label)}</text>']
     for line in reversed(shown):
         path = " ".join(f"{x(a)},{y(b)}" for a, b in line.points)
         parts.append(f'<polyline class="{escape(line.style)}" points="{path}"/>')
+        style = f"{escape(line.style)} span"
+        parts += [f'<line class="{style}" x1="{x(a)}" x2="{x(a)}" y1="{y(b)}" y2="{y(c)}"/>' for a, b, c in line.spans]
         if line.dots:
             parts += [f'<circle class="{escape(line.style)}" cx="{x(a)}" cy="{y(b)}" r="3"/>' for a, b in line.points]
     return Chart(title, series, _svg(title, f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}"', parts))
+
+
+def _extent(line: Line) -> list[Point]:
+    return [*line.points, *((x, y) for x, low, high in line.spans for y in (low, high))]
 
 
 def dot(interval: Mapping[str, float], axis: Scale, style: str) -> Markup:

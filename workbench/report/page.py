@@ -12,15 +12,7 @@ from markupsafe import Markup
 
 from workbench.evaluate.compare import labels_in_words
 from workbench.report import charts, verdict
-
-STYLES = {
-    "pretrained": "s-pre",
-    "scratch": "s-scratch",
-    "text baseline": "s-text",
-    "picture baseline": "s-picture",
-    "both baseline": "s-both",
-}
-
+from workbench.report.tasks import styles_of, tasks_of
 
 OBJECTIVES = {
     "mlm": "Words: MLM loss, nats a hidden token",
@@ -42,7 +34,8 @@ def render(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
             report,
             findings=verdict.findings(report),
             loss_charts=_loss_charts(report["pretrain"]) if "pretrain" in report else [],
-            curve_charts=_curve_charts(report["match"]) if "match" in report else [],
+            tasks=tasks_of(report),
+            styles=styles_of(report),
         )
     )
 
@@ -71,9 +64,9 @@ def environment(pictures: Mapping[str, bytes]) -> Environment:
         "share": _share,
         "duration": _duration,
         "labels": labels_in_words,
-        "arm": _arm,
+        "arm": verdict.arm_name,
+        "metric": verdict.metric_name,
         "in_text": verdict.in_text,
-        "style": _style,
         "answer": verdict.above_zero,
     }
     env.globals |= {
@@ -82,8 +75,7 @@ def environment(pictures: Mapping[str, bytes]) -> Environment:
         "dot": charts.dot,
         "ruler": charts.ruler,
         "scale_of": _scale_of,
-        "metric_names": verdict.METRIC_NAMES,
-        "main_arm": verdict.main_arm,
+        "task_names": verdict.TASKS,
     }
     return env
 
@@ -111,36 +103,9 @@ def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
     ]
 
 
-def _curve_charts(match: Mapping[str, Any]) -> list[charts.Chart]:
-    """Precision by recall, one chart for each share of the labels, the baselines that need none in all of them."""
-    curves = match["curve"]
-    shares = sorted({c["share"] for c in curves if c["share"] is not None}, reverse=True) or [None]
-
-    def line(curve: Mapping[str, Any]) -> charts.Line:
-        return charts.Line(_arm(curve["arm"]), _style(curve["arm"]), charts.thin(curve["points"]))
-
-    return [
-        charts.chart(
-            f"Precision by recall, {labels_in_words(share)}",
-            [line(c) for c in curves if c["share"] in (share, None)],
-            "recall",
-            unit=True,
-        )
-        for share in shares
-        if curves
-    ]
-
-
-def _arm(name: str) -> str:
-    return verdict.ARM_NAMES.get(name, name)
-
-
-def _style(arm: str) -> str:
-    return STYLES.get(arm, "s-other")
-
-
-def _scale_of(intervals: list[Mapping[str, float]], zero: bool = False) -> charts.Scale:
-    return charts.scale([i[k] for i in intervals for k in ("low", "mean", "high")] + ([0.0] if zero else []), most=6)
+def _scale_of(intervals: list[Mapping[str, float] | None], zero: bool = False) -> charts.Scale:
+    values = [i[k] for i in intervals if i for k in ("low", "mean", "high")]
+    return charts.scale(values + ([0.0] if zero else []), most=6)
 
 
 def _count(value: int | None) -> str:

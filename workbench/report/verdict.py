@@ -10,16 +10,30 @@ from workbench.evaluate.compare import labels_in_words
 Answer = Literal["yes", "no", "undecided"]
 Interval = Mapping[str, float]
 
-METRICS = {"match": "pr_auc", "classify": "macro_f1"}  # the measure by which a task is judged
 ARM_NAMES = {
     "pretrained": "Pre-trained",
     "scratch": "From scratch",
+    "together": "One network for all tasks",
     "text baseline": "Text baseline",
     "picture baseline": "Picture baseline",
     "both baseline": "Text + picture baseline",
+    "trees baseline": "Trees baseline",
 }
-METRIC_NAMES = {"pr_auc": "PR AUC", "macro_f1": "macro-F1", "accuracy": "accuracy"}
-TASK_NAMES = {"match": "matching", "classify": "classification"}
+METRIC_NAMES = {
+    "pr_auc": "PR AUC",
+    "roc_auc": "ROC AUC",
+    "recall_at_precision": "recall at the wanted precision",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "mrr": "MRR",
+    "r_at_1": "R@1",
+    "r_at_5": "R@5",
+    "r_at_10": "R@10",
+    "ndcg_at_10": "nDCG@10",
+}
+TASKS = {"match": "matching", "classify": "classification", "retrieve": "retrieval", "fill": "filling in"}
 
 
 class Evidence(NamedTuple):
@@ -44,7 +58,7 @@ def findings(report: Mapping[str, Any]) -> list[Finding]:
     """What the report's sections allow to say, in the order a reader asks."""
     probes = report.get("probes", {})
     found = [_talk(probes)] if any(loss in probes for loss in _TALK) else []
-    for name in ("match", "classify"):
+    for name in TASKS:
         if name in report:
             found += [*_against_baseline(name, report[name]), *_pretraining_pays(name, report[name])]
     return found
@@ -55,16 +69,26 @@ def above_zero(interval: Interval) -> Answer:
     return "yes" if interval["low"] > 0 else "no" if interval["high"] < 0 else "undecided"
 
 
+def arm_name(arm: str) -> str:
+    """An arm as a line's head; a rival is called as its recipe calls it."""
+    return ARM_NAMES.get(arm, arm)
+
+
 def in_text(arm: str) -> str:
     """An arm's name within a sentence."""
     name = ARM_NAMES.get(arm, arm)
-    return name[:1].lower() + name[1:]
+    return name[:1].lower() + name[1:] if arm in ARM_NAMES else name
 
 
-def best_baseline(task: Mapping[str, Any], metric: str, share: float | None) -> Mapping[str, Any] | None:
-    """The baseline of the highest mean, among those that saw no more labels than `share`."""
-    arms = [a for a in task["arms"] if a["arm"].endswith(" baseline") and a["share"] in (None, share)]
-    return max(arms, key=lambda a: a[metric]["mean"], default=None)
+def metric_name(metric: str) -> str:
+    """A measure as a column's head; that of a part of a task, such as a level, says so."""
+    part, _, name = metric.rpartition(".")
+    return METRIC_NAMES.get(name, name.replace("_", " ")) + (f", {part}" if part else "")
+
+
+def interval_of(value: Any) -> bool:
+    """Whether this field of an arm is an interval: a measure."""
+    return isinstance(value, dict) and value.keys() == {"mean", "low", "high"}
 
 
 def main_arm(task: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -115,19 +139,19 @@ _TALK = {
 
 
 def _against_baseline(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
-    metric, task_name, arm = METRICS[name], TASK_NAMES[name], main_arm(task)
-    baseline = best_baseline(task, metric, arm["share"]) if arm else None
-    if arm is None or baseline is None:
+    metric, arm = task["measure"], main_arm(task)
+    means = {(a["arm"], a["share"]): a[metric]["mean"] for a in task["arms"] if a[metric]}
+    rivals = [d for d in _gains(task) if arm and d["share"] == arm["share"] and d["right"].endswith(" baseline")]
+    if arm is None or not rivals:
         return
-    gain = _difference(task, metric, "pretrained", baseline["arm"], arm["share"])
-    verdict = above_zero(gain) if gain else "undecided"
-    answer, tone, words = _JUDGED[verdict]
+    best = max(rivals, key=lambda d: means[d["right"], d["right_share"]])
+    answer, tone, words = _JUDGED[above_zero(best[metric])]
     yield Finding(
-        f"Does {task_name} beat the best baseline?",
-        f"{answer}: {arm[metric]['mean']:.3f} against {baseline[metric]['mean']:.3f}",
+        f"Does {TASKS[name]} beat the best baseline?",
+        f"{answer}: {arm[metric]['mean']:.3f} against {means[best['right'], best['right_share']]:.3f}",
         tone,
-        f"Its {task_name} {words} the best baseline.",
-        [Evidence(f"{METRIC_NAMES[metric]} gained over the {in_text(baseline['arm'])}", gain, 3)] if gain else [],
+        f"Its {TASKS[name]} {words} the best baseline.",
+        [Evidence(f"{metric_name(metric)} gained over the {in_text(best['right'])}", best[metric], 3)],
     )
 
 
@@ -144,9 +168,9 @@ _PAYS: dict[Answer, tuple[str, str]] = {
 
 
 def _pretraining_pays(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
-    metric = METRICS[name]
-    shares = sorted({a["share"] for a in task["arms"] if a["arm"] == "pretrained"}, key=lambda s: -(s or 0))
-    gains = {s: gain for s in shares if (gain := _difference(task, metric, "pretrained", "scratch", s))}
+    metric = task["measure"]
+    gains = {d["share"]: d[metric] for d in _gains(task) if d["right"] == "scratch"}
+    gains = dict(sorted(gains.items(), reverse=True))
     if not gains:
         return
     by_answer: dict[Answer, list[str]] = {}
@@ -159,20 +183,14 @@ def _pretraining_pays(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
     clauses = "; it ".join(f"{_PAYS[a][1]} {' and with '.join(shares)}" for a, shares in by_answer.items())
     tones: dict[Answer, Literal["good", "bad", "open"]] = {"yes": "good", "no": "bad", "undecided": "open"}
     yield Finding(
-        f"Does pre-training pay for {TASK_NAMES[name]}?",
+        f"Does pre-training pay for {TASKS[name]}?",
         answer,
         tones[next(iter(by_answer))] if len(by_answer) == 1 else "part",
-        f"For {TASK_NAMES[name]}, pre-training {clauses}.",
-        [Evidence(f"{METRIC_NAMES[metric]} gained with {labels_in_words(s)}", gain, 3) for s, gain in gains.items()],
+        f"For {TASKS[name]}, pre-training {clauses}.",
+        [Evidence(f"{metric_name(metric)} gained with {labels_in_words(s)}", gain, 3) for s, gain in gains.items()],
     )
 
 
-def _difference(task: Mapping[str, Any], metric: str, left: str, right: str, share: float | None) -> Interval | None:
-    """left − right at a share of the labels, whichever way round it was reported; None where it was not."""
-    for d in task["differences"]:
-        if d["share"] == share and {d["left"], d["right"]} == {left, right}:
-            found: Interval = d[metric]
-            if d["left"] == left:
-                return found
-            return {"mean": -found["mean"], "low": -found["high"], "high": -found["low"]}
-    return None
+def _gains(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the pre-trained network gains over others, where it is known."""
+    return [d for d in task["differences"] if d["left"] == "pretrained" and d[task["measure"]]]
