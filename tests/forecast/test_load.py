@@ -7,7 +7,7 @@ import pytest
 
 from workbench.artifacts.store import Artifact
 from workbench.forecast.counts import Counts, counts
-from workbench.forecast.load import Loads, busiest, forward_flops, masked_shares
+from workbench.forecast.load import Loads, busiest, forward_flops, labels_of, masked_shares, task_of
 from workbench.forecast.machine import Machine, this_machine
 from workbench.model.shape import Network
 from workbench.recipe.load import recipe_from_tree
@@ -150,6 +150,30 @@ def test_pairs_are_counted_in_their_file(tmp_path):
     load = Loads(recipe(tmp_path, model=model, finetune=tuned), COUNTS, MACHINE).of("match")
     assert load.units["steps"] == 3 * 10  # 65% of 400 pairs in batches of 26
     assert load.units["listings"] == 3 * 10 * 26 * 2
+
+
+def test_labels_of_every_task(tmp_path):
+    (tmp_path / "labels.csv").write_text("id,kind\n" + "a,b\n" * 200)
+    arm = {"epochs": 2, "optim": {"batch_size": 50}}
+    how = {"pretrained": arm, "scratch": None}
+    tuned = {
+        "match": {"mine": {"negatives": 1}, **how},
+        "classify": {"label": "kind", "labels": "labels.csv", **how},
+        "retrieve": how,
+        "fill": {"attributes": ["kind", "colour"], **how},
+        "together": True,
+    }
+    columns = FEED["columns"] | {"text": {"colour": "c"}}
+    feeds = {"feeds": [FEED | {"columns": columns}]}
+    known = recipe_from_tree({"name": "shop", "catalog": feeds, "finetune": tuned}, tmp_path)
+    counted = replace(COUNTS, labelled={"kind": 0.5, "colour": 0.1})
+    labels = {stage: labels_of(known, stage, counted) for stage in known.finetune.tasks}
+    assert labels == {"match": 650, "classify": 130, "retrieve": 650, "fill": pytest.approx(390)}
+    together = Loads(known, counted, MACHINE).of("together")
+    seen = 650 * 2 + 130 + 650 * 2 + 390  # listings, in batches of 50 labels of each of four tasks
+    assert together.units["steps"] == 2 * 16
+    assert together.units["listings"] == pytest.approx(2 * seen)
+    assert task_of(known, "match")[1] == 2
 
 
 def test_the_longest_runs_come_first_and_each_process_takes_the_next():

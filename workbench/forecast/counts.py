@@ -31,7 +31,7 @@ class Counts:
     tokens: float  # of a text on average, [CLS] and [SEP] included
     longest: float  # the same of the longest texts, to which others are padded
     vocabulary: int
-    labelled: Mapping[str, float]  # label -> share of the listings that have it
+    labelled: Mapping[str, float]  # label or text attribute -> share of the listings that have it
     guessed: bool  # whether listings are guessed from the size of the feeds
 
 
@@ -73,7 +73,11 @@ def _ingested(so_far: Counts, ingest: Artifact, recipe: Recipe) -> Counts:
         pictures=float(pictures_named(ingest, recipe.images)) if here else listings,
         parts={part: listings * getattr(split, part) for part in ("train", "valid", "test")},
         pictured=1.0 - without,
-        labelled={k[6:]: 1 - n / max(listings, 1) for k, n in missing.items() if k.startswith("label.")},
+        labelled={
+            k.partition(".")[2]: 1 - n / max(listings, 1)
+            for k, n in missing.items()
+            if k.startswith(("text.", "label."))
+        },
         guessed=False,
     )
 

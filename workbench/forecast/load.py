@@ -6,16 +6,20 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from workbench.forecast.counts import Counts
 from workbench.forecast.machine import Machine
 from workbench.model.shape import Network
-from workbench.recipe.schema import AUTO, SIZES, Classify, Mam, Masking, Match, Objectives, Recipe, Task, Uniform
-from workbench.tasks.runs import Run, runs_of, steps_for
+from workbench.recipe.schema import AUTO, SIZES, Mam, Masking, Objectives, Recipe, Task, Uniform
+from workbench.tasks.readings import READINGS
+from workbench.tasks.runs import Run, runs_of, steps_for, together_of
 
 Units = Mapping[str, float]
-LEARNS, READS = ("pretrain", "match", "classify"), ("alone", "probes", "audit")  # what trains, what asks a network
+TASKS = ("match", "classify", "retrieve", "fill", "together")
+LEARNS, READS = ("pretrain", *TASKS), ("probes", "audit")  # what trains, what asks a network
+LENGTHS = 3  # of values that are said word by word: each is a pass
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,12 @@ class Loads:
 
     def _tuned(self, stage: str) -> Load:
         section, listings = task_of(self.recipe, stage)
-        labels = labels_of(section, self.counts)
+        labels = labels_of(self.recipe, stage, self.counts)
         runs = runs_of(section)
         lanes = min(len(runs), self.machine.gpus or self.machine.cores)
         one = self._whole() * listings / 1e9
-        held_out = (self.counts.parts["valid"] + self.counts.parts["test"]) * self._whole() / 1e9
+        asked = self.counts.parts["valid"] + len(READINGS) * self.counts.parts["test"]
+        held_out = asked * self._whole() / 1e9
 
         def units(run: Run) -> Units:
             arm = section.pretrained if run.arm == "pretrained" else section.scratch
@@ -125,7 +130,6 @@ class Loads:
         c, recipe = self.counts, self.recipe
         probed = min(c.parts["test"] or c.parts["valid"], recipe.probes.listings) * c.pictured * recipe.probes.draws
         passes, dear = {
-            "alone": (2 * c.parts["test"], 1.0),
             "probes": (6 * probed, 1.5),  # three conditions of each loss
             "audit": (c.listings * c.pictured * (1 + recipe.audit.strangers), 2.5),
         }[stage]
@@ -208,22 +212,40 @@ def batch_of(said: int, listings: float) -> float:
 
 def task_of(recipe: Recipe, stage: str) -> tuple[Task, int]:
     """The section of a fine-tuning, and how many listings are read for a label."""
-    task, listings = {"match": (recipe.finetune.match, 2), "classify": (recipe.finetune.classify, 1)}[stage]
-    assert task is not None
-    return task, listings
+    tuned = recipe.finetune
+    if stage == "together":
+        return together_of(tuned), 1  # its labels are counted in listings
+    words = tuned.fill and tuned.fill.answer == "words"
+    return tuned.tasks[stage], {"match": 2, "retrieve": 2, "fill": LENGTHS if words else 1}.get(stage, 1)
 
 
-def labels_of(section: Task, counts: Counts) -> float:
-    """Training labels: listings of the train part that have one, or pairs within it."""
+def labels_of(recipe: Recipe, stage: str, counts: Counts) -> float:
+    """Training labels: listings of the train part that have one, or pairs within it, or questions about it."""
+    tuned, train = recipe.finetune, counts.parts["train"]
+    if stage == "together":
+        return sum(labels_of(recipe, task, counts) * task_of(recipe, task)[1] for task in tuned.tasks)
+    if stage == "match" and tuned.match:
+        if tuned.match.pairs is None:
+            return max(1.0, train / 2 * (1 + tuned.match.mine.negatives))  # as if each listing had one match
+        return _in_train(tuned.match.pairs, counts)
+    if stage == "classify" and tuned.classify:
+        if tuned.classify.labels:
+            return _in_train(tuned.classify.labels, counts)
+        names = [tuned.classify.label] if isinstance(tuned.classify.label, str) else tuned.classify.label
+        return max(1.0, train * max(counts.labelled.get(name, 1.0) for name in names))
+    if stage == "fill" and tuned.fill:
+        return max(1.0, train * sum(counts.labelled.get(name, 1.0) for name in tuned.fill.attributes))
+    return max(1.0, train)
+
+
+def _in_train(path: Path, counts: Counts) -> float:
+    """Lines of a file about listings, as many as the train part has of them."""
     train = counts.parts["train"]
-    if isinstance(section, Match):
-        if not section.pairs.exists():  # they are where the data was pushed from
-            return max(1.0, train)
-        with section.pairs.open("rb") as file:
-            pairs = sum(1 for _ in file) - 1
-        return max(1.0, pairs * train / max(counts.listings, 1))
-    assert isinstance(section, Classify)
-    return max(1.0, train * counts.labelled.get(section.label, 1.0))
+    if not path.exists():  # it is where the data was pushed from
+        return max(1.0, train)
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file) - 1
+    return max(1.0, lines * train / max(counts.listings, 1))
 
 
 def busiest(runs: Iterable[Units], lanes: int) -> Units:

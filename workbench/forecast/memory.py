@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from workbench.forecast.load import LEARNS, READS, Load, Loads, batch_of, masked_shares, task_of
+from workbench.forecast.load import LEARNS, READS, TASKS, Load, Loads, batch_of, masked_shares, task_of
 from workbench.images.disk import PIXEL, encoding_of
 from workbench.model.shape import Matrix, Network
 from workbench.recipe.schema import SIZES, Optim, Recipe
@@ -18,7 +18,7 @@ _CODE = {"bf16": 1000 * _MB, "fp16": 1000 * _MB, "fp32": 120 * _MB}
 _STEPS, _FEW = 50, 0.3
 _ROW = {"ingest": 300, "duplicates": 4000, "census": 1000, "split": 300, "tokens": 500}  # bytes held for a listing
 _DECODING = 40 * _MB  # a thread that decodes a large picture
-_DISK = {"ingest": 60, "duplicates": 660, "split": 5, "tokens": 40, "census": 50, "match": 20, "classify": 20}
+_DISK = {"ingest": 60, "duplicates": 660, "split": 5, "tokens": 40, "census": 50, **dict.fromkeys(TASKS, 20)}
 _INDEX = 600  # bytes of a picture's line in the index
 
 
@@ -66,7 +66,7 @@ def _training(optim: Optim, stage: str, all_loads: Loads) -> float:
     recipe, network = all_loads.recipe, all_loads.network
     average = 4 if stage == "pretrain" and recipe.pretrain.average else 0
     cast = 2 if recipe.model.precision != "fp32" else 0
-    listings = _at_once(optim) * (2 if stage == "match" else 1)
+    listings = _at_once(optim) * _of_a_label(stage, recipe)
     device = "cuda" if all_loads.machine.gpu else "cpu"
     kept = listing_bytes(network, all_loads.counts.longest, recipe, device, stage == "pretrain")
     return network.parameters * (16.0 + average + cast) + listings * kept
@@ -110,10 +110,15 @@ def _optim(stage: str, recipe: Recipe) -> Optim:
     return recipe.pretrain.optim if stage == "pretrain" else task_of(recipe, stage)[0].pretrained.optim
 
 
+def _of_a_label(stage: str, recipe: Recipe) -> int:
+    """Listings that are read at once for a label."""
+    return 1 if stage == "pretrain" else task_of(recipe, stage)[1]
+
+
 def _caches(optim: Optim, stage: str, all_loads: Loads) -> float:
     """Batches made ahead, and pictures that stay decoded: as many as there are, or as the recipe allows."""
     recipe, stored = all_loads.recipe, 3.0 * all_loads.recipe.images.side**2
-    batch = batch_of(optim.batch_size, 256.0) * (2 if stage == "match" else 1) * 3 * recipe.model.image_side**2
+    batch = batch_of(optim.batch_size, 256.0) * _of_a_label(stage, recipe) * 3 * recipe.model.image_side**2
     decoded = min(recipe.runtime.decoded, all_loads.counts.pictures * stored)
     return decoded + min(max(recipe.runtime.prefetch, batch), 17 * batch)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from workbench.forecast.load import Load
+from workbench.forecast.load import TASKS, Load
 from workbench.train.cards import published
 
 UNSURE = 2.0  # the factor
@@ -38,9 +38,7 @@ STAGES = {
 # Torch is loaded first.
 STARTS = {
     "pretrain": 2.5,
-    "match": 6.0,
-    "classify": 6.0,
-    "alone": 1.0,
+    **dict.fromkeys(TASKS, 6.0),
     "probes": 2.0,
     "audit": 2.0,
 }  # torch comes first
