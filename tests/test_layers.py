@@ -21,8 +21,9 @@ FLOORS = {
     **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
     "terminal": 8,
     "command": 9,
-    "cli": 10,
-    "__main__": 11,
+    "asking": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 JUNK = {"utils", "util", "common", "misc", "helpers"}

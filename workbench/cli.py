@@ -360,13 +360,13 @@ def predict(
 ) -> None:
     """What the model says of each listing of a feed: classes by name, missing attributes, matches."""
     with terminal.errors(debug):
-        from workbench.answers import told
+        from workbench import asking
         from workbench.answers.predict import predicting
 
         asked = task or ("match" if pairs or clusters else None)
-        with told.opened(model, asked, sets or (), device, threads, fetch) as answers:
+        with asking.opened_model(model, asked, sets or (), device, threads, fetch) as answers:
             how = predicting(answers, asked, top, pairs, clusters, batch)
-            told.answer(answers, told.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+            asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
 
 
 @app.command()
@@ -388,13 +388,13 @@ def embed(
 ) -> None:
     """Each listing of a feed as a vector of length 1: near ones are alike."""
     with terminal.errors(debug):
-        from workbench.answers import told
+        from workbench import asking
         from workbench.answers.embed import embedding
         from workbench.answers.out import beside
 
-        with told.opened(model, task, sets or (), device, threads, fetch) as answers:
+        with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
             how = embedding(answers, beside(out, "index") if index else None, batch)
-            told.answer(answers, told.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+            asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
             if index:
                 print(f"next: mlim search {model} {beside(out, 'index')} --text …")
 
@@ -415,13 +415,44 @@ def search(
 ) -> None:
     """The listings of an index that are nearest to a text, a picture, or both."""
     with terminal.errors(debug):
-        from workbench.answers import told
+        from workbench import asking
         from workbench.answers.index import Index
 
-        with told.opened(model, task, sets or (), device, threads, fetch) as answers:
-            found = Index.open(index, answers.key).search(told.query(answers, text, picture), count)
+        with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
+            found = Index.open(index, answers.key).search(asking.query(answers, text, picture), count)
         rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.select("id", "title", "score").rows()]
         terminal.table(("id", "title", "score"), rows)
+
+
+@app.command()
+def export(
+    model: Model,
+    out: NewFolder,
+    task: OfTask = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="also onnx/model.onnx, for ONNX Runtime")] = False,
+    licence: Annotated[
+        str | None, typer.Option("--licence", "--license", help="as the hub names it: apache-2.0, cc-by-4.0, …")
+    ] = None,
+    repo: Annotated[
+        str | None, typer.Option("--push", metavar="REPO", help="then upload to USER/NAME of the Hugging Face hub")
+    ] = None,
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """A folder that plain transformers loads, with a model card; tried before it is there."""
+    with terminal.errors(debug):
+        from workbench.answers.model import model_folder
+        from workbench.export.export import export as written
+        from workbench.export.push import check, push
+        from workbench.images.export import check_new
+
+        check_new(out)
+        hub = check(repo) if repo else None
+        for line in written(model_folder(model, task, sets or ()), out, name=repo, onnx=onnx, licence=licence):
+            print(line)
+        print(f"model: {out}")
+        if hub and repo:
+            print(push(hub, out, repo))
 
 
 @app.command()

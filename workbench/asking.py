@@ -1,0 +1,143 @@
+"""A model and a feed as the commands that answer are given them, and the run of what they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench import command, terminal
+from workbench.errors import ArtifactError, DataError, RecipeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from workbench.answers.answers import Answers
+    from workbench.answers.feeds import Opened
+    from workbench.answers.run import How
+    from workbench.recipe.schema import Recipe
+
+NEEDED = ("ingest", "images", "duplicates", "tokens", "pretrain")
+PREDICTS = ("classify", "fill", "match", "retrieve")  # tasks of a recipe, in the order in which they are wanted
+PLACES = ("retrieve", "match", "classify", "fill")
+
+
+def model_folder(
+    model: Path, task: str | None = None, sets: Sequence[str] = (), wanted: Sequence[str] = PREDICTS
+) -> Path:
+    """The portable folder of a model. `task` says which of a recipe's; by default the first that it has of `wanted`.
+
+    Raises RecipeError for a recipe without that task, DataError for a folder that holds no model.
+    """
+    if model.suffix.lower() in (".yaml", ".yml"):
+        return _of_recipe(command.load(model, sets), task, wanted)
+    if sets:
+        raise RecipeError("--set changes a recipe, and this model is a folder")
+    if not (model / "about.json").is_file():
+        found = "no model" if model.is_dir() else "no such folder"
+        raise DataError(f"{model}: {found}; give a folder that mlim export wrote, or a recipe")
+    return model
+
+
+def _of_recipe(recipe: Recipe, task: str | None, wanted: Sequence[str]) -> Path:
+    from workbench.answers.compose import ABOUT, compose
+    from workbench.artifacts.store import locked
+
+    has = [name for name in wanted if getattr(recipe.finetune, name)]
+    if task and task not in (*has, "pretrain"):
+        raise RecipeError(f"the recipe has no task {task}; it has {', '.join(has) or 'none'}")
+    goal = "pretrain" if task == "pretrain" or not has else task or has[0]
+    goal = "together" if recipe.finetune.together and goal != "pretrain" else goal
+    made = {name: each.artifact for name, each in command.run(recipe, [*NEEDED, goal]).items()}
+    folder = recipe.runtime.cache / "models" / f"{goal}-{made[goal].key[:16]}"
+    folder.parent.mkdir(exist_ok=True)
+    with locked(folder):
+        if not folder.is_dir():
+            compose(made, goal, folder)
+    if not (folder / ABOUT).is_file():
+        raise ArtifactError(f"{folder}: damaged; delete it and run again")
+    return folder
+
+
+@contextmanager
+def opened_model(
+    model: Path,
+    task: str | None,
+    sets: Sequence[str],
+    device: str,
+    threads: int,
+    fetch: bool = False,
+    wanted: Sequence[str] = PREDICTS,
+) -> Iterator[Answers]:
+    """The model of a command."""
+    from workbench.answers.answers import Answers  # torch
+    from workbench.answers.web import Web
+    from workbench.recipe.schema import Fetch
+
+    answers = Answers.open(model_folder(model, task, sets, wanted), device, threads)
+    web = Web(Fetch(), answers.preparation.images.max_pixels) if fetch else None
+    answers.preparation.fetch = web
+    try:
+        yield answers
+    finally:
+        if web:
+            web.close()
+
+
+def open_feeds(path: Path, answers: Answers, columns: Sequence[str], pictures: Path | None) -> list[Opened]:
+    """The feed of a command, or those of a recipe; what plays which role is printed."""
+    from workbench.answers.feeds import open_feed
+    from workbench.recipe.schema import Feed
+
+    given = dict(_role(text) for text in columns)
+    preparation = answers.preparation
+    if path.suffix.lower() in (".yaml", ".yml"):
+        feeds = list(command.load(path, ()).catalog.feeds)
+    else:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
+        feeds = [Feed(path=path.absolute(), pictures=pictures.absolute() if pictures else None)]
+    found = [open_feed(feed, preparation.told["feeds"], preparation.fields, given) for feed in feeds]
+    for each in found:
+        print(each.feed.path or each.feed.dataset or "query", *(f"  {line}" for line in each.said), sep="\n")
+    return found
+
+
+def _role(text: str) -> tuple[str, str]:
+    role, equals, word = text.partition("=")
+    if not equals or not role.strip():
+        raise RecipeError(f"--column {text}: expected ROLE=WORD, for example --column title=name")
+    return role.strip(), word
+
+
+def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resume: bool) -> None:
+    """Run, with progress; the counts and the files at the end."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from workbench.answers.out import beside
+    from workbench.answers.run import run
+
+    columns = (TextColumn("answered {task.completed:,} listings"), TimeElapsedColumn())
+    console = terminal.console()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        counts = run(answers, feeds, out, how, resume, lambda listings: progress.advance(task, listings))
+    joined = f", {counts.joined:,} joined to one of them" if counts.joined else ""
+    print(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
+    print(f"answers: {out}\ndropped: {beside(out, 'drops.csv')}")
+
+
+def query(answers: Answers, text: str | None, picture: str | None) -> NDArray[np.float32]:
+    """(D,) the point of what is looked for. Raises DataError where there is nothing to read of it."""
+    from workbench.answers.listing import Listing
+
+    prepared = answers.preparation.prepare([Listing("the query", {"title": text}, picture)])
+    state = prepared.pictures[0]
+    if picture and state != "present":
+        raise DataError(f"--picture {picture}: {state}; give a picture that can be read, or leave it out")
+    if not (prepared.batch.has_text_B | prepared.batch.has_image_B).any():
+        raise DataError("nothing to look for: give --text, --picture or both")
+    point_D: NDArray[np.float32] = answers.points(prepared.batch)[0]
+    return point_D
