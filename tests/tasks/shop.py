@@ -64,9 +64,13 @@ def match(**more: Any) -> dict[str, Any]:
 def make(folder: Path, cache: Path, goal: str, threads: int = 1, **finetune: Any) -> tuple[Artifact, str]:
     """The artifact of a goal, and what was printed on the way."""
     recipe = recipe_from_tree(tree(cache, **finetune), folder, [f"runtime.threads={threads}"])
-    said = io.StringIO()
-    made = run_plan(plan_recipe(recipe, [goal]), recipe.runtime, Console(file=said, width=200))
-    return made[goal].artifact, said.getvalue()
+    console = quiet()
+    made = run_plan(plan_recipe(recipe, [goal]), recipe.runtime, console)
+    return made[goal].artifact, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
 
 
 def contents(artifact: Artifact) -> Mapping[str, str]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from workbench.draws import LABELS, stream
-from workbench.evaluate.ranking import DECIMALS, rank_scores
+from workbench.evaluate.ranking import cosines, rank_scores
 from workbench.tasks.retrieve.belonging import Belonging
 
 QUERIES = 4000  # of each part that are asked, at most
@@ -51,8 +50,7 @@ class Gallery:
         for start in range(0, len(self.queries), step):
             chosen = self.queries[start : start + step]
             barred = self.belonging.barred(chosen, self.rows)
-            product = queries_qD[start : start + step] @ gallery_gD.T
-            scores = np.asarray(product.todense() if sp.issparse(product) else product, np.float64).round(DECIMALS)
+            scores = cosines(queries_qD[start : start + step], gallery_gD)
             ranked = rank_scores(scores, self.belonging.answers(chosen, self.rows), barred).measures
             measures.append(np.stack([ranked[name] for name in MEASURES], 1))
             scores[barred] = -np.inf

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from workbench.evaluate.compare import Measured, arm_of, differences, verdict
+from workbench.evaluate.compare import Measured, arm_of, differences, readings_in_words, verdict
 from workbench.evaluate.intervals import Floats, estimate, mean, weights_of
 from workbench.evaluate.slices import sliced, slices_of
 from workbench.recipe.schema import Query, Retrieve
@@ -69,19 +69,19 @@ def measure(
     values = slices_of(catalog.items, catalog.shards.states.to_list(), catalog.listings.tokens.lengths)[
         test.queries[can_q]
     ]
-    readings = [reading for arm in arms for reading in _readings(arm, both_q, weights_Rq)]
+    by_kind = {kind: mean(arms[0].measures(kind, JUDGE)[both_q], weights_Rq[:, both_q]) for kind in first}
     worst, best = _examples(test, main, kept_q, first[main], can_q)
     return {
         "measure": JUDGE,
         "asked_with": main,
         "arms": shown,
-        "readings": readings,
+        "readings": [reading for arm in arms for reading in _readings(arm, both_q, weights_Rq)],
         "slices": sliced(values, JUDGE, lambda chosen: mean(kept_q[can_q][chosen], weights_Rq[:, can_q][:, chosen])),
         "differences": found,
         "verdict": [
             f"A query is {IN_WORDS[main]}, asked of {len(test.rows):,} listings; {int(can_q.sum()):,} queries.",
             *verdict(shown, found, JUDGE, NAME),
-            *_kinds_in_words(readings),
+            *readings_in_words(by_kind, NAME),
         ],
         "best": best,
         "worst": worst,
@@ -105,13 +105,6 @@ def _readings(arm: Asked, both_q: NDArray[np.bool_], weights_Rq: Floats) -> list
         none = "undefined, because no query has a text and a usable picture"
         lines.append(line | ({} if line[JUDGE] else {"undefined": dict.fromkeys(MEASURES, none)}))
     return lines
-
-
-def _kinds_in_words(readings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How the kept arm's kinds of query compare; nothing where there is one."""
-    kept = [r for r in readings if (r["arm"], r["share"]) == (readings[0]["arm"], readings[0]["share"]) and r[JUDGE]]
-    said = ", ".join(f"{r[JUDGE]['mean']:.3f} by {IN_WORDS[r['reading']]}" for r in kept)
-    return [f"Asked with one listing in several ways, it finds: {NAME} {said}."] if len(kept) > 1 else []
 
 
 def _examples(
