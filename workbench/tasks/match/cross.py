@@ -44,12 +44,16 @@ class CrossHead(nn.Module):
 
 
 def scores(tuned: Tuned, pairs: PairBatch) -> Tensor:
-    """(n,) log odds of a match: the mean of both orders, so the same both ways round."""
-    head = tuned.heads["cross"]
+    """(n,) log odds of a match: the mean of both orders, so the same both ways round; in training either, at random."""
+    head, left_n, right_n = tuned.heads["cross"], pairs.left_n, pairs.right_n
     assert isinstance(head, CrossHead)
-    first_m, second_m = torch.cat([pairs.left_n, pairs.right_n]), torch.cat([pairs.right_n, pairs.left_n])
-    log_odds_m = head(*tuned.network.encode_pairs(pairs.batch, first_m, second_m, head.which_2D))
-    return torch.stack(log_odds_m.chunk(2)).mean(0)
+    if tuned.training:
+        turned_n = torch.rand(len(pairs), device=left_n.device) < 0.5
+        orders = (torch.where(turned_n, right_n, left_n), torch.where(turned_n, left_n, right_n))
+    else:
+        orders = (torch.cat([left_n, right_n]), torch.cat([right_n, left_n]))
+    log_odds_m: Tensor = head(*tuned.network.encode_pairs(pairs.batch, *orders, head.which_2D))
+    return log_odds_m.view(-1, len(pairs)).mean(0)
 
 
 class CrossLoss:

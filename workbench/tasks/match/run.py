@@ -19,11 +19,12 @@ from workbench.recipe.schema import Arm, Baselines, Match
 from workbench.tasks.catalog import Catalog, choose_device, open_catalog
 from workbench.tasks.match import results
 from workbench.tasks.match.cross import CrossTuning, score_rows
-from workbench.tasks.match.mine import PARTS, Facts, mine
+from workbench.tasks.match.mine import KEY, PARTS, Facts, mine
 from workbench.tasks.match.pairs import NONE_DROPPED, Pairs, read_pairs
 from workbench.tasks.match.results import ArmScores, Test
 from workbench.tasks.match.tuning import NEAR, PairTuning
 from workbench.tasks.network import model_section, read_shape
+from workbench.tasks.products import products_of
 from workbench.tasks.runs import Run
 from workbench.tasks.tune import Scores, choose_labels, tune
 from workbench.tasks.tuned import load_tuned, write_answers
@@ -66,7 +67,7 @@ def prepare(work: Work, match: Match) -> Prepared:
             f"left out: {reasons})"
         )
     group = items["group"].to_numpy().astype(np.str_)
-    products = _products(items, pairs)
+    products = _products(products_of(items, match.mine.by, KEY), pairs)
     held_out = {part: pairs.of(part) for part in ("valid", "test")}
     few = {part: _few(np.unique(p.rows), products) for part, p in held_out.items()}
     candidates = match.cross.candidates if match.cross else CANDIDATES
@@ -74,11 +75,13 @@ def prepare(work: Work, match: Match) -> Prepared:
     return Prepared(catalog, pairs, dropped, told, tuning)
 
 
-def _products(items: pl.DataFrame, pairs: Pairs) -> NDArray[np.int64]:
-    """(N,) the first row of each listing's product: its group, and whatever pairs that match connect with it."""
-    row = np.arange(items.height)
-    first = items.select(pl.int_range(pl.len()).first().over("group"))[:, 0].to_numpy().astype(np.int64)
-    return components(items.height, *np.concatenate([np.stack([row, first], 1), pairs.rows[pairs.match]]).T)
+def _products(told: pl.Series, pairs: Pairs) -> NDArray[np.int64]:
+    """(N,) the first row of each listing's product: by what is told of it, and by the pairs that match."""
+    known = pl.col("told").is_not_null()
+    table = pl.DataFrame({"told": told, "row": np.arange(len(told))})
+    first = pl.when(known).then(pl.col("row").first().over("told")).otherwise("row")
+    edges = table.select("row", first.alias("first")).to_numpy()
+    return components(len(told), *np.concatenate([edges, pairs.rows[pairs.match]]).T)
 
 
 def _few(rows: NDArray[np.int64], products: NDArray[np.int64]) -> NDArray[np.int64]:
