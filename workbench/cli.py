@@ -441,14 +441,16 @@ def export(
 ) -> None:
     """A folder that plain transformers loads, with a model card; tried before it is there."""
     with terminal.errors(debug):
-        from workbench.answers.model import model_folder
+        from workbench.asking import model_folder
         from workbench.export.export import export as written
         from workbench.export.push import check, push
         from workbench.images.export import check_new
 
         check_new(out)
         hub = check(repo) if repo else None
-        for line in written(model_folder(model, task, sets or ()), out, name=repo, onnx=onnx, licence=licence):
+        folder = model_folder(model, task, sets or ())
+        feeds = () if folder == model else command.load(model, sets).catalog.feeds
+        for line in written(folder, out, name=repo, onnx=onnx, licence=licence, feeds=feeds):
             print(line)
         print(f"model: {out}")
         if hub and repo:

@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.answers.answers import Answers
 from workbench.batch import Batch
 from workbench.errors import DataError, MlimError
+from workbench.export.onnx import answered
 
 CLOSE = 1e-4
 
@@ -24,20 +25,18 @@ def check_transformers(folder: Path, answers: Answers, batches: Mapping[str, Bat
     """
     try:
         from transformers import BertModel
+        from transformers.utils import logging
 
         from workbench.export.code.modeling_mlim import MlimModel
     except ImportError:
         raise DataError("an exported folder is tried with transformers: pip install mlim[export]") from None
-    model, bert, worst = (
-        MlimModel.from_pretrained(folder).eval(),
-        BertModel.from_pretrained(folder / "bert").eval(),
-        0.0,
-    )
+    logging.disable_progress_bar()
+    model, bert, worst = MlimModel.from_pretrained(folder), BertModel.from_pretrained(folder / "bert"), 0.0
     for name, batch in batches.items():
         said = model(batch.tokens_BL, batch.text_real_BL, batch.pixels_BCHW, batch.has_image_B)
         pooled_BD = answers.tuned.pooled(batch)
         found = {"embeddings": (said.embeddings, torch.from_numpy(answers.points(batch)))}
-        found |= {task: (score, answers.tuned.heads[task](pooled_BD)) for task, score in said.scores.items()}
+        found |= {task: (said.scores[task], answers.tuned.heads[task](pooled_BD)) for task in answered(answers.tuned)}
         found["bert"] = _by_bert(bert, answers, batch)
         for what, (one, other) in found.items():
             off = float((one - other).abs().max()) if one.numel() else 0.0

@@ -1,4 +1,4 @@
-"""What plain transformers needs to read a model's folder: config, code, and the heads beside the other weights.
+"""What plain transformers needs to read a model's folder: config and code.
 
 config.json, processor_config.json, *_mlim.py   AutoModel and AutoProcessor, with trust_remote_code
 model.safetensors                               the network's weights, those of the heads as heads.<task>.…
@@ -23,7 +23,7 @@ from workbench.model.mlim import Shape
 from workbench.model.shape import CNN, resnet_channels
 from workbench.recipe.schema import Clean
 from workbench.tasks.network import WEIGHTS, read_shape
-from workbench.tasks.tuned import ANSWERS, HEAD, read_answers
+from workbench.tasks.tuned import ANSWERS, read_answers
 from workbench.text.for_transformers import write_tokenizer
 from workbench.text.tokenizer import VOCABULARY
 
@@ -36,14 +36,9 @@ CLASSES = {
 
 
 def write_code(folder: Path) -> None:
-    """Add to a portable folder what AutoModel and AutoProcessor read. The file of weights is written anew, since those
-    of a composed folder are links."""
+    """Add to a portable folder what AutoModel and AutoProcessor read."""
     shape, _ = read_shape(folder)
     answers = read_answers(folder) if (folder / ANSWERS).is_file() else {}
-    tensors = load_file(folder / WEIGHTS)
-    if answers:
-        tensors |= {f"heads.{name}": tensor for name, tensor in load_file(folder / HEAD).items()}
-    _save(tensors, folder)
     for file in CODE.glob("*_mlim.py"):
         shutil.copyfile(file, folder / file.name)
     _write(folder / "config.json", config_of(shape, answers))
@@ -98,7 +93,9 @@ def write_bert(folder: Path) -> None:
             published |= dict(zip(names, tensors[ours].chunk(len(names)), strict=True))
     published["embeddings.token_type_embeddings.weight"] = torch.zeros(2, width)
     published |= {"pooler.dense.weight": torch.eye(width), "pooler.dense.bias": torch.zeros(width)}
-    _save(published, out)
+    tensors = {name: tensor.contiguous() for name, tensor in published.items()}
+    save_file(tensors, out / WEIGHTS, {"format": "pt"})
+    (out / WEIGHTS).chmod(0o644)  # the library keeps it to its owner
     special = json.loads((folder / VOCABULARY).read_text())["special"]
     config = {
         **{"model_type": "bert", "architectures": ["BertModel"], "torch_dtype": "float32", **_sizes(shape)},
@@ -106,14 +103,6 @@ def write_bert(folder: Path) -> None:
         **{"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": 0.0},
     }
     _write(out / "config.json", config)
-
-
-def _save(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """In place of a file that may be a link: renamed, never written into."""
-    aside = folder / f"{WEIGHTS}.tmp"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, aside, {"format": "pt"})
-    aside.chmod(0o644)  # as other files are; the library keeps them to their owner
-    aside.replace(folder / WEIGHTS)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -19,12 +19,18 @@ from torch import Tensor, nn
 from workbench.answers.answers import Answers, placed
 from workbench.batch import Batch
 from workbench.errors import DataError, MlimError
+from workbench.tasks.fill.net import SaysWords
+from workbench.tasks.match.cross import CrossHead
 from workbench.tasks.tuned import Tuned
 
 MODEL = "onnx/model.onnx"
 OPSET = 18
 CLOSE = 1e-4  # to torch, of every output
-PAIRS = ("cross",)  # tasks whose head reads two listings at once
+
+
+def answered(tuned: Tuned) -> list[str]:
+    """The tasks whose head reads a listing as it is: not two at once, nor one with words to be said."""
+    return [task for task, head in tuned.heads.items() if not isinstance(head, CrossHead | SaysWords)]
 
 
 class Asked(nn.Module):
@@ -33,7 +39,7 @@ class Asked(nn.Module):
     def __init__(self, tuned: Tuned) -> None:
         super().__init__()
         self.tuned = tuned
-        self.tasks = [task for task in tuned.heads if task not in PAIRS]
+        self.tasks = answered(tuned)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, has_image: Tensor

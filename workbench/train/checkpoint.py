@@ -148,8 +148,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | 
 def read_weights(path: Path, model: nn.Module, part: str = "") -> None:
     """Weights of a finished model; or, of a checkpoint's state.safetensors, of that `part` of what is trained, as their
     moving averages where it has them. ArtifactError when they are another model's."""
-    with safe_open(path, "pt") as file:  # of an exported model transformers reads the heads there, too
-        found = {n: n for n in file.keys() if not n.startswith("heads.")}  # noqa: SIM118 - not a dict
+    with safe_open(path, "pt") as file:
+        found = {n: n for n in file.keys()}  # noqa: SIM118 - not a dict
         if path.name == STATE:
             own = [n.removeprefix(f"model.{part}") for n in found if n.startswith(f"model.{part}")]
             averages = {n: f"optimizer.average.{part}{n}" for n in own}

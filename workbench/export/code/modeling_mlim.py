@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, cached_file
 
 from .configuration_mlim import MlimConfig
 
+HEADS = "head.safetensors"
 PLACING = ("retrieve", "match")  # tasks whose head places a listing on the sphere, best first
 
 
@@ -146,10 +148,13 @@ class ClassHead(nn.Module):
         return logits
 
 
-def head_of(task: str, width: int, told: dict[str, Any]) -> nn.Module:
+def head_of(task: str, width: int, told: dict[str, Any]) -> nn.Module | None:
+    """None for what mlim alone answers: pairs read in one sequence, attributes said in words."""
     if task in PLACING:
         return PointHead(width, bias=task == "match")
-    return ClassHead(width, len(told["classes"]))
+    if task == "fill" and told["answer"] == "classes":
+        return ClassHead(width, sum(len(attribute["values"]) for attribute in told["attributes"].values()))
+    return ClassHead(width, len(told["classes"])) if task == "classify" else None
 
 
 class MlimModel(PreTrainedModel):  # type: ignore[misc]
@@ -158,8 +163,8 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
     config_class = MlimConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
-    # What pre-training alone needs, and heads that read two listings at once.
-    _keys_to_ignore_on_load_unexpected = (r"^language_head\.", r"^image_decoder\.", r"^heads\.cross\.")
+    _keys_to_ignore_on_load_unexpected = (r"^language_head\.", r"^image_decoder\.")  # what pre-training alone needs
+    _keys_to_ignore_on_load_missing = (r"^heads\.",)  # in a file of their own
 
     def __init__(self, config: MlimConfig) -> None:
         super().__init__(config)
@@ -170,9 +175,26 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
         self.image_embedder = (ResNetEmbedder if config.embedder == "resnet" else PatchwiseEmbedder)(config)
         self.embedding_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.encoder = Encoder(config)
-        answers = {task: told for task, told in config.answers.items() if task != "cross"}
-        self.heads = nn.ModuleDict({task: head_of(task, width, told) for task, told in answers.items()})
+        heads = {task: head_of(task, width, told) for task, told in config.answers.items()}
+        self.heads = nn.ModuleDict({task: head for task, head in heads.items() if head is not None})
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **how: Any) -> Any:
+        """Heads have a file of their own where `mlim export` wrote the folder, none where `save_pretrained` did."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **how)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        hub = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+        found = {key: how[key] for key in hub if key in how}
+        if path := cached_file(
+            pretrained_model_name_or_path, HEADS, **found, _raise_exceptions_for_missing_entries=False
+        ):
+            own = dict(model.heads.named_parameters())
+            with torch.no_grad():
+                for name, tensor in load_file(path).items():
+                    if name in own:  # mlim has heads that read two listings at once, too
+                        own[name].copy_(tensor)
+        return loaded
 
     def encode(
         self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor | None, has_image: Tensor | None
