@@ -20,6 +20,11 @@ EFFECTS = {
         "right": "pre-training does harm",
         "undecided": "pre-training makes no proven difference",
     },
+    "cross": {
+        "left": "reading both listings together is worse than reading each by itself",
+        "right": "reading both listings together is better than reading each by itself",
+        "undecided": "reading both listings together cannot be told apart from reading each by itself",
+    },
     "together": {
         "left": "a network of its own is better than one for all tasks",
         "right": "one network for all tasks is better than one of its own",

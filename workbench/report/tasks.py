@@ -15,6 +15,7 @@ Json = Mapping[str, Any]
 STYLES = {
     "pretrained": "s-pre",
     "scratch": "s-scratch",
+    "cross": "s-cross",
     "together": "s-together",
     "text baseline": "s-text",
     "picture baseline": "s-picture",

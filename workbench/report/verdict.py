@@ -13,6 +13,7 @@ Interval = Mapping[str, float]
 ARM_NAMES = {
     "pretrained": "Pre-trained",
     "scratch": "From scratch",
+    "cross": "Both listings read together",
     "together": "One network for all tasks",
     "text baseline": "Text baseline",
     "picture baseline": "Picture baseline",
@@ -32,6 +33,8 @@ METRIC_NAMES = {
     "r_at_5": "R@5",
     "r_at_10": "R@10",
     "ndcg_at_10": "nDCG@10",
+    "coverage": "share answered",
+    "precision": "right answers",
 }
 TASKS = {"match": "matching", "classify": "classification", "retrieve": "retrieval", "fill": "filling in"}
 
