@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.answers import shop
+from tests.answers.conftest import task_of
 from workbench.answers.compose import compose
 from workbench.answers.listing import Listing
 from workbench.answers.preparation import Preparation
@@ -38,8 +39,9 @@ def raw_listings(folder: Path) -> dict[str, Listing]:
 def test_every_row_of_the_training_catalog_is_prepared_as_it_was(tmp_path: Path, encoding: str, use: str) -> None:
     shop.build(tmp_path)
     tree = shop.tree(tmp_path / "cache", encoding, use)
-    made = shop.make(tmp_path, tree)
-    folder = compose(made, "pretrain", tmp_path / "model")
+    made = shop.make(tmp_path, tree, "tokens", "duplicates")
+    tuned = task_of(tmp_path / "tuned", made["tokens"], tree)
+    folder = compose({**made, "classify": tuned}, "classify", tmp_path / "model")
     told = json.loads((folder / "preparation.json").read_text())
     assert [sorted(feed["boilerplate"]) for feed in told["feeds"]] == [["text.about"], ["text.about"]]
     assert len(told["placeholders"]) == 1

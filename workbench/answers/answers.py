@@ -25,7 +25,7 @@ from workbench.batch import Batch
 from workbench.errors import DataError, RecipeError
 from workbench.tasks.heads import outputs
 from workbench.tasks.network import CONFIG, WEIGHTS, load_network
-from workbench.tasks.tuned import ANSWERS, HEAD, Tuned, load_tuned
+from workbench.tasks.tuned import ALL, ANSWERS, HEAD, Tuned, load_tuned
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 Floats = NDArray[np.float32]
@@ -123,10 +123,10 @@ def _json(file: Path) -> dict[str, Any]:
     return found
 
 
-def placed(tuned: Tuned, pooled_BD: Tensor) -> Tensor:
+def placed(tuned: Tuned, pooled_B3D: Tensor) -> Tensor:
     """(B, D) float32, each of length 1."""
     task = next((task for task in PLACING if task in tuned.heads), None)
-    points_BD: Tensor = tuned.heads[task](pooled_BD) if task else pooled_BD
+    points_BD: Tensor = tuned.heads[task](pooled_B3D) if task else pooled_B3D[:, ALL]
     return F.normalize(points_BD.float(), dim=-1)
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from workbench.tasks.tuned import ANSWERS, HEAD
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 ABOUT = "about.json"
+LOOKS = 64  # of placeholders, by which a copy saved anew is known
 SECTIONS = ("catalog", "images", "duplicates", "tokens", "model", "pretrain", "finetune")
 
 
@@ -82,7 +84,7 @@ def preparation_of(artifacts: Mapping[str, Artifact], shape: Mapping[str, Any]) 
         "images": {**images.ingredients["section"]["images"], "encoding": images.summary["encoding"]},
         "image_side": shape["image_side"],
         "patch": shape["patch"],
-        "placeholders": _placeholders(images, artifacts["duplicates"]),
+        **_placeholders(images, artifacts["duplicates"]),
     }
 
 
@@ -95,12 +97,19 @@ def _boilerplate(recurring: list[dict[str, Any]], feed: int) -> dict[str, dict[s
     return found
 
 
-def _placeholders(images: Artifact, duplicates: Artifact) -> list[str]:
-    """SHA-256 of the pictures that counted as none."""
+def _placeholders(images: Artifact, duplicates: Artifact) -> dict[str, Any]:
+    """The pictures that counted as none: all by SHA-256, the most frequent ones by their looks."""
     states = pl.scan_parquet(duplicates.path("pictures.parquet")).filter(pl.col("state") == "placeholder")
-    index = pl.scan_parquet(images.path("index.parquet")).select("row", "order", "sha256")
-    found = index.join(states.select("row", "order"), on=["row", "order"], how="semi")
-    return found.select("sha256").unique().sort("sha256").collect()["sha256"].to_list()
+    index = pl.scan_parquet(images.path("index.parquet")).select("row", "order", "sha256", "thumb", "colours")
+    lines = index.join(states.select("row", "order"), on=["row", "order"], how="semi")
+    every = lines.group_by("sha256").agg(pl.col("thumb", "colours").first(), pl.len()).sort("sha256").collect()
+    often = every.sort("len", descending=True, maintain_order=True).unique("thumb", keep="first", maintain_order=True)
+    looks = often.head(LOOKS).select("thumb", "colours").iter_rows()
+    return {
+        "placeholders": every["sha256"].to_list(),
+        "looks": [[b64encode(part).decode() for part in look] for look in looks],
+        "usual_picture": duplicates.summary["usual_picture"],
+    }
 
 
 def about(artifacts: Mapping[str, Artifact], task: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from workbench.answers.pictures import Fetch, bytes_of
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.catalog.clean.boilerplate import Boilerplate
+from workbench.catalog.duplicates.resembling import Resembling
 from workbench.catalog.listings import cleaned
 from workbench.errors import ArtifactError, DataError
 from workbench.images.decode_cpu import CpuDecoder
@@ -86,6 +88,8 @@ class Preparation:
         self._clean = Clean.model_validate_json(json.dumps(told["clean"]))
         self._columns = ("title", *(f"text.{name}" for name in self.fields[1:]))
         self._placeholders = frozenset(told["placeholders"])
+        looks = [(b64decode(thumb), b64decode(colours)) for thumb, colours in told["looks"]]
+        self._resembles = Resembling(looks, told["usual_picture"]) if looks else None
         self._recurring = [_read_boilerplate(feed["boilerplate"]) for feed in told["feeds"]]
         self._of_all = _union(self._recurring)
         self._encoder, self._encoding_texts = Encoder(tokenizer), Lock()
@@ -176,7 +180,12 @@ class Preparation:
             return "placeholder", None
         with _pillow(self.images.max_pixels):
             made = made_of(Source(data, sha256), self.images, self._encoding)
-        return (made[0].state, made) if made[0].state == "present" else (f"broken: {made[0].reason}", None)
+        entry = made[0]
+        if entry.state != "present":
+            return f"broken: {entry.reason}", None
+        if self._resembles and entry.thumb and entry.colours and self._resembles(entry.thumb, entry.colours):
+            return "placeholder", None
+        return "present", made
 
 
 def _read_boilerplate(found: Mapping[str, Mapping[str, Sequence[str]]]) -> Recurring:
