@@ -11,7 +11,6 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from workbench.evaluate import intervals
 from workbench.evaluate.binary import (
-    at_threshold,
     average_precision,
     precision_recall,
     recall_at,
@@ -71,15 +70,6 @@ def test_recall_at_precision_is_the_most_of_scikit_learns_curve(precision: float
             reached, recall, _ = precision_recall_curve(POSITIVE, see(SCORES), sample_weight=w)
             expected = recall[:-1][reached[:-1] >= precision - 1e-12].max(initial=0)  # without its last point (1, 0)
             assert recall_at(precision, POSITIVE, see(SCORES), w[None]) == pytest.approx([expected], abs=1e-12)
-
-
-def test_precision_and_recall_at_a_threshold() -> None:
-    positive, scores = np.array([True, False, True, True]), np.array([0.9, 0.7, 0.5, 0.5])
-    weights = np.array([[1.0, 1, 1, 1], [0, 2, 1, 1], [2, 0, 0, 0]])
-    precision, recall = at_threshold(0.6, positive, scores, weights)
-    assert precision == pytest.approx([1 / 2, 0, 1])
-    assert recall == pytest.approx([1 / 3, 0, 1])
-    assert np.isnan(at_threshold(2.0, positive, scores, weights)[0]).all()
 
 
 def test_what_is_undefined_is_said_with_its_reason() -> None:

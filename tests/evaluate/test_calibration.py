@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from workbench.evaluate.calibrate import Platt, fit_platt, fit_temperature, probabilities
-from workbench.evaluate.calibration import brier, calibration_error, reliability, top
+from workbench.evaluate.calibration import brier, calibration_error, reliability
 
 STREAM = np.random.default_rng(0)
 
@@ -41,11 +41,6 @@ def test_bins_hold_equally_many_and_never_part_a_tie() -> None:
     turned = STREAM.permutation(100)
     one = np.ones((1, 100))
     assert calibration_error(tied > 0.3, tied, one) == calibration_error(tied[turned] > 0.3, tied[turned], one)
-
-
-def test_the_top_class_of_many() -> None:
-    right, sure = top(np.array([0, 2]), np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]))
-    assert right.tolist() == [True, False] and sure == pytest.approx([0.5, 0.6])
 
 
 def test_platt_finds_the_map_that_made_the_labels() -> None:
@@ -90,11 +85,6 @@ def test_few_or_one_sided_items_give_a_rising_and_finite_map(scores: list[float]
         assert platt == Platt(1, 0)
     elif len(set(positive)) == 1:
         assert (platt(np.mean(scores)) > 0.5) == positive[0]
-
-
-def test_a_threshold_in_probability_is_one_in_score() -> None:
-    platt = Platt(0.7, -2)
-    assert platt(np.array([platt.score(0.9)])) == pytest.approx([0.9])
 
 
 def test_temperature_finds_what_made_the_labels() -> None:

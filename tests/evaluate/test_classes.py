@@ -6,10 +6,8 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, p
 
 from workbench.evaluate.classes import (
     accuracy,
-    accuracy_by_level,
     by_class,
     by_class_of_several,
-    f1_by_class,
     macro_f1,
     mean_average_precision,
 )
@@ -22,15 +20,15 @@ WEIGHTS = np.vstack([np.ones((1, N)), STREAM.random((4, N))])
 def test_macro_f1_equals_scikit_learn() -> None:
     truth, guess = STREAM.integers(5, size=N), STREAM.integers(4, size=N)
     guess = np.where(STREAM.random(N) < 0.5, truth, guess)
-    found, by_class = macro_f1(truth, guess, 5, WEIGHTS), f1_by_class(truth, guess, 5, WEIGHTS)
+    found, each = macro_f1(truth, guess, 5, WEIGHTS), by_class(truth, guess, 5, WEIGHTS).f1
     for i, w in enumerate(WEIGHTS):
         assert found[i] == pytest.approx(f1_score(truth, guess, average="macro", sample_weight=w), abs=1e-12)
-        assert by_class[i] == pytest.approx(f1_score(truth, guess, average=None, sample_weight=w), abs=1e-12)
+        assert each[i] == pytest.approx(f1_score(truth, guess, average=None, sample_weight=w), abs=1e-12)
 
 
 def test_a_class_that_neither_occurs_nor_is_guessed_counts_for_nothing() -> None:
     truth, guess = np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2])  # a class 1 and a class 3 are not there
-    assert f1_by_class(truth, guess, 4, np.ones((1, 4)))[0] == pytest.approx([2 / 3, np.nan, 0.8, np.nan], nan_ok=True)
+    assert by_class(truth, guess, 4, np.ones((1, 4))).f1[0] == pytest.approx([2 / 3, np.nan, 0.8, np.nan], nan_ok=True)
     assert macro_f1(truth, guess, 4, np.ones((1, 4))) == pytest.approx([(2 / 3 + 0.8) / 2])
     never_guessed = macro_f1(np.array([0, 1]), np.array([0, 0]), 2, np.ones((1, 2)))
     assert never_guessed == pytest.approx([(2 / 3 + 0) / 2])
@@ -69,12 +67,3 @@ def test_a_class_that_no_item_is_in_has_no_average_precision() -> None:
     scores = np.array([[0.2, 0.9], [0.1, 0.8]])
     found = mean_average_precision(truth, scores, np.array([[1.0, 1], [0, 1]]))
     assert found == pytest.approx([1, np.nan], nan_ok=True)
-
-
-def test_accuracy_by_level() -> None:
-    truth = np.array([[0, 0, 0], [0, 1, 2], [1, 2, -1], [1, 2, 3]])
-    guess = np.array([[0, 0, 0], [1, 1, 2], [1, 2, 9], [1, 0, 3]])  # the second is right below, and wrong above
-    weights = np.array([[1.0, 1, 1, 1], [1, 0, 1, 2]])
-    expected = [[3 / 4, 2 / 4, 1 / 3], [1, 2 / 4, 1 / 3]]
-    assert accuracy_by_level(truth, guess, weights) == pytest.approx(np.array(expected))
-    assert np.isnan(accuracy_by_level(np.zeros((0, 2), int), np.zeros((0, 2), int), np.ones((1, 0)))).all()

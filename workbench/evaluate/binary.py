@@ -55,23 +55,13 @@ def roc_auc(positive_n: Bools, scores_n: Floats, weights_Rn: Floats) -> Floats:
 def recall_at(precision: float, positive_n: Bools, scores_n: Floats, weights_Rn: Floats) -> Floats:
     """(R,) the most recall among the thresholds that reach the precision, 0 where none does; NaN without a positive.
 
-    Each resample chooses its own threshold: what the scores can do. What a threshold chosen on other items does is
-    `at_threshold`.
+    Each resample chooses its own threshold: what the scores can do, not what one chosen on other items does.
     """
     found = []
     for hits, drawn in _counted(positive_n, scores_n, weights_Rn):
         reached = (hits >= precision * drawn - 1e-12 * drawn) & (drawn > 0)
         found.append(quotient(np.where(reached, hits, 0).max(1, initial=0), hits[:, -1]))
     return np.concatenate(found)
-
-
-def at_threshold(threshold: float, positive_n: Bools, scores_n: Floats, weights_Rn: Floats) -> tuple[Floats, Floats]:
-    """(R,) precision and (R,) recall of the items that score at least so much; NaN over nothing."""
-    above = scores_n >= threshold
-    hits = weights_Rn @ (above & positive_n).astype(np.float64)
-    return quotient(hits, weights_Rn @ above.astype(np.float64)), quotient(
-        hits, weights_Rn @ positive_n.astype(np.float64)
-    )
 
 
 def precision_recall(positive_n: Bools, scores_n: Floats) -> tuple[Floats, Floats, Floats]:

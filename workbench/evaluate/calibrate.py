@@ -33,10 +33,6 @@ class Platt:
         """(n,) probabilities of scores, such as log odds."""
         return np.asarray(expit(self.scale * np.asarray(scores_n, np.float64) + self.shift))
 
-    def score(self, probability: float) -> float:
-        """The score that has this probability: a threshold in the one is a threshold in the other."""
-        return float((np.log(probability) - np.log1p(-probability) - self.shift) / self.scale)
-
 
 def fit_platt(scores_n: Floats, positive_n: Bools) -> Platt:
     """The map that makes these scores fit best; the one that changes nothing where there are none.

@@ -1,4 +1,4 @@
-"""Are probabilities what they say? Brier score and calibration error; of classes, of the one that is guessed."""
+"""Are probabilities what they say? Brier score and calibration error; of many classes, of the one that is guessed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from workbench.evaluate.intervals import Bools, Floats, Ints, mean, quotient
+from workbench.evaluate.intervals import Bools, Floats, mean, quotient
 
 BINS = 15  # of equal mass
 
@@ -36,12 +36,6 @@ def reliability(positive_n: Bools, probability_n: Floats, bins: int = BINS) -> l
         for at in (np.flatnonzero(column) for column in members.T)
         if len(at)
     ]
-
-
-def top(truth_n: Ints, probabilities_nk: Floats) -> tuple[Bools, Floats]:
-    """Whether the class guessed of many is right, and its probability: what the measures above take."""
-    guess_n = probabilities_nk.argmax(1)
-    return guess_n == truth_n, np.take_along_axis(probabilities_nk, guess_n[:, None], 1)[:, 0]
 
 
 def _members(probability_n: Floats, bins: int) -> Floats:

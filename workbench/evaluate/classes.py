@@ -57,11 +57,6 @@ def by_class_of_several(truth_nk: Bools | sp.csr_array, guess_nk: Bools | sp.csr
     return ByClass(*(_weigh(told, weights_Rn) for told in (truth.multiply(guess), truth, guess)))
 
 
-def f1_by_class(truth_n: Ints, guess_n: Ints, classes: int, weights_Rn: Floats) -> Floats:
-    """(R, classes) F1 of each class; NaN where a class neither occurs nor is guessed."""
-    return by_class(truth_n, guess_n, classes, weights_Rn).f1
-
-
 def macro_f1(truth_n: Ints, guess_n: Ints, classes: int, weights_Rn: Floats) -> Floats:
     """(R,) mean F1 over the classes that occur among the items or the guesses of a resample."""
     return by_class(truth_n, guess_n, classes, weights_Rn).macro_f1
@@ -84,17 +79,6 @@ def mean_average_precision(truth_nk: Bools, scores_nk: Floats, weights_Rn: Float
             total += np.nan_to_num(found)
             classes += ~np.isnan(found)
     return quotient(total, classes)
-
-
-def accuracy_by_level(truth_nL: Ints, guess_nL: Ints, weights_Rn: Floats) -> Floats:
-    """(R, L) at each level of a hierarchy, the share of items that are right there and at every level above.
-
-    Columns from the widest level to the narrowest; an item whose truth is -1 at a level has none there, and is left
-    out of it. The last column of items that have all levels is the share of paths that are wholly right.
-    """
-    right = np.logical_and.accumulate((truth_nL == guess_nL) | (truth_nL < 0), 1)
-    values = np.where(truth_nL < 0, np.nan, right)
-    return np.stack([mean(column, weights_Rn) for column in values.T], 1)
 
 
 def _one_hot(class_n: Ints, classes: int) -> sp.csr_array:

@@ -6,8 +6,7 @@ by the order in which a gallery happens to be. Constant points over 1,000 answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,58 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from workbench.evaluate.intervals import Bools, Floats, mean
+from workbench.evaluate.intervals import Bools, Floats
 
 KS = (1, 5, 10)
 DECIMALS = 6  # cosines that agree so far are ties: points in 32 bits can't tell them apart
-SCORES = 4_000_000  # at once
-Said = Callable[[slice], Bools]  # places of queries -> (queries, gallery)
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What became of each query."""
-
-    measures: Mapping[str, Floats]  # (q,) of r_at_1 …, mrr, ndcg_at_10; NaN for a query with nothing to find
-
-    @property
-    def asked(self) -> Bools:
-        """(q,) whether there was something to find: only such queries are measured."""
-        return ~np.isnan(self.measures["mrr"])
-
-    def over(self, weights_Rq: Floats) -> dict[str, Floats]:
-        """(R,) mean of each measure over the queries that had something to find; NaN where none had."""
-        return {name: mean(values_q, weights_Rq) for name, values_q in self.measures.items()}
-
-
-def undefined(ranked: Ranked) -> dict[str, str]:
-    """Why nothing can be told: measure -> the reason, in words; empty where it can."""
-    if ranked.asked.any():
-        return {}
-    n = len(ranked.asked)
-    why = f"none of the {n} queries has anything to find" if n else "there are no queries"
-    return dict.fromkeys(ranked.measures, f"undefined, because {why}")
-
-
-def rank(
-    queries_qD: Any,
-    gallery_gD: Any,
-    relevant: Said,
-    barred: Said | None = None,
-    ks: Sequence[int] = KS,
-) -> Ranked:
-    """Each query against the whole gallery by cosine, some queries at a time; points of length 1, dense or sparse.
-
-    `relevant`: which answers belong to the queries of a slice. `barred`: which are no answers to them, such as the
-    query itself; they are out of the gallery, and of what there is to find.
-    """
-    step, found = max(1, SCORES // max(1, gallery_gD.shape[0])), []
-    for start in range(0, queries_qD.shape[0], step):
-        at = slice(start, min(start + step, queries_qD.shape[0]))
-        scores = cosines(queries_qD[at], gallery_gD)
-        found.append(rank_scores(scores, relevant(at), barred(at) if barred else None, ks).measures)
-    none = rank_scores(np.zeros((0, 1)), np.zeros((0, 1), bool), None, ks).measures
-    return Ranked({name: np.concatenate([none[name], *(part[name] for part in found)]) for name in none})
 
 
 def cosines(queries_qD: Any, gallery_gD: Any) -> Floats:
@@ -78,24 +29,26 @@ def cosines(queries_qD: Any, gallery_gD: Any) -> Floats:
 
 def rank_scores(
     scores_qg: Floats, relevant_qg: Bools, barred_qg: Bools | None = None, ks: Sequence[int] = KS
-) -> Ranked:
-    """The same from scores, higher being nearer.
+) -> dict[str, Floats]:
+    """(q,) of each measure of each query; higher scores are nearer. NaN for a query with nothing to find.
+
+    `relevant`: which answers belong to a query, each wholly or not at all. `barred`: which are no answers, such as the
+    query itself; they are out of the gallery, and of what there is to find.
 
     r_at_k    whether one of the relevant answers is among the first k
     mrr       1 / rank of the first relevant answer
     ndcg_at_k with k the largest: sum over the relevant answers among the first k of 1 / log2(1 + rank), over the most
-              that it could be; each is relevant or not. As scikit-learn's `ndcg_score`.
+              that it could be. As scikit-learn's `ndcg_score`.
     """
-    most = max(ks)
-    names = [*(f"r_at_{k}" for k in ks), "mrr", f"ndcg_at_{most}"]
+    names = [*(f"r_at_{k}" for k in ks), "mrr", f"ndcg_at_{max(ks)}"]
     measures = np.full((len(names), len(scores_qg)), np.nan)
-    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, most + 2)))])
+    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(ks) + 2)))])
     for q, (scores, relevant) in enumerate(zip(scores_qg, relevant_qg, strict=True)):
         open_ = slice(None) if barred_qg is None else ~barred_qg[q]
         places = _places(scores[open_], relevant[open_])
         if len(places):
             measures[:, q] = _measured(places, ks, discounts)
-    return Ranked(dict(zip(names, measures, strict=True)))
+    return dict(zip(names, measures, strict=True))
 
 
 def _places(scores_g: Floats, relevant_g: Bools) -> NDArray[np.int64]:

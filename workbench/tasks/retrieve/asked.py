@@ -51,7 +51,7 @@ class Gallery:
             chosen = self.queries[start : start + step]
             barred = self.belonging.barred(chosen, self.rows)
             scores = cosines(queries_qD[start : start + step], gallery_gD)
-            ranked = rank_scores(scores, self.belonging.answers(chosen, self.rows), barred).measures
+            ranked = rank_scores(scores, self.belonging.answers(chosen, self.rows), barred)
             measures.append(np.stack([ranked[name] for name in MEASURES], 1))
             scores[barred] = -np.inf
             found.append(self._first(scores))
