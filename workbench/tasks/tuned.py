@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from workbench.batch import Batch
@@ -15,6 +17,7 @@ from workbench.tasks.network import load_network, mean_of_tokens, save_network
 from workbench.train.checkpoint import read_weights, write
 
 HEAD, ANSWERS = "head.safetensors", "answers.json"
+ALL, TEXT, PICTURE = range(3)  # of what `Tuned.pooled` gives
 
 
 class Tuned(nn.Module):
@@ -26,12 +29,19 @@ class Tuned(nn.Module):
         self.heads = nn.ModuleDict(dict(heads))
 
     def pooled(self, batch: Batch) -> Tensor:
-        """(B, `width_of(network)`) in float32."""
-        return mean_of_tokens(batch, *self.network.encode(batch))
+        """(B, 3, D) in float32: the means of the encoder's outputs over all that is there of a listing, over its text
+        ([CLS] and [SEP] at least), over its picture (zeros without one)."""
+        text_BLD, image_BPD = self.network.encode(batch)
+        means = (
+            mean_of_tokens(batch, text_BLD, image_BPD),
+            mean_of_tokens(replace(batch, has_image_B=torch.zeros_like(batch.has_image_B)), text_BLD, image_BPD),
+            image_BPD.float().mean(1) * batch.has_image_B[:, None],
+        )
+        return torch.stack(means, 1)
 
 
 def width_of(network: Mlim) -> int:
-    """Numbers in what `Tuned.pooled` gives of a listing."""
+    """D, the numbers of each mean."""
     return network.shape.size.width
 
 

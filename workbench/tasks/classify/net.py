@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.tuned import ALL, Tuned
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ClassHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(width, classes)
 
-    def forward(self, pooled_BD: Tensor) -> Tensor:
+    def forward(self, pooled_B3D: Tensor) -> Tensor:
         """(B, classes) logits."""
-        logits: Tensor = self.out(self.dropout(pooled_BD))
+        logits: Tensor = self.out(self.dropout(pooled_B3D[:, ALL]))
         return logits
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.tuned import PICTURE, TEXT, Tuned
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,26 @@ class PairBatch:
 
 
 class MatchHead(nn.Module):
-    """A listing is a point on the sphere; the score of two is scale * cosine + bias, the log odds of a match."""
+    """A listing is a point on the sphere; the score of two is scale * cosine + bias, the log odds of a match.
+
+    Its text and its picture, as each was read beside the other, are on spheres of their own; the cosine of two listings
+    is their weighed mean. So neither has to be found within the other, which pays (docs/log.md).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.project = nn.Linear(width, width)
+        self.project = nn.Linear(2 * width, 2 * width)
+        self.weights = nn.Parameter(torch.zeros(2))
         self.scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-5.0))
         nn.init.eye_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
-    def forward(self, pooled_BD: Tensor) -> Tensor:
-        """(B, D), each of length 1."""
-        with torch.autocast(pooled_BD.device.type, enabled=False):  # bf16 can't tell near cosines apart
-            return F.normalize(self.project(pooled_BD), dim=1)
+    def forward(self, pooled_B3D: Tensor) -> Tensor:
+        """(B, 2D), each of length 1."""
+        with torch.autocast(pooled_B3D.device.type, enabled=False):  # bf16 can't tell near cosines apart
+            both_B2D = self.project(pooled_B3D[:, [TEXT, PICTURE]].flatten(1)).unflatten(1, (2, -1))
+            return (F.normalize(both_B2D, dim=2) * self.weights.softmax(0).sqrt()[:, None]).flatten(1)
 
     def scores(self, left_nD: Tensor, right_nD: Tensor) -> Tensor:
         """(n,) log odds that left and right match; the same both ways round."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.tuned import ALL, Tuned
 
 SHARPEST = math.log(100.0)  # of the learnt scale, as in CLIP (Radford et al. 2021)
 _NEVER = -1e4  # in place of minus infinity, whose gradients aren't numbers
@@ -45,10 +45,10 @@ class RetrieveHead(nn.Module):
         nn.init.eye_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
-    def forward(self, pooled_BD: Tensor) -> Tensor:
+    def forward(self, pooled_B3D: Tensor) -> Tensor:
         """(B, D), each of length 1."""
-        with torch.autocast(pooled_BD.device.type, enabled=False):  # bf16 can't tell near cosines apart
-            return F.normalize(self.project(pooled_BD), dim=1)
+        with torch.autocast(pooled_B3D.device.type, enabled=False):  # bf16 can't tell near cosines apart
+            return F.normalize(self.project(pooled_B3D[:, ALL]), dim=1)
 
     def scores(self, queries_qD: Tensor, answers_aD: Tensor) -> Tensor:
         """(q, a) of every query and every answer."""
