@@ -270,7 +270,7 @@ def test_from_the_feed_to_the_results(made: Artifact) -> None:
 
 def test_the_kept_network_gives_points(made: Artifact) -> None:
     tuned = load_tuned(made.folder)
-    points = torch.randn(3, width_of(tuned.network))
+    points = torch.randn(3, 3, width_of(tuned.network))
     found = table({}, tuned.heads["retrieve"](points).detach().numpy())
     assert np.linalg.norm(found["point"].to_numpy(), axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
 
