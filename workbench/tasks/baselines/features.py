@@ -1,98 +1,131 @@
-"""What one would try without mlim: words, colours and shapes by scikit-learn, on the same split.
+"""What one would look at without mlim: words and pieces of words; colours, shapes and edges of the picture.
 
-The words are learnt on the train part, as everything else here.
+The words are learnt on the train part, as everything else here. A listing without a text or a picture has zeros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import StandardScaler
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from torch.utils.dlpack import from_dlpack
 
 from workbench.images.augment import identity
 from workbench.tasks.catalog import Catalog
 
-TEXT, PICTURE, BOTH = "text baseline", "picture baseline", "both baseline"
-_GRID, _BINS = 8, 4  # thumbnails of 8 x 8 pixels, colour histograms of 4 x 4 x 4 bins
+Floats = NDArray[np.float32]
+
+SIDE, _GRID, _BINS, _ANGLES = 32, 8, 4, 9  # pixels of a picture; cells a side; bins a colour; directions of edges
+_THUMB, _COLOURS = 3 * _GRID**2, _BINS**3
+BLOCKS = (slice(0, _THUMB), slice(_THUMB, _THUMB + _COLOURS), slice(_THUMB + _COLOURS, None))  # of `pictures`
+_WIDTH = _THUMB + _COLOURS + _ANGLES * _GRID**2
 
 
-def text_features(catalog: Catalog) -> sp.csr_matrix:
-    """(N, words) TF-IDF of words and of character 2- to 4-grams, each listing of length 1."""
-    columns = [c for c in catalog.items.columns if c == "title" or c.startswith("text.")]
-    texts = [" ".join(filter(None, row)) for row in catalog.items.select(columns).iter_rows()]
-    tfidf = make_union(
-        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
-        TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 4)),
-    )
-    tfidf.fit([texts[row] for row in catalog.rows("train")])
-    return sp.csr_matrix(tfidf.transform(texts)) / np.sqrt(2)
+class Features:
+    """Features of all listings of a catalog, each kind made when it is first asked for."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.groups = catalog.items["group"].to_numpy().astype(np.str_)  # (N,)
+        self.has_picture = np.asarray(catalog.shards.usable)  # (N,) bool
+
+    @cached_property
+    def titles(self) -> list[str]:
+        return [title or "" for title in self.catalog.items["title"]]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Title and further text of each listing."""
+        columns = [c for c in self.catalog.items.columns if c == "title" or c.startswith("text.")]
+        return [" ".join(filter(None, row)) for row in self.catalog.items.select(columns).iter_rows()]
+
+    @cached_property
+    def has_text(self) -> NDArray[np.bool_]:
+        """(N,)"""
+        return np.array([bool(text.strip()) for text in self.texts])
+
+    @cached_property
+    def words(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """(N, words) TF-IDF of words and of pieces of 2 to 4 characters, each listing of length 1 in either."""
+        return self._tfidf(self.texts)
+
+    @cached_property
+    def words_of_titles(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """The same of the titles alone."""
+        return self._tfidf(self.titles)
+
+    @cached_property
+    def text(self) -> sp.csr_matrix:
+        """Words and pieces side by side, each listing of length 1."""
+        return sp.hstack(self.words).tocsr() / np.float32(np.sqrt(2))
+
+    @cached_property
+    def sets(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """(N, many) 1 for each word that a text has, known or not; and that a title has."""
+        count = HashingVectorizer(binary=True, norm=None, alternate_sign=False, token_pattern=r"(?u)\w+")
+        return count.transform(self.texts), count.transform(self.titles)
+
+    @cached_property
+    def pictures(self) -> Floats:
+        """(N, 832): an 8x8 thumbnail around its mean, a colour histogram, and edges by place and direction (HOG); each
+        of the three of length 1, of the picture at 32 x 32 pixels."""
+        features = np.zeros((len(self.has_picture), _WIDTH), np.float32)
+        usable = np.flatnonzero(self.has_picture)
+        for start in range(0, len(usable), 256):
+            rows = usable[start : start + 256]
+            begun = self.catalog.listings.pictures.start(rows, identity(len(rows)), None, SIDE)
+            features[rows] = [describe(pixels) for pixels in from_dlpack(begun()).numpy(force=True)]
+        return features
+
+    def _tfidf(self, texts: list[str]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        found = []
+        for vectors in self._fitted:
+            found.append(vectors.transform(texts) if vectors else sp.csr_matrix((len(texts), 1), dtype=np.float32))
+        return found[0], found[1]
+
+    @cached_property
+    def _fitted(self) -> list[TfidfVectorizer | None]:
+        """None where the train part has no words."""
+        how = {"sublinear_tf": True, "dtype": np.float32}
+        train = [self.texts[row] for row in self.catalog.rows("train")]
+        fitted: list[TfidfVectorizer | None] = []
+        for vectors in (
+            TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+", **how),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), **how),
+        ):
+            try:
+                fitted.append(vectors.fit(train))
+            except ValueError:  # an empty vocabulary
+                fitted.append(None)
+        return fitted
 
 
-def picture_features(catalog: Catalog) -> NDArray[np.float32]:
-    """(N, 256): an 8x8 thumbnail around its mean, and a colour histogram; each half of length 1, zeros without one."""
-    features = np.zeros((catalog.items.height, 3 * _GRID**2 + _BINS**3), np.float32)
-    usable = np.flatnonzero(catalog.shards.usable)
-    for start in range(0, len(usable), 256):
-        rows = usable[start : start + 256]
-        pixels_BCHW = from_dlpack(catalog.listings.pictures.start(rows, identity(len(rows)))()).numpy(force=True)
-        features[rows] = [_describe(pixels_CHW) for pixels_CHW in pixels_BCHW]
-    return features
-
-
-def _describe(pixels_CHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-    side = pixels_CHW.shape[1] // _GRID * _GRID
-    blocks = pixels_CHW[:, :side, :side].reshape(3, _GRID, side // _GRID, _GRID, side // _GRID)
-    thumbnail = blocks.mean((2, 4)).ravel() / 255
+def describe(pixels_CHW: NDArray[np.uint8]) -> Floats:
+    """(832,) of a square picture whose side the grid divides."""
+    cell = pixels_CHW.shape[1] // _GRID
+    thumbnail = pixels_CHW.reshape(3, _GRID, cell, _GRID, cell).mean((2, 4)).ravel() / 255
     bins = (pixels_CHW.astype(np.int64) * _BINS // 256).reshape(3, -1)
-    histogram = np.bincount(bins[0] * _BINS**2 + bins[1] * _BINS + bins[2], minlength=_BINS**3)
-    parts = (thumbnail - thumbnail.mean(), np.sqrt(histogram / histogram.sum()))
+    histogram = np.bincount(bins[0] * _BINS**2 + bins[1] * _BINS + bins[2], minlength=_COLOURS)
+    parts = (thumbnail - thumbnail.mean(), np.sqrt(histogram), np.sqrt(_edges(pixels_CHW, cell)))
     return np.concatenate([p / max(float(np.linalg.norm(p)), 1e-9) for p in parts]).astype(np.float32)
 
 
-def score_pairs(
-    catalog: Catalog, pairs: dict[str, NDArray[np.int64]], match: dict[str, NDArray[np.bool_]]
-) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Scores of each baseline for the (n, 2) rows of pairs of each part.
-
-    Text and picture are cosines; "both" is a logistic regression on the two, learnt on the training pairs.
-    """
-    words, pictures = text_features(catalog), picture_features(catalog)
-    cosines = {}
-    for part, rows in pairs.items():
-        left, right = rows.T
-        text = np.asarray(words[left].multiply(words[right]).sum(1)).ravel()
-        cosines[part] = np.stack([text, (pictures[left] * pictures[right]).sum(1) / 2], 1).astype(np.float64)
-    both = make_pipeline(StandardScaler(), LogisticRegression()).fit(cosines["train"], match["train"])
-    scores = {TEXT: {p: c[:, 0] for p, c in cosines.items()}, PICTURE: {p: c[:, 1] for p, c in cosines.items()}}
-    return scores | {BOTH: {p: both.decision_function(c) for p, c in cosines.items()}}
-
-
-def classify_rows(
-    catalog: Catalog, train_rows: NDArray[np.int64], labels: NDArray[np.int64], rows: NDArray[np.int64]
-) -> dict[str, NDArray[np.int64]]:
-    """Class guessed for each of `rows` by logistic regressions on words, on the picture and on both."""
-    words, pictures = text_features(catalog), sp.csr_matrix(picture_features(catalog))
-    features = {TEXT: words, PICTURE: pictures, BOTH: sp.hstack([words, pictures]).tocsr()}
-    known = labels[train_rows]
-
-    def guess(x: sp.csr_matrix) -> NDArray[np.int64]:
-        # One class against the rest, by one thread: as good as all at once, and many words take a tenth of the time.
-        wide = x.shape[1] > len(train_rows)
-        tol = 0.01 if wide else 1e-4
-        one = LogisticRegression(C=30, solver="liblinear", dual=wide, tol=tol, max_iter=1000, random_state=0)
-        return np.asarray(OneVsRestClassifier(one).fit(x[train_rows], known).predict(x[rows]))
-
-    return {name: guess(x) for name, x in features.items()}
-
-
-def names() -> Sequence[str]:
-    """The baselines, in the order in which they are shown."""
-    return (TEXT, PICTURE, BOTH)
+def _edges(pixels_CHW: NDArray[np.uint8], cell: int) -> NDArray[np.float64]:
+    """(576,) strength of the edges by cell and direction; of the three colours the strongest counts."""
+    across, down = np.zeros((2, *pixels_CHW.shape))
+    light = pixels_CHW.astype(np.float64)
+    across[:, :, 1:-1], down[:, 1:-1] = light[:, :, 2:] - light[:, :, :-2], light[:, 2:] - light[:, :-2]
+    strongest = np.hypot(across, down).argmax(0)[None]
+    across, down = (np.take_along_axis(a, strongest, 0)[0] for a in (across, down))
+    angle = np.arctan2(down, across) % np.pi / np.pi * _ANGLES
+    low, strength = np.floor(angle).astype(np.int64), np.hypot(across, down)
+    y, x = np.indices(strength.shape) // cell
+    place = (y * _GRID + x) * _ANGLES
+    size = _ANGLES * _GRID**2
+    nearer = np.bincount((place + low % _ANGLES).ravel(), (strength * (low + 1 - angle)).ravel(), size)
+    return np.asarray(
+        nearer + np.bincount((place + (low + 1) % _ANGLES).ravel(), (strength * (angle - low)).ravel(), size)
+    )
