@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from workbench.artifacts.stage import Work
 from workbench.catalog.duplicates.clusters import components
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LISTINGS = 2000  # of a part, whose candidates are made into clusters
 CANDIDATES = 20  # of a listing, where no cross-encoder says how many it reads
 CROSS = "cross"
+TINY = 1e-15  # a probability of less counts as that much
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,9 @@ def _by_rival(rival: Rival, tuning: PairTuning) -> Iterator[ArmScores]:
         chosen = choose_labels(tuning.groups, share, tuning.section.seeds[0])
         match = tuning.train.match[chosen]
         if match.any() and not match.all():
-            scores = rival.match(tuning.train.rows[chosen], match, parts)
-            yield ArmScores(f"{rival.name} baseline", share, [nothing | dict(scores)])
+            found = rival.match(tuning.train.rows[chosen], match, parts)
+            log_odds = {name: logit(np.clip(scores, TINY, 1 - TINY)) for name, scores in found.items()}
+            yield ArmScores(f"{rival.name} baseline", share, [nothing | log_odds])
 
 
 def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[Run, Scores]:
