@@ -19,27 +19,29 @@ def test_brier_equals_scikit_learn() -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    probability = np.array([0.9, 0.1, 0.8, 0.2])
-    positive = np.array([True, False, False, True])
-    # two bins: (0.1, 0.2) says 0.15 of which 1/2 are, (0.8, 0.9) says 0.85 of which 1/2 are
-    assert calibration_error(positive, probability, np.ones((1, 4)), bins=2) == pytest.approx([0.35])
+    probability = np.repeat([0.9, 0.1, 0.8, 0.2], 5)  # 20 items: two bins
+    positive = np.repeat([True, False, False, True], 5)
+    one = np.ones((1, 20))
+    # (0.1, 0.2) says 0.15 of which 1/2 are, (0.8, 0.9) says 0.85 of which 1/2 are
+    assert calibration_error(positive, probability, one) == pytest.approx([0.35])
     # weights: only 0.1 (not) and twice 0.8 (not): 1/3 x 0.1 + 2/3 x 0.8
-    assert calibration_error(positive, probability, np.array([[0.0, 1, 2, 0]]), bins=2) == pytest.approx([1.7 / 3])
-    assert reliability(positive, probability, bins=2) == [
-        {"items": 2, "probability": pytest.approx(0.15), "share": 0.5},
-        {"items": 2, "probability": pytest.approx(0.85), "share": 0.5},
+    assert calibration_error(positive, probability, np.repeat([[0.0, 1, 2, 0]], 5, 1)) == pytest.approx([1.7 / 3])
+    assert reliability(positive, probability) == [
+        {"items": 10, "probability": pytest.approx(0.15), "share": 0.5},
+        {"items": 10, "probability": pytest.approx(0.85), "share": 0.5},
     ]
+    # 19 items: one bin
+    assert calibration_error(positive[1:], probability[1:], one[:, 1:]) == pytest.approx([abs(9.1 - 9) / 19])
 
 
 def test_bins_hold_equally_many_and_never_part_a_tie() -> None:
     assert [b["items"] for b in reliability(STREAM.random(150) < 0.5, STREAM.random(150))] == [10] * 15
-    tied = np.array([0.5] * 97 + [0.1, 0.2, 0.9])
-    assert sorted(b["items"] for b in reliability(tied > 0.3, tied)) in ([1, 2, 97], [3, 97], [1, 1, 1, 97])
-    constant = np.full(40, 0.25)
-    positive = np.arange(40) % 4 == 0
+    assert [b["items"] for b in reliability(STREAM.random(900) < 0.5, STREAM.random(900))] == [60] * 15
+    tied = np.array([0.5] * 96 + [0.1, 0.2, 0.9, 0.95])
+    assert [b["items"] for b in reliability(tied > 0.3, tied)] == [2, 96, 2]
+    constant, positive = np.full(40, 0.25), np.arange(40) % 4 == 0
     assert calibration_error(positive, constant, np.ones((1, 40))) == pytest.approx([0])
-    turned = STREAM.permutation(100)
-    one = np.ones((1, 100))
+    turned, one = STREAM.permutation(100), np.ones((1, 100))
     assert calibration_error(tied > 0.3, tied, one) == calibration_error(tied[turned] > 0.3, tied[turned], one)
 
 

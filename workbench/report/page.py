@@ -105,7 +105,11 @@ def _loss_charts(pretrain: Mapping[str, Any]) -> list[charts.Chart]:
 
 def _scale_of(intervals: list[Mapping[str, float] | None], zero: bool = False) -> charts.Scale:
     values = [i[k] for i in intervals if i for k in ("low", "mean", "high")]
-    return charts.scale(values + ([0.0] if zero else []), most=6)
+    if zero:
+        values.append(0.0)
+    elif len(set(values)) == 1:
+        values += [0.0, 1.0]  # a share, which alone has no scale of its own
+    return charts.scale(values, most=6)
 
 
 def _count(value: int | None) -> str:
