@@ -99,6 +99,11 @@ def test_the_command_line_does_not_grow_unnoticed():
         "report": training,
         "plan": ["--debug", "--set", "path"],
         "ablate": training,
+        "serve": [
+            *("--allow-urls", "--debug", "--device", "--host", "--index"),
+            *("--max-listings", "--max-megabytes", "--max-megapixels", "--max-seconds", "--max-waiting"),
+            *("--port", "--set", "--task", "--threads", "model"),
+        ],
         "push": [*training, "url"],
         "chaos": ["--debug", "--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--debug", "--json", "--set", "path"],

@@ -458,6 +458,41 @@ def export(
 
 
 @app.command()
+def serve(
+    model: Model,
+    index: Annotated[Path | None, typer.Option(help="OUT.index of mlim embed, to be searched")] = None,
+    host: Annotated[str, typer.Option(help="address to listen at; 0.0.0.0: all of this machine's")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 8000,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="fetch pictures by public web address")] = False,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, max=1024, help="of one request")] = 16,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="of one picture")] = 40,
+    max_listings: Annotated[int, typer.Option(min=1, help="of one request")] = 64,
+    max_seconds: Annotated[float, typer.Option(min=0.01, help="for one answer")] = 30,
+    max_waiting: Annotated[int, typer.Option(min=1, help="listings in line; then clients are told 503")] = 512,
+    task: OfTask = None,
+    device: OnDevice = Device.auto,
+    threads: OfThreads = 0,
+    sets: Sets = None,
+    debug: Debug = False,
+) -> None:
+    """Answers over HTTP: predict, match, embed, search, and a page to search by words and pictures."""
+    with terminal.errors(debug):
+        from workbench import asking
+        from workbench.serve.limits import Limits
+        from workbench.serve.run import serve as run_server
+
+        limits = Limits(
+            body=int(max_megabytes * 1e6),
+            pixels=int(max_megapixels * 1e6),
+            listings=max_listings,
+            waiting=max_waiting,
+            seconds=max_seconds,
+        )
+        with asking.opened_model(model, task, sets or (), device, threads) as answers:
+            run_server(answers, index, (host, port), limits, allow_urls)
+
+
+@app.command()
 def push(
     path: RecipePath,
     url: Annotated[

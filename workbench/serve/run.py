@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvicorn
-from fastapi import FastAPI
-
-from workbench.errors import DataError
+from workbench.errors import DataError, RecipeError, Terminated
 from workbench.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from workbench.answers.answers import Answers
 
 CONNECTIONS = 1024  # at once; more are told 503
 IDLE = 75  # seconds that a connection is kept for its next request
+
+
+def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Limits, urls: bool) -> None:
+    """Answer at (host, port) until SIGINT or SIGTERM; what was asked before is answered still.
+
+    Raises RecipeError where the libraries for it are not installed, DataError for an index or an address that can't be
+    used.
+    """
+    try:
+        import uvicorn
+
+        from workbench.serve.app import make_app
+    except ImportError as error:
+        raise RecipeError(f"{error.name} is not installed; mlim serve needs: pip install mlim[serve]") from None
+    from workbench.answers.index import Index
+    from workbench.serve.service import Service
+    from workbench.serve.web import Web
+
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    service = Service(answers, Index.open(index, answers.key) if index else None, limits)
+    with listen(*at) as listening:
+        app = make_app(service, Web(limits) if urls else None)
+        print(f"search page: {address(listening)}/\nAPI: {address(listening)}/docs", flush=True)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=IDLE,
+            timeout_graceful_shutdown=int(limits.seconds) + 1,
+        )
+        try:
+            uvicorn.Server(config).run([listening])
+        except (KeyboardInterrupt, Terminated):  # which uvicorn raises again when all is answered
+            print("stopped")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -21,36 +58,10 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise DataError(f"{host}:{port}: {told}; give another --host or --port") from None
+    except OSError as error:
+        raise DataError(f"{host}:{port}: {str(error.strerror).partition(' (')[0]}; give another --host or --port") from None
 
 
 def address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
-
-def serve(app: FastAPI, listening: socket.socket, limits: Limits, ready: Callable[[], None]) -> None:
-    """Until SIGINT or SIGTERM; what was asked before is answered. `ready` is called when requests are answered."""
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=int(limits.seconds) + 1,
-    )
-    _Server(config, ready).run([listening])
