@@ -85,6 +85,8 @@ def test_the_command_line_does_not_grow_unnoticed():
         if name != "bench"
     }
     training = ["--debug", "--no-resume", "--resume", "--set", "path"]
+    about = ["--debug", "--device", "--fetch", "--set", "--threads", "model"]
+    answering = [*about, "--batch", "--column", "--no-resume", "--pictures", "--resume", "feed", "out"]
     assert commands == {
         "ingest": ["--debug", "--set", "path"],
         "verify": training,
@@ -104,6 +106,9 @@ def test_the_command_line_does_not_grow_unnoticed():
             *("--max-listings", "--max-megabytes", "--max-megapixels", "--max-seconds", "--max-waiting"),
             *("--port", "--set", "--task", "--threads", "model"),
         ],
+        "predict": sorted(["--clusters", "--pairs", "--task", "--top", *answering]),
+        "embed": sorted(["--index", "--task", *answering]),
+        "search": sorted(["--picture", "--task", "--text", "-k", *about, "index"]),
         "push": [*training, "url"],
         "chaos": ["--debug", "--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--debug", "--json", "--set", "path"],

@@ -69,7 +69,7 @@ def test_every_row_is_answered_or_dropped_with_its_reason(sold: Any, answers: An
         assert row["top.1"] == row["kind"] and row["top.1.probability"] == pytest.approx(row["kind.probability"])
         assert row["top.2.probability"] <= row["top.1.probability"]
     drops = read(tmp_path / "out.parquet.drops.csv")
-    assert drops == [{"file": "", "line": "14", "id": "", "title": "nobody's", "reason": "no id"}]
+    assert drops == [{"file": "", "line": "23", "id": "", "title": "nobody's", "reason": "no id"}]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["feed.csv", "out.parquet", "out.parquet.drops.csv"]
 
 
