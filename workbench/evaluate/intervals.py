@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 BOOTSTRAP = 2000  # resamples behind each interval
-FEWEST, MOST_WEIGHTS = 200, 50_000_000  # of many items fewer: 400 MB of weights
+FEWEST, MOST_WEIGHTS = 200, 20_000_000  # of many items fewer: 160 MB of weights
 PART = 4_000_000  # weights that a measure looks at, at once
 
 

@@ -13,12 +13,14 @@ Interval = Mapping[str, float]
 ARM_NAMES = {
     "pretrained": "Pre-trained",
     "scratch": "From scratch",
+    "untuned": "Pre-trained, not tuned",
     "cross": "Both listings read together",
     "together": "One network for all tasks",
     "text baseline": "Text baseline",
     "picture baseline": "Picture baseline",
     "both baseline": "Text + picture baseline",
     "trees baseline": "Trees baseline",
+    "majority baseline": "Majority baseline",
 }
 METRIC_NAMES = {
     "pr_auc": "PR AUC",
