@@ -23,7 +23,7 @@ from workbench.recipe.schema import Fill, Tokens
 from workbench.tasks.catalog import open_catalog
 from workbench.tasks.fill.answer import probabilities, table
 from workbench.tasks.fill.ask import ask, scores
-from workbench.tasks.fill.results import Exam, Guesses
+from workbench.tasks.fill.exam import Exam, Guesses
 from workbench.tasks.fill.tuning import Questions
 from workbench.tasks.fill.values import MISSING, OTHER, attributes_of
 from workbench.tasks.heads import outputs

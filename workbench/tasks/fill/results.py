@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from workbench.evaluate.calibration import reliability
-from workbench.evaluate.classes import by_class
 from workbench.evaluate.compare import NOTHING, Measured, arm_of, differences, readings_in_words, verdict
-from workbench.evaluate.intervals import Bools, Floats, Ints, estimate, mean, quotient, weights_of
+from workbench.evaluate.intervals import Floats, Ints, estimate, weights_of
 from workbench.evaluate.slices import sliced, slices_of
 from workbench.evaluate.suspects import best_and_worst, suspects
 from workbench.tasks.catalog import Catalog
-from workbench.tasks.fill.answer import known
+from workbench.tasks.fill.exam import Arms, Exam, Guesses, Read, whole
 from workbench.tasks.fill.tuning import Questions
 from workbench.tasks.fill.values import Attribute
 from workbench.tasks.readings import has_both
@@ -25,57 +23,6 @@ EXAMPLES = 24  # questions shown as best, as worst and as suspects
 JUDGE = "accuracy"
 EMPTY = "No listing of the test part tells one of these attributes: nothing could be measured."
 SILENT = {"precision": "undefined, because it was never sure enough to say a value"}
-
-
-@dataclass(frozen=True)
-class Guesses:
-    """Of each question the most probable value, its probability, and whether that is enough to say it."""
-
-    guess: Ints
-    sure: Floats
-    said: Bools
-
-    @classmethod
-    def of(cls, probabilities: Sequence[Floats], thresholds: Sequence[float | None]) -> Guesses:
-        """Both by attribute."""
-        sure = [part.max(1) for part in probabilities]
-        said = [known(threshold, part) for threshold, part in zip(thresholds, sure, strict=True)]
-        guess = [part.argmax(1) for part in probabilities]
-        return cls(*map(np.concatenate, (guess, sure, said)))
-
-
-Read = Mapping[str, Guesses]  # by reading
-Arms = dict[tuple[str, float | None], list[Read]]  # by arm and share of the labels, one for each seed
-
-
-def whole(read: Read) -> Guesses:
-    """Told of a listing with all it has; by a baseline that reads one modality, that one."""
-    return read["both"] if "both" in read else next(iter(read.values()))
-
-
-@dataclass(frozen=True)
-class Exam:
-    """The test questions, and how answers are marked."""
-
-    asked: Questions
-    starts: Ints  # of each attribute's values among all of them, and the end
-    weights_Rn: Floats
-
-    def right(self, guesses: Guesses) -> Bools:
-        return np.asarray(guesses.guess == self.asked.value)
-
-    def marks(self, guesses: Guesses, at: Ints) -> dict[str, Floats]:
-        """Each measure (R,) of the questions at these places. A value that none can say is never right."""
-        weights, said, right = self.weights_Rn[:, at], guesses.said[at], self.right(guesses)[at]
-        start, truth = self.starts[self.asked.attribute[at]], self.asked.value[at]
-        truth_code = np.where(truth < 0, -1, start + truth)
-        told = by_class(truth_code, start + guesses.guess[at], int(self.starts[-1]), weights)
-        return {
-            "accuracy": mean(right.astype(np.float64), weights),
-            "macro_f1": told.macro_f1,
-            "coverage": mean(said.astype(np.float64), weights),
-            "precision": quotient(weights @ (said & right).astype(np.float64), weights @ said.astype(np.float64)),
-        }
 
 
 def section_of(

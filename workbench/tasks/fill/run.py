@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,27 +14,24 @@ import torch
 from workbench.artifacts.stage import Work
 from workbench.batches.fields import Words
 from workbench.catalog.split import read_listings
-from workbench.evaluate.binary import threshold_for
 from workbench.evaluate.calibrate import fit_temperature, probabilities
-from workbench.evaluate.intervals import Floats, Ints
+from workbench.evaluate.intervals import Floats
 from workbench.recipe.schema import Baselines, Fill
 from workbench.tasks.catalog import Catalog, choose_device, open_catalog
-from workbench.tasks.fill.results import Arms, Guesses, section_of, whole
+from workbench.tasks.fill.exam import Arms, Guesses, thresholds_of, whole
+from workbench.tasks.fill.plain import Rivals, plain_arms, rivals_of
+from workbench.tasks.fill.results import section_of
 from workbench.tasks.fill.tuning import FillTuning, Questions, key_of
 from workbench.tasks.fill.values import MISSING, OTHER, Attribute, attributes_of, told_of
 from workbench.tasks.network import load_network, model_section
 from workbench.tasks.readings import READINGS
 from workbench.tasks.runs import Run
-from workbench.tasks.tune import Scores, choose_labels, tune
+from workbench.tasks.tune import Scores, tune
 from workbench.tasks.tuned import Tuned, width_of, write_answers
 from workbench.text.tokens import TokenTable
 
-if TYPE_CHECKING:
-    from workbench.tasks.baselines.rivals import Rival
-
 PARTS = ("train", "valid", "test")
 UNTUNED = "untuned"  # the pre-trained network as it is: its language head needs no labels
-Rivals = Mapping[str, "Sequence[Rival]"]  # of each attribute
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def run_fill(work: Work, fill: Fill, baselines: Baselines) -> dict[str, Any]:
     runs: dict[Run, Scores] = tune(work, "fill", prepared.tuning)
     if fill.answer == "words":
         runs[Run(UNTUNED, 0, fill.seeds[0])] = _untuned(work, prepared)
-    section, told = measure(work, prepared, runs, _rivals(work, prepared, baselines))
+    section, told = measure(work, prepared, runs, rivals_of(prepared.attributes, _catalog(work), baselines))
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
     write_answers(work.folder, {"fill": told})
     right = {f"{a['arm']} {a['share'] or 0:g}": a["accuracy"] and a["accuracy"]["mean"] for a in section["arms"]}
@@ -89,12 +86,12 @@ def measure(
         valid = [scores[key_of("valid", "both", a.name)] for a in prepared.attributes]
         warmth = _temperatures(prepared, valid)
         read, valid = {r: _warm(parts, warmth) for r, parts in read.items()}, _warm(valid, warmth)
-        thresholds = _thresholds(prepared, valid)
+        thresholds = thresholds_of(prepared.tuning.questions["valid"], valid, prepared.tuning.section.precision)
         answers.append(_told(prepared, warmth, thresholds))
         seed = {reading: Guesses.of(parts, thresholds) for reading, parts in read.items()}
         arms.setdefault((run.arm, run.share or None), []).append(seed)
         kept.append(read["both"])
-    arms |= _plain(prepared, rivals) if isinstance(rivals, Mapping) else {}
+    arms |= plain_arms(prepared.tuning, prepared.attributes, rivals) if isinstance(rivals, Mapping) else {}
     asked, catalog = prepared.tuning.questions["test"], _catalog(work)
     section = _counts(prepared) | section_of(prepared.attributes, asked, arms, kept[0], catalog)
     for line, attribute in zip(section["attributes"], answers[0]["attributes"].values(), strict=True):
@@ -121,9 +118,9 @@ def _catalog(work: Work) -> Catalog:
 
 def _temperatures(prepared: Prepared, valid: Sequence[Floats]) -> list[float]:
     """Of each attribute, by the valid questions whose values can be said."""
-    asked, found = prepared.tuning.questions["valid"], []
+    found = []
     for place, scores_nV in enumerate(valid):
-        truth_n = asked.value[asked.attribute == place]
+        truth_n = prepared.tuning.questions["valid"].of(place).value
         found.append(fit_temperature(scores_nV[truth_n >= 0], truth_n[truth_n >= 0]))
     return found
 
@@ -132,68 +129,11 @@ def _warm(scores: Sequence[Floats], temperatures: Sequence[float]) -> list[Float
     return [probabilities(part, warmth) for part, warmth in zip(scores, temperatures, strict=True)]
 
 
-def _thresholds(prepared: Prepared, valid: Sequence[Floats]) -> list[float | None]:
-    """Of each attribute the confidence from which on so many of the valid answers are right as is wanted."""
-    asked, wanted = prepared.tuning.questions["valid"], prepared.tuning.section.precision
-    guesses = Guesses.of(valid, [None] * len(valid))
-    right_n = guesses.guess == asked.value
-    at = [asked.attribute == place for place in range(len(valid))]
-    return [threshold_for(wanted, right_n[some], guesses.sure[some]) for some in at]
-
-
 def _told(prepared: Prepared, temperatures: Sequence[float], thresholds: Sequence[float | None]) -> dict[str, Any]:
     """What answers.json says."""
     told = prepared.tuning.told
     chosen = zip(told["attributes"].items(), temperatures, thresholds, strict=True)
     return {**told, "attributes": {n: {**a, "temperature": warmth, "threshold": t} for (n, a), warmth, t in chosen}}
-
-
-def _rivals(work: Work, prepared: Prepared, baselines: Baselines) -> Rivals:
-    """The baselines of each attribute, which don't read it either."""
-    from workbench.tasks.baselines.rivals import rivals  # scikit-learn
-
-    catalog = _catalog(work)
-    hidden = {a.name: a.column if a.marker is not None else () for a in prepared.attributes}
-    return {name: rivals(replace(catalog, items=catalog.items.drop(c)), baselines) for name, c in hidden.items()}
-
-
-def _plain(prepared: Prepared, rivals: Rivals) -> Arms:
-    """The baselines, learnt from the same labels at each share; and the most frequent value."""
-    arms: Arms = {}
-    tuning = prepared.tuning
-    for share in sorted(set(tuning.section.label_shares), reverse=True):
-        chosen = choose_labels(tuning.groups, share, tuning.section.seeds[0])
-        said: dict[str, list[Mapping[str, Floats]]] = {}  # of each baseline, attribute by attribute, valid and test
-        for place, attribute in enumerate(prepared.attributes):
-            rows, values = _labels(tuning.questions["train"], place, chosen)
-            asked = np.concatenate(
-                [tuning.questions[part].rows[tuning.questions[part].attribute == place] for part in PARTS[1:]]
-            )
-            for rival in rivals[attribute.name] if len(rows) else ():
-                found = rival.classify(rows, values, len(attribute.values), asked)
-                said.setdefault(f"{rival.name} baseline", []).append(found)
-            counts = np.bincount(values, minlength=len(attribute.values))
-            usual = np.tile(counts / max(1, len(values)), (len(asked), 1))
-            said.setdefault("majority baseline", []).append({"both": usual})
-        for name, attributes in said.items():
-            if len(attributes) == len(prepared.attributes):
-                arms[name, share] = [_guessed(prepared, attributes)]
-    return arms
-
-
-def _labels(asked: Questions, place: int, chosen: Ints) -> tuple[Ints, Ints]:
-    ours = chosen[asked.attribute[chosen] == place]
-    return asked.rows[ours], asked.value[ours]
-
-
-def _guessed(prepared: Prepared, attributes: Sequence[Mapping[str, Floats]]) -> dict[str, Guesses]:
-    """By reading, from probabilities of the valid and the test questions of each attribute."""
-    asked = prepared.tuning.questions["valid"]
-    ends = [int((asked.attribute == place).sum()) for place in range(len(attributes))]
-    whole = "both" if "both" in attributes[0] else next(iter(attributes[0]))
-    thresholds = _thresholds(prepared, [a[whole][:end] for a, end in zip(attributes, ends, strict=True)])
-    read = {r: [a[r][end:] for a, end in zip(attributes, ends, strict=True)] for r in attributes[0]}
-    return {reading: Guesses.of(parts, thresholds) for reading, parts in read.items()}
 
 
 def _counts(prepared: Prepared) -> dict[str, Any]:

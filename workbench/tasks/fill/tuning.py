@@ -34,6 +34,15 @@ class Questions:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def of(self, place: int) -> Questions:
+        """Those about one attribute."""
+        at = self.attribute == place
+        return Questions(self.rows[at], self.attribute[at], self.value[at])
+
+    def among(self, chosen: Ints) -> Questions:
+        """Those of these places."""
+        return Questions(self.rows[chosen], self.attribute[chosen], self.value[chosen])
+
 
 @dataclass(frozen=True)
 class FillTuning:
@@ -68,8 +77,7 @@ class FillTuning:
         for part in ("valid", "test"):
             for reading, lost in READINGS.items() if part == "test" else [("both", None)]:
                 for place, name in enumerate(self.told["attributes"]):
-                    asked = self.questions[part]
-                    read = listings.batches(asked.rows[asked.attribute == place], size, dropout=lost)
+                    read = listings.batches(self.questions[part].of(place).rows, size, dropout=lost)
                     said = [ask_one(tuned, batch.to(device), self.told, place).cpu() for batch in read]
                     none = torch.zeros(0, len(self.told["attributes"][name]["values"]))
                     found[key_of(part, reading, name)] = torch.cat([*said, none])
