@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +21,23 @@ from workbench.errors import DataError, MlimError
 from workbench.export.onnx import answered
 
 CLOSE = 1e-4
+_PACKAGE = "exported_mlim"
+
+
+@contextmanager
+def code_of(folder: Path) -> Iterator[Any]:
+    """The modules of an exported folder: `.modeling_mlim`, `.processing_mlim`; AutoModel would keep a copy of them."""
+    package: Any = ModuleType(_PACKAGE)
+    package.__path__ = [str(folder)]
+    sys.modules[_PACKAGE] = package
+    try:
+        for name in ("modeling_mlim", "processing_mlim"):
+            setattr(package, name, importlib.import_module(f"{_PACKAGE}.{name}"))
+        yield package
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+            del sys.modules[name]
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
 
 
 @torch.inference_mode()
@@ -26,28 +49,30 @@ def check_transformers(folder: Path, answers: Answers, batches: Mapping[str, Bat
     try:
         from transformers import BertModel
         from transformers.utils import logging
-
-        from workbench.export.code.modeling_mlim import MlimModel
     except ImportError:
         raise DataError("an exported folder is tried with transformers: pip install mlim[export]") from None
     logging.disable_progress_bar()
-    model, bert, worst = MlimModel.from_pretrained(folder), BertModel.from_pretrained(folder / "bert"), 0.0
-    for name, batch in batches.items():
-        said = model(batch.tokens_BL, batch.text_real_BL, batch.pixels_BCHW, batch.has_image_B)
-        pooled_BD = answers.tuned.pooled(batch)
-        found = {"embeddings": (said.embeddings, torch.from_numpy(answers.points(batch)))}
-        found |= {task: (said.scores[task], answers.tuned.heads[task](pooled_BD)) for task in answered(answers.tuned)}
-        found["bert"] = _by_bert(bert, answers, batch)
-        for what, (one, other) in found.items():
-            off = float((one - other).abs().max()) if one.numel() else 0.0
-            if not off <= CLOSE:
-                raise MlimError(f"transformers: {what} differs by {off:.2g} on {name}; at most {CLOSE:g} is allowed")
-            worst = max(worst, off)
+    bert, worst = BertModel.from_pretrained(folder / "bert"), 0.0
+    with code_of(folder) as code:
+        model = code.modeling_mlim.MlimModel.from_pretrained(folder)
+        for name, batch in batches.items():
+            for what, (one, other) in _both(model, bert, answers, batch).items():
+                off = float((one - other).abs().max()) if one.numel() else 0.0
+                if not off <= CLOSE:
+                    raise MlimError(f"transformers: {what} differs by {off:.2g} on {name}; at most {CLOSE:g} may it")
+                worst = max(worst, off)
     return worst
 
 
-def _by_bert(bert: torch.nn.Module, answers: Answers, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The texts alone, at their real positions, by both."""
-    text_BLD, _ = answers.tuned.network.encode(replace(batch, has_image_B=torch.zeros_like(batch.has_image_B)))
-    said = bert(input_ids=batch.tokens_BL, attention_mask=batch.text_real_BL.long())
-    return said.last_hidden_state[batch.text_real_BL], text_BLD[batch.text_real_BL]
+def _both(model: Any, bert: Any, answers: Answers, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    """What transformers and what mlim says, by what it is."""
+    tuned = answers.tuned
+    said = model(batch.tokens_BL, batch.text_real_BL, batch.pixels_BCHW, batch.has_image_B)
+    pooled = tuned.pooled(batch)
+    text_BLD, _ = tuned.network.encode(replace(batch, has_image_B=torch.zeros_like(batch.has_image_B)))
+    by_bert = bert(input_ids=batch.tokens_BL, attention_mask=batch.text_real_BL.long()).last_hidden_state
+    return {
+        "embeddings": (said.embeddings, torch.from_numpy(answers.points(batch))),
+        **{task: (said.scores[task], tuned.heads[task](pooled)) for task in answered(tuned)},
+        "bert": (by_bert[batch.text_real_BL], text_BLD[batch.text_real_BL]),
+    }

@@ -33,8 +33,9 @@ def export(
 ) -> Iterator[str]:
     """Write `out`, which is not there yet, and say what was done; it is there wholly or not at all.
 
-    `name`: of its repository on the hub. `feeds`: it is tried with the first listings of each, beside made-up ones. Raises DataError where `out`
-    exists or a library is missing, MlimError where what was written doesn't say the same as the model.
+    `name`: of its repository on the hub. `feeds`: it is tried with the first listings of each, beside made-up ones.
+    Raises DataError where `out` exists or a library is missing, MlimError where what was written doesn't say the same
+    as the model.
     """
     with new_folder(out) as folder:
         for file in (*KEY, ABOUT):

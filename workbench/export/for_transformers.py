@@ -8,7 +8,6 @@ bert/                                           the encoder of texts as an ordin
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.catalog.clean.missing import words_for_nothing
+from workbench.export.inline import inlined
 from workbench.model.bert import published_names
 from workbench.model.mlim import Shape
 from workbench.model.shape import CNN, resnet_channels
@@ -40,7 +40,7 @@ def write_code(folder: Path) -> None:
     shape, _ = read_shape(folder)
     answers = read_answers(folder) if (folder / ANSWERS).is_file() else {}
     for file in CODE.glob("*_mlim.py"):
-        shutil.copyfile(file, folder / file.name)
+        (folder / file.name).write_text(inlined(file), "utf-8")
     _write(folder / "config.json", config_of(shape, answers))
     clean = Clean.model_validate_json(json.dumps(json.loads((folder / "preparation.json").read_text("utf-8"))["clean"]))
     processor = {
@@ -58,7 +58,8 @@ def config_of(shape: Shape, answers: Mapping[str, Mapping[str, Any]]) -> dict[st
         **{"model_type": "mlim", "architectures": ["MlimModel"], "auto_map": CLASSES, "torch_dtype": "float32"},
         **_sizes(shape),
         **{"image_size": shape.image_side, "patch_size": shape.patch},
-        **{"embedder": shape.embedder, "channels": channels[shape.embedder], "answers": answers},
+        **{"embedder": shape.embedder, "channels": channels[shape.embedder]},
+        **{"head_width": shape.size.width, "answers": answers},
         **(_classes(answers["classify"]) if "classify" in answers else {}),
     }
 

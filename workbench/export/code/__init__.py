@@ -1,1 +1,2 @@
-"""Copied into an exported folder as it is: imports nothing but torch, transformers, tokenizers, numpy and Pillow."""
+"""The code of an exported folder: it imports torch, transformers, tokenizers, numpy, Pillow and what inline.py writes
+into it."""

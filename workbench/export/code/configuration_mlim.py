@@ -25,6 +25,7 @@ class MlimConfig(PretrainedConfig):
         patch_size: int = 16,
         embedder: str = "cnn",
         channels: Sequence[int] = (32, 64, 128, 192),
+        head_width: int = 384,
         answers: Mapping[str, Mapping[str, Any]] | None = None,
         **more: Any,
     ) -> None:
@@ -38,5 +39,6 @@ class MlimConfig(PretrainedConfig):
         self.patch_size = patch_size
         self.embedder = embedder
         self.channels = list(channels)  # of the image embedder
+        self.head_width = head_width
         self.answers = dict(answers or {})
         super().__init__(**more)

@@ -1,6 +1,6 @@
 """MLIM (arXiv 2109.12178) for transformers: one BERT reads a listing's text and picture in one sequence, heads answer.
 
-Letters of shapes: B listings, L text positions, P patches, S = L + P, D width, C colours, p pixels of a patch's side.
+Letters of shapes: B listings, L text positions, P patches, S = L + P, D width, C colours, H and W pixels.
 """
 
 from __future__ import annotations
@@ -18,17 +18,30 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import ModelOutput, cached_file
 
+from workbench.answers.answers import placed
+from workbench.export.onnx import answered
+from workbench.tasks.heads import head_of
+from workbench.tasks.tuned import Tuned
+
 from .configuration_mlim import MlimConfig
 
 HEADS = "head.safetensors"
-PLACING = ("retrieve", "match")  # tasks whose head places a listing on the sphere, best first
+
+
+@dataclass
+class Read:
+    """Listings as the model reads them."""
+
+    shown_BL: Tensor  # token ids
+    text_real_BL: Tensor  # bool, False on padding
+    pixels_BCHW: Tensor | None  # from 0 to 255
+    has_image_B: Tensor  # bool
 
 
 @dataclass
 class MlimOutput(ModelOutput):  # type: ignore[misc]
     embeddings: Tensor | None = None  # (B, D), each of length 1: what is searched by
-    pooler_output: Tensor | None = None  # (B, D), which the heads read
-    last_hidden_state: Tensor | None = None  # (B, S, D)
+    pooler_output: Tensor | None = None  # means over the encoder's outputs, which the heads read
     scores: dict[str, Tensor] | None = None  # of each task's head: logits, or points of length 1
 
 
@@ -125,38 +138,6 @@ class ResNetEmbedder(nn.Module):
         return embedded.flatten(2).transpose(1, 2)
 
 
-class PointHead(nn.Module):
-    """A listing as a point of length 1; the score of two is scale * cosine (+ bias), for a match its log odds."""
-
-    def __init__(self, width: int, bias: bool) -> None:
-        super().__init__()
-        self.project = nn.Linear(width, width)
-        self.scale = nn.Parameter(torch.zeros(()))
-        self.bias = nn.Parameter(torch.zeros(())) if bias else None
-
-    def forward(self, pooled_BD: Tensor) -> Tensor:
-        return F.normalize(self.project(pooled_BD), dim=1)
-
-
-class ClassHead(nn.Module):
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.out = nn.Linear(width, classes)
-
-    def forward(self, pooled_BD: Tensor) -> Tensor:
-        logits: Tensor = self.out(pooled_BD)
-        return logits
-
-
-def head_of(task: str, width: int, told: dict[str, Any]) -> nn.Module | None:
-    """None for what mlim alone answers: pairs read in one sequence, attributes said in words."""
-    if task in PLACING:
-        return PointHead(width, bias=task == "match")
-    if task == "fill" and told["answer"] == "classes":
-        return ClassHead(width, sum(len(attribute["values"]) for attribute in told["attributes"].values()))
-    return ClassHead(width, len(told["classes"])) if task == "classify" else None
-
-
 class MlimModel(PreTrainedModel):  # type: ignore[misc]
     """What AutoModel gives. `embeddings` are what `mlim embed` writes, `scores` what each task's head says."""
 
@@ -175,8 +156,7 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
         self.image_embedder = (ResNetEmbedder if config.embedder == "resnet" else PatchwiseEmbedder)(config)
         self.embedding_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.encoder = Encoder(config)
-        heads = {task: head_of(task, width, told) for task, told in config.answers.items()}
-        self.heads = nn.ModuleDict({task: head for task, head in heads.items() if head is not None})
+        self.heads = nn.ModuleDict({t: head_of(t, config.head_width, told) for t, told in config.answers.items()})
         self.post_init()
 
     @classmethod
@@ -192,23 +172,27 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
             own = dict(model.heads.named_parameters())
             with torch.no_grad():
                 for name, tensor in load_file(path).items():
-                    if name in own:  # mlim has heads that read two listings at once, too
-                        own[name].copy_(tensor)
+                    own[name].copy_(tensor)
         return loaded
 
-    def encode(
-        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor | None, has_image: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Outputs (B, S, D) at the positions of the text, then of the picture, and which may be seen (B, S)."""
-        x_BSD = self.words(input_ids) + self.text_positions.weight[: input_ids.shape[1]]
-        visible_BS = attention_mask.bool()
-        if pixel_values is not None:
-            image_BPD = self.image_embedder(pixel_values.to(x_BSD.dtype) / 255) + self.image_positions.weight
-            if has_image is None:
-                has_image = torch.ones(len(image_BPD), dtype=torch.bool, device=image_BPD.device)
+    @property
+    def network(self) -> MlimModel:
+        """It is its own network."""
+        return self
+
+    pooled = Tuned.pooled
+
+    def encode(self, read: Read) -> tuple[Tensor, Tensor]:
+        """Outputs at the positions of the text (B, L, D) and of the picture (B, P, D): zeros for P = 1 without any."""
+        x_BSD = self.words(read.shown_BL) + self.text_positions.weight[: read.shown_BL.shape[1]]
+        visible_BS, length = read.text_real_BL, read.shown_BL.shape[1]
+        if read.pixels_BCHW is not None:
+            image_BPD = self.image_embedder(read.pixels_BCHW.to(x_BSD.dtype) / 255) + self.image_positions.weight
             x_BSD = torch.cat([x_BSD, image_BPD], 1)
-            visible_BS = torch.cat([visible_BS, has_image.bool()[:, None].expand(image_BPD.shape[:2])], 1)
-        return self.encoder(self.embedding_norm(x_BSD), visible_BS), visible_BS
+            visible_BS = torch.cat([visible_BS, read.has_image_B[:, None].expand(image_BPD.shape[:2])], 1)
+        x_BSD = self.encoder(self.embedding_norm(x_BSD), visible_BS)
+        text_BLD, image_BPD = x_BSD[:, :length], x_BSD[:, length:]
+        return text_BLD, image_BPD if read.pixels_BCHW is not None else torch.zeros_like(text_BLD[:, :1])
 
     def forward(
         self,
@@ -220,20 +204,17 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
     ) -> MlimOutput:
         """input_ids, attention_mask (B, L); pixel_values (B, 3, H, W) from 0 to 255; has_image (B,) bool: all have one
         by default, none where there are no pixels."""
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        x_BSD, visible_BS = self.encode(input_ids, mask, pixel_values, has_image)
-        counted_BS1 = visible_BS[:, :, None].float()
-        pooled_BD = (x_BSD.float() * counted_BS1).sum(1) / counted_BS1.sum(1)
-        scores = {task: head(pooled_BD.to(x_BSD.dtype)) for task, head in self.heads.items()}
-        placed = next((scores[task] for task in PLACING if task in scores), pooled_BD)
-        return MlimOutput(F.normalize(placed.float(), dim=-1), pooled_BD, x_BSD, scores)
+        real_BL = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        there = torch.full_like(input_ids[:, 0], pixel_values is not None)
+        has_image_B = there if has_image is None or pixel_values is None else has_image
+        pooled = self.pooled(Read(input_ids, real_BL.bool(), pixel_values, has_image_B.bool())).to(self.dtype)
+        scores = {task: self.heads[task](pooled) for task in answered(self)}
+        return MlimOutput(placed(self, pooled), pooled, scores)
 
     def match(self, left: Tensor, right: Tensor) -> Tensor:
         """(n,) calibrated probabilities that two are the same product; `left`, `right` are `scores["match"]` (n, D)."""
-        head, told = self.heads["match"], self.config.answers["match"]
-        log_odds = (left * right).sum(1) * head.scale.exp() + head.bias
-        calibration = told["calibration"]
-        return torch.sigmoid(calibration["scale"] * log_odds.double() + calibration["shift"])
+        log_odds, told = self.heads["match"].scores(left, right), self.config.answers["match"]["calibration"]
+        return torch.sigmoid(told["scale"] * log_odds.double() + told["shift"])
 
 
 class MlimForSequenceClassification(MlimModel):
