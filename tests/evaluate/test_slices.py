@@ -10,6 +10,8 @@ ITEMS = pl.DataFrame(
     {
         "part": ["train", "train", "train", "valid", "test", "test", None],
         "language": ["en", "de", "en", "en", "de", None, "en"],
+        "label.product": list("abcdefg"),
+        "label.shop": ["ours"] * 7,
         "label.aisle": ["tea", "tea", "jam", "jam", "tea", None, "tea"],
         "text.Vendor": ["Twin", "ahmad ", None, "TWIN", "Ahmad", "Lipton", None],
     }
@@ -18,7 +20,7 @@ STATES = ["present", "absent", "broken", "placeholder", "present", "present", "a
 
 
 def test_each_listing_has_a_value_of_each_slice() -> None:
-    found = slices_of(ITEMS, STATES, np.array([2, 5, 9, 2, 6, 40, 0]), "aisle")
+    found = slices_of(ITEMS, STATES, np.array([2, 5, 9, 2, 6, 40, 0]))
     assert found.columns == ["category", "picture", "text length", "language", "brand"]
     assert found["category"].to_list() == ["tea", "tea", "jam", "jam", "tea", None, "tea"]
     assert found["picture"].to_list() == STATES
@@ -30,7 +32,7 @@ def test_each_listing_has_a_value_of_each_slice() -> None:
 
 def test_a_plain_catalog_has_few_slices() -> None:
     plain = ITEMS.select("part", language=pl.lit("en"))
-    assert slices_of(plain, STATES, np.ones(7), "aisle").columns == ["picture", "text length"]
+    assert slices_of(plain, STATES, np.ones(7)).columns == ["picture", "text length"]
     nobody = plain.with_columns(part=pl.lit(None, pl.String))
     assert set(slices_of(nobody, STATES, np.ones(7))["text length"]) == {"long"}
 

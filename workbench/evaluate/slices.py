@@ -22,18 +22,18 @@ LENGTHS = ("short", "medium", "long")
 OTHERS = "others"
 
 
-def slices_of(
-    items: pl.DataFrame, states: Sequence[str], tokens_N: NDArray[Any], category: str | None = None
-) -> pl.DataFrame:
+def slices_of(items: pl.DataFrame, states: Sequence[str], tokens_N: NDArray[Any]) -> pl.DataFrame:
     """(N,) a column for each slice that the catalog has, a line for each listing.
 
-    `items`: the listings with their `part`; `states`: of their main pictures; `tokens_N`: of their texts; `category`:
-    a label's name. Lengths are thirds of the train part; a brand is seen if a listing of the train part has it.
+    `items`: the listings with their `part`; `states`: of their main pictures; `tokens_N`: of their texts. The category
+    is the label of the fewest classes; lengths are thirds of the train part; a brand is seen if a listing of the train
+    part has it.
     """
     trained = items["part"].eq_missing("train")
     columns = {"picture": pl.Series(list(states), dtype=pl.String), "text length": _lengths(tokens_N, trained)}
-    if category and f"label.{category}" in items.columns:
-        columns = {"category": items[f"label.{category}"].cast(pl.String)} | columns
+    classes = {c: items[c].drop_nulls().n_unique() for c in items.columns if c.startswith("label.")}
+    if wide := min((c for c in classes if classes[c] > 1), key=lambda c: classes[c], default=None):
+        columns = {"category": items[wide].cast(pl.String)} | columns
     if "language" in items.columns and items["language"].n_unique() > 1:
         columns["language"] = items["language"]
     brand = next((c for c in items.columns if c.partition(".")[2].casefold() in BRANDS), None)

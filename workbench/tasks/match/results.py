@@ -55,9 +55,7 @@ class Test:
     @classmethod
     def of(cls, catalog: Catalog, tuning: PairTuning) -> Test:
         lengths = catalog.listings.tokens.lengths
-        labels = [name for name in catalog.items.columns if name.startswith("label.")]
-        widest = min(labels, key=lambda name: catalog.items[name].n_unique(), default=None)
-        slices = slices_of(catalog.items, catalog.shards.states.to_list(), lengths, widest and widest[6:])
+        slices = slices_of(catalog.items, catalog.shards.states.to_list(), lengths)
         groups = catalog.items["group"].to_numpy().astype(np.str_)
         both = has_both(catalog, np.arange(catalog.items.height))
         return cls(tuning.held_out, groups, tuning.products, both, slices, tuning.listings)
