@@ -12,6 +12,7 @@ from workbench.recipe.load import load_recipe
 from workbench.recipe.schema import Ablate, Recipe
 
 TASKS = ("match", "classify")
+NO_BASELINES = tuple(f"finetune.baselines.{name}" for name in ("plain=false", "trees=false", "embeddings=[]"))
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def _recipes(path: Path, sets: Sequence[str], base: Recipe, name: str, own: Sequ
         for seed in dict.fromkeys(base.ablate.seeds)
     )
     try:
-        return tuple(load_recipe(path, [*sets, *own, *seed]) for seed in seeded)
+        # The table has no baselines: they would be the same in every variant.
+        return tuple(load_recipe(path, [*sets, *NO_BASELINES, *own, *seed]) for seed in seeded)
     except RecipeError as error:
         raise RecipeError(f"{path}: ablate: variant {name!r}: {error}") from None
