@@ -45,10 +45,6 @@ class Measured:
         """(R,) mean over the seeds."""
         return np.asarray(np.mean(self.seeds[metric], axis=0))
 
-    @property
-    def is_baseline(self) -> bool:
-        return self.arm.endswith(" baseline")
-
 
 def arm_of(measured: Measured, undefined: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The fields that all tasks' arms have; a measure that is undefined is null, and `undefined` has the reason."""
@@ -60,12 +56,11 @@ def arm_of(measured: Measured, undefined: Mapping[str, str] | None = None) -> di
 
 
 def differences(arms: Sequence[Measured], judge: str) -> list[dict[str, Any]]:
-    """The pre-trained network against the others at the same share of labels: those that were trained otherwise, and
-    each baseline. A baseline that needs no labels, or was learnt from other shares only, is met at every share."""
+    """The pre-trained network against every other arm that learned from the same share of the labels, or needs none."""
     found = []
     for left in (a for a in arms if a.arm == "pretrained"):
         for right in arms:
-            if right.arm != "pretrained" and _comparable(left, right, arms):
+            if right.arm != "pretrained" and right.share in (left.share, None):
                 shared = [metric for metric in left.seeds if metric in right.seeds]
                 gains = {m: estimate(left.values(m) - right.values(m)) for m in shared}
                 better = {1: "left", -1: "right", 0: "undecided"}[gains[judge].sign]
@@ -128,12 +123,6 @@ def labels_in_words(share: float | None) -> str:
 def number(value: float) -> float | None:
     """A number for JSON: null where it is not known."""
     return None if math.isnan(value) else float(value)
-
-
-def _comparable(left: Measured, right: Measured, arms: Sequence[Measured]) -> bool:
-    if right.share in (left.share, None):
-        return True
-    return right.is_baseline and not any(a.arm == right.arm and a.share == left.share for a in arms)
 
 
 def _signed(interval: Mapping[str, float]) -> str:
