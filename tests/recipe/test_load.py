@@ -349,3 +349,43 @@ def test_recipe_is_frozen(write):
     recipe = load_recipe(write(CATALOG))
     with pytest.raises(Exception, match="frozen"):
         recipe.images.side = 3
+
+
+@pytest.mark.parametrize(
+    "tasks, message",
+    [
+        (
+            "classify: {label: [kind, aisle]}",
+            "classify.label: no feed has a label 'aisle' in columns.labels; it has: kind",
+        ),
+        ("classify: {label: []}", "classify: label: expected one label, or several different ones, found []"),
+        ("classify: {label: [kind, kind]}", "expected one label, or several different ones, found ['kind', 'kind']"),
+        ("classify: {label: [kind, kin], several: ','}", "classify: several is for listings in several classes of one"),
+        (
+            "fill: {attributes: [size]}",
+            "attributes.0: no feed has an attribute 'size' in columns.labels or columns.text;",
+        ),
+        ("fill: {attributes: [kind], answer: words}", "no feed has an attribute 'kind' in columns.text; it has: brand"),
+        (
+            "match: {mine: {by: kin}}",
+            "finetune.match.mine.by: no feed has a label 'kin' in columns.labels; it has: kind",
+        ),
+        ("retrieve: {by: kin}", "finetune.retrieve.by: no feed has a label 'kin' in columns.labels; it has: kind"),
+        ("retrieve: {across: kin}", "finetune.retrieve.across: no feed has a label 'kin' in columns.labels;"),
+    ],
+)
+def test_what_tasks_ask_for_is_looked_up_before_anything_runs(write, tasks, message):
+    columns = "      columns: {id: a, title: b, text: {brand: d}, labels: {kind: c}}\n"
+    path = write(f"{CATALOG}{columns}finetune:\n  {tasks}\n")
+    assert message in error_of(path)
+    for fine in ("classify: {label: kin, labels: l.csv}", "fill: {attributes: [kind, brand]}", "retrieve: {by: code}"):
+        assert load_recipe(write(f"{CATALOG}{columns}finetune:\n  {fine}\n")).finetune.tasks
+
+
+def test_an_attribute_that_the_model_reads_under_another_name_is_refused(write):
+    columns = "      columns: {id: a, title: b, text: {brand: c, maker: c}}\n"
+    path = write(f"{CATALOG}{columns}finetune: {{fill: {{attributes: [brand]}}}}\n")
+    assert error_of(path) == (
+        f"{path}, line 4: catalog.feeds.0.columns.text.maker is the column 'c', which is also the attribute 'brand' of "
+        "finetune.fill: the model would read the answer; take it out of one of them"
+    )
