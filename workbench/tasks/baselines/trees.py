@@ -39,7 +39,7 @@ class Trees:
         """The (n, classes) probabilities of `rows`."""
         x, further = self._vectors[train_rows[:LEARNT]], self._vectors[rows]
         if labels.ndim == 2:
-            each = [_boosted(x, holds[:LEARNT], further, 2, classes)[:, 1] for holds in labels.T]
+            each = [_boosted(x, holds, further, 2, classes)[:, 1] for holds in labels[:LEARNT].T.astype(np.int64)]
             return {"both": np.stack(each, 1)}
         return {"both": _boosted(x, labels[:LEARNT], further, classes, len(np.unique(labels)))}
 
