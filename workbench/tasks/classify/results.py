@@ -42,7 +42,7 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
     """All of the section that rests on guesses; the first seed of the first arm is that of the network that is kept."""
     if not len(rows):
         names = ("arms", "differences", "readings", "slices", "calibration", "per_class", "best", "worst", "suspects")
-        return {"measure": JUDGE, **{name: [] for name in names}, "verdict": [EMPTY]}
+        return {"measure": JUDGE, "unseen": 0, **{name: [] for name in names}, "verdict": [EMPTY]}
     every = [_measured(exam, arm) for arm in arms]
     shown, found = [arm_of(m) for m in every], differences(every, JUDGE)
     kept, thresholds = arms[0].whole(arms[0].seeds[0]), arms[0].thresholds[0]

@@ -30,7 +30,17 @@ def section_of(
 ) -> dict[str, Any]:
     """All of the section that rests on answers; `kept`: probabilities of the network that is kept, by attribute."""
     if not len(asked):
-        names = ("arms", "differences", "readings", "slices", "calibration", "best", "worst", "suspects")
+        names = (
+            "arms",
+            "differences",
+            "readings",
+            "slices",
+            "calibration",
+            "by_attribute",
+            "best",
+            "worst",
+            "suspects",
+        )
         return {"measure": JUDGE, **{name: [] for name in names}, "verdict": [EMPTY]}
     weights = weights_of(catalog.items["group"].to_numpy().astype(np.str_)[asked.rows])
     exam = Exam(asked, np.cumsum([0, *(len(a.values) for a in attributes)]), weights)
