@@ -13,8 +13,8 @@ from workbench.artifacts.store import Artifact
 from workbench.catalog.split import read_listings
 from workbench.evaluate.binary import average_precision
 from workbench.evaluate.classes import macro_f1
-from workbench.evaluate.compare import BOOTSTRAP, labels_in_words
-from workbench.evaluate.intervals import Floats, resamples
+from workbench.evaluate.compare import labels_in_words
+from workbench.evaluate.intervals import BOOTSTRAP, Floats, resamples
 from workbench.recipe.schema import Recipe
 
 

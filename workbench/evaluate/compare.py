@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from workbench.evaluate.intervals import BOOTSTRAP as BOOTSTRAP
 from workbench.evaluate.intervals import Floats, estimate
 
 NOTHING = "undefined, because nothing was measured"
