@@ -100,8 +100,8 @@ class Mlim(nn.Module):
         x_nSD = self.encoder(self.dropout(self.embedding_norm(torch.cat(embedded, 1))), visible_nS)
         sizes = [x.shape[1] for x in embedded]
         counted_nS1 = visible_nS[:, :, None].float()
-        sums = [x.sum(1) for x in (x_nSD.float() * counted_nS1).split(sizes, 1)]
-        counts = [x.sum(1) for x in counted_nS1.split(sizes, 1)]
+        sums = [x.sum(1) for x in torch.split(x_nSD.float() * counted_nS1, sizes, 1)]
+        counts = [x.sum(1) for x in torch.split(counted_nS1, sizes, 1)]
         left_nD, right_nD = ((sums[i] + sums[i + 2]) / (counts[i] + counts[i + 2]) for i in (0, 1))
         return left_nD, right_nD
 
