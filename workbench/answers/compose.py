@@ -143,8 +143,12 @@ def _counts(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _results(model: Artifact) -> dict[str, Any]:
-    """The task's figures as its results.json has them, without curves and examples."""
+    """The task's figures as its results.json has them, without curves and examples; of several tasks by task."""
     if "results.json" not in model.files:
         return {}
     found = json.loads(model.path("results.json").read_text("utf-8"))
-    return {name: found[name] for name in ("measure", "arms", "readings", "verdict", "undefined") if name in found}
+    return _short(found) if "arms" in found else {task: _short(section) for task, section in found.items()}
+
+
+def _short(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: section[name] for name in ("measure", "arms", "readings", "verdict", "undefined") if name in section}

@@ -44,7 +44,8 @@ def run(
     said: Callable[[int], None] = lambda listings: None,
 ) -> Counts:
     """Answer all listings into `out`; `said` is called with how many more are done."""
-    of = {"model": answers.key, **how.of, "feeds": [_told(feed) for feed in feeds]}
+    here = {"batch": how.batch, "device": answers.device.type, "fetch": answers.preparation.fetch is not None}
+    of = {"model": answers.key, **how.of, **here, "feeds": [_told(feed) for feed in feeds]}
     with parts_to(out, of, resume) as parts:
         count = 0
         for part in (part for feed in feeds for part in parts_of(feed)):
