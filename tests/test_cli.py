@@ -109,6 +109,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         "predict": sorted(["--clusters", "--pairs", "--task", "--top", *answering]),
         "embed": sorted(["--index", "--task", *answering]),
         "search": sorted(["--picture", "--task", "--text", "-k", *about, "index"]),
+        "export": ["--debug", "--licence", "--license", "--onnx", "--push", "--set", "--task", "model", "out"],
         "push": [*training, "url"],
         "chaos": ["--debug", "--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--debug", "--json", "--set", "path"],

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import cached_file
 
-FILES = ("tokenizer.json", "vocabulary.json", "preparation.json", "processor_config.json")
+FILES = ("tokenizer.json", "vocabulary.json", "preparation.json", "processor_config.json", "answers.json")
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\ufeff\u202a-\u202e\u2060-\u2064\u2066-\u2069]")
 SEEN = 32  # pixels: no axis is made smaller in the first step
@@ -37,7 +37,7 @@ class MlimProcessor(ProcessorMixin):  # type: ignore[misc]
     attributes = ()
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        """`files`: the content of `FILES` by name."""
+        """`files`: the content of `FILES` by name; answers.json is missing where the model has no task."""
         self.files = dict(files)
         words, told = json.loads(files["vocabulary.json"]), json.loads(files["preparation.json"])
         self.tokens = Tokenizer.from_str(files["tokenizer.json"])  # it knows no special token: "[MASK]" is a text
@@ -45,14 +45,17 @@ class MlimProcessor(ProcessorMixin):  # type: ignore[misc]
         self.special, self.max_length = words["special"], words["max_length"]
         self.never = {*self.special.values(), *words["markers"]}
         self.clean, self.images, self.image_side = told["clean"], told["images"], told["image_side"]
-        self.missing = {kind: frozenset(cells) for kind, cells in json.loads(files[FILES[3]])["missing"].items()}
+        missing = json.loads(files["processor_config.json"])["missing"]
+        self.missing = {kind: frozenset(cells) for kind, cells in missing.items()}
+        self.answers = json.loads(files.get("answers.json", "{}"))  # what the numbers of each task mean
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **how: Any) -> MlimProcessor:
         hub = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
         chosen = {key: how[key] for key in hub if key in how}
+        chosen["_raise_exceptions_for_missing_entries"] = False
         paths = {name: cached_file(str(pretrained_model_name_or_path), name, **chosen) for name in FILES}
-        return cls({name: Path(path).read_text("utf-8") for name, path in paths.items()})
+        return cls({name: Path(path).read_text("utf-8") for name, path in paths.items() if path})
 
     def save_pretrained(self, save_directory: str | Path, **_: Any) -> list[str]:
         folder = Path(save_directory)
