@@ -131,12 +131,12 @@ def _of_rival(prepared: Prepared, rival: Rival, share: float) -> ArmGuesses:
     rows = tuning.rows["train"][choose_labels(tuning.groups, share, tuning.section.seeds[0])]
     holds_nK = target.holds_TK[target.truth_N[rows]]
     if target.several is None:
-        exact = Exam(target, target.truth_N[rows], tuning.groups[:0]).truth_nL[:, -1] >= 0
-        rows, holds_nK = rows[exact], holds_nK[exact]
+        exact_n = target.exact_T[target.truth_N[rows]]
+        rows, holds_nK = rows[exact_n], holds_nK[exact_n]
     labels = holds_nK if target.several is not None else holds_nK.argmax(1)
-    held_out = [tuning.rows["valid"], tuning.rows["test"]]
-    found = rival.classify(rows, labels, len(target.paths), np.concatenate(held_out))
-    valid = len(held_out[0])
+    valid, asked = len(tuning.rows["valid"]), np.concatenate([tuning.rows["valid"], tuning.rows["test"]])
+    nothing = {"both": np.full((len(asked), len(target.paths)), 1 / len(target.paths))}
+    found = rival.classify(rows, labels, len(target.paths), asked) if len(rows) else nothing
     seed = {reading: probability_nK[valid:] for reading, probability_nK in found.items()}
     both = next(iter(found.values())) if "both" not in found else found["both"]
     thresholds = thresholds_of(prepared.exams["valid"], both[:valid]) if target.several is not None else []

@@ -40,6 +40,12 @@ class Target:
         return [name_of(path) for path in self.paths]
 
     @property
+    def exact_T(self) -> NDArray[np.bool_]:
+        """Truths that are one class."""
+        classes = set(self.paths)
+        return np.array([len(truth) == 1 and truth[0] in classes for truth in self.truths], np.bool_)
+
+    @property
     def learnable_N(self) -> NDArray[np.bool_]:
         """Listings from which a class can be learnt."""
         learnable_N: NDArray[np.bool_] = np.append(self.holds_TK.any(1), False)[self.truth_N]
