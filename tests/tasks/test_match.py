@@ -132,6 +132,20 @@ def test_listings_without_text_or_picture_are_finite_and_pixels_of_none_do_not_c
     assert torch.equal(points(model, made), points(model, other))
 
 
+def test_without_a_picture_the_text_has_all_the_weight_from_the_first_step_on() -> None:
+    net = network()
+    model = Tuned(net, {"match": MatchHead(width_of(net))}).eval()
+    made = replace(batch([2, 7, 4, 3]), has_image_B=torch.tensor([True, False, True, False]))
+    points_BD = points(model, made)
+    text_BD, picture_BD = points_BD.chunk(2, 1)
+    torch.testing.assert_close(points_BD.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(text_BD.norm(dim=1), torch.tensor([0.5**0.5, 1, 0.5**0.5, 1]))
+    assert not picture_BD[[1, 3]].any()
+    pairs = pair_batch(made, [0, 1], [1, 2], [1.0, 0], [0, 0, 1, 2])
+    sum(PairLoss(model).sums(pairs).values()).backward()
+    assert max(float(p.grad.norm()) for p in model.parameters() if p.grad is not None) < 100
+
+
 def test_candidates_are_the_nearest_of_either() -> None:
     angles = torch.tensor([0.0, 0.1, 0.3, 2.0])
     points_nD = torch.stack([angles.cos(), angles.sin()], 1)
