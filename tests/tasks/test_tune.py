@@ -19,6 +19,7 @@ from workbench.tasks import tune as tuning
 from workbench.tasks.tune import Bench, Run, choose_labels, runs_of, steps_for
 from workbench.train.stopping import Stop
 
+TASK = {"match": shop.match(), "baselines": {"plain": False, "trees": False}}
 GROUPS = np.array([f"g{i // 3}" for i in range(300)])
 
 
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> dict[str, str]:
     """What an uninterrupted match stage leaves."""
-    return dict(shop.contents(shop.make(folder, copy(folder, "whole"), "match", match=shop.match())[0]))
+    return dict(shop.contents(shop.make(folder, copy(folder, "whole"), "match", **TASK)[0]))
 
 
 def copy(folder: Path, name: str) -> Path:
@@ -71,8 +72,8 @@ def test_a_run_stopped_and_resumed_equals_one_that_was_not(
     stop_after(monkeypatch, tuning, 3, 2, 1)
     for _ in range(3):
         with pytest.raises(Interrupted, match="match: stopped and saved; run the same command again"):
-            shop.make(folder, cache, "match", match=shop.match())
-    made, said = shop.make(folder, cache, "match", match=shop.match())
+            shop.make(folder, cache, "match", **TASK)
+    made, said = shop.make(folder, cache, "match", **TASK)
     assert shop.contents(made) == whole
     assert "continues an unfinished run" in said
 
@@ -90,8 +91,8 @@ def test_a_finished_run_is_not_trained_again(
 
     monkeypatch.setattr(tuning, "train_run", failing)
     with pytest.raises(MlimError, match="a loss is not finite"):
-        shop.make(folder, cache, "match", match=shop.match())
-    assert shop.contents(shop.make(folder, cache, "match", match=shop.match())[0]) == whole
+        shop.make(folder, cache, "match", **TASK)
+    assert shop.contents(shop.make(folder, cache, "match", **TASK)[0]) == whole
     assert trained == ["pretrained", "scratch", "scratch"]
 
 
@@ -99,10 +100,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tests.tasks import shop
-from tests.tasks.stops import stop_after
+from tests.tasks.test_tune import TASK
 if __name__ == "__main__":
     folder, cache = map(Path, sys.argv[1:])
-    shop.make(folder, cache, "match", threads=2, match=shop.match())
+    shop.make(folder, cache, "match", threads=2, **TASK)
 """
 
 
@@ -112,18 +113,18 @@ def test_side_by_side_killed_and_run_again_equals_one_by_one(folder: Path, whole
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(folder), str(cache)]
     parent = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not list(cache.glob("match-*.partial/*/metrics.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.02)
     children = children_of(parent.pid)
     assert len(children) >= 2
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60  # on a busy machine the first is needed for what came before
+    deadline = time.monotonic() + 180  # on a busy machine the first is needed for what came before
     while any(map(alive, children)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(map(alive, children))
-    made, said = shop.make(folder, cache, "match", threads=2, match=shop.match())
+    made, said = shop.make(folder, cache, "match", threads=2, **TASK)
     assert shop.contents(made) == whole
     assert "scratch, all labels, seed 0: PR AUC" in said
 

@@ -52,31 +52,29 @@ def measure(
     """
     main, weights_Rq = main_of(section.queries), weights_of(groups)
     can_q, both_q = _can_ask(main, catalog, test.queries), has_both(catalog, test.queries)
+    kept_q, can_Rq = arms[0].measures(main, JUDGE)[can_q], weights_Rq[:, can_q]
     why = f"undefined, because none of the {len(test.queries)} test queries has {IN_WORDS[main]}"
     if not len(test.queries):
-        why = f"undefined, because to none of the {len(test.rows)} test listings another belongs"
+        why = f"undefined, because none of the {len(test.rows)} test listings belongs to another"
     measured = [
         Measured(
             a.arm,
             a.share,
-            {n: [mean(named(s[main])[n][can_q], weights_Rq[:, can_q]) for s in a.seeds] for n in MEASURES},
+            {n: [mean(named(s[main])[n][can_q], can_Rq) for s in a.seeds] for n in MEASURES},
         )
         for a in arms
         if main in a.seeds[0]
     ]
     shown, found = [arm_of(m, dict.fromkeys(MEASURES, why)) for m in measured], differences(measured, JUDGE)
-    kept_q = arms[0].measures(main, JUDGE)
-    values = slices_of(catalog.items, catalog.shards.states.to_list(), catalog.listings.tokens.lengths)[
-        test.queries[can_q]
-    ]
+    values = slices_of(catalog.items, catalog.shards.states.to_list(), catalog.listings.tokens.lengths)
     by_kind = {kind: mean(arms[0].measures(kind, JUDGE)[both_q], weights_Rq[:, both_q]) for kind in first}
-    worst, best = _examples(test, main, kept_q, first[main], can_q)
+    worst, best = _examples(test, main, named(arms[0].seeds[0][main])[JUDGE], first[main], can_q)
     return {
         "measure": JUDGE,
         "asked_with": main,
         "arms": shown,
         "readings": [reading for arm in arms for reading in _readings(arm, both_q, weights_Rq)],
-        "slices": sliced(values, JUDGE, lambda chosen: mean(kept_q[can_q][chosen], weights_Rq[:, can_q][:, chosen])),
+        "slices": sliced(values[test.queries[can_q]], JUDGE, lambda chosen: mean(kept_q[chosen], can_Rq[:, chosen])),
         "differences": found,
         "verdict": [
             f"A query is {IN_WORDS[main]}, asked of {len(test.rows):,} listings; {int(can_q.sum()):,} queries.",
