@@ -97,6 +97,7 @@ def test_other_words_are_guessed_or_given(sold: Any, answers: Answers, tmp_path:
     found = opened(answers, path, colour="Farbe")
     assert found.like is None and found.reading.columns.text == {"colour": "Farbe"}
     assert "title <- 'product_name' (guessed)" in found.said and "picture <- no column" in found.said
+    assert "title <- no column" in opened(answers, path, title="", colour="Farbe").said
     with pytest.raises(DataError, match=r"colour=Forbe: .* has no such column; did you mean 'Farbe'"):
         opened(answers, path, colour="Forbe")
     with pytest.raises(DataError, match="size=Farbe: no such role; this model has id, title, about, colour, picture"):

@@ -57,8 +57,8 @@ def open_feed(
 ) -> Opened:
     """How a feed is read for a model that reads these fields; `known` are the training's feeds (preparation.json).
 
-    `given` are header words by role: id, title, picture or the name of another field. Raises DataError for a role or a
-    column that isn't there, and where no column can be the id.
+    `given` are header words by role (id, title, picture or the name of another field), "" for none. Raises DataError
+    for a role or a column that isn't there, and where no column can be the id.
     """
     name, given = str(feed.path or feed.dataset or feed.database), given or {}
     header = list(dict.fromkeys(word for table in tables(feed, HEAD) for word in table.cells.columns))
@@ -70,7 +70,8 @@ def open_feed(
     found, said = dict[str, Sequence[str]](), list[str]()
     for role in ("id", *fields, "picture"):
         ways = (("given", given), ("as in training", trained), (why, guess))
-        how, words = next(((how, way[role]) for how, way in ways if way.get(role)), ("", ()))
+        none = given.get(role) == ""
+        how, words = next(((how, way[role]) for how, way in ways if way.get(role) and not none), ("", ()))
         found[role] = (words,) if isinstance(words, str) else words
         said.append(f"{role} <- {', '.join(map(repr, found[role]))} ({how})" if how else f"{role} <- no column")
     if not found["id"]:
@@ -150,7 +151,7 @@ def _check(name: str, given: Mapping[str, str], every: set[str], fields: Sequenc
     for role, word in given.items():
         if role not in (roles := ("id", *fields, "picture")):
             raise DataError(f"--column {role}={word}: no such role; this model has {', '.join(roles)}")
-        if word not in every:
+        if word and word not in every:
             near = difflib.get_close_matches(word, every, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(f"--column {role}={word}: {name} has no such column; {hint}{', '.join(sorted(every))}")

@@ -138,6 +138,8 @@ class Preparation:
         return pl.DataFrame({column: self._cleaned(cells, feed_of) for column, cells in raw.items()})
 
     def _cleaned(self, cells: pl.Series, feed_of: NDArray[np.int64]) -> pl.Series:
+        if cells.null_count() == len(cells):
+            return cells
         done = cells.clone()
         for feed in np.unique(feed_of):
             recurring = self._recurring[feed] if 0 <= feed < len(self._recurring) else self._of_all
