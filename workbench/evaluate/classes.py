@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from workbench.evaluate.binary import average_precision
-from workbench.evaluate.intervals import Bools, Floats, Ints, mean, quotient
+from workbench.evaluate.intervals import Bools, Floats, Ints, mean, parts, quotient
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,14 @@ def by_class_of_several(truth_nk: Bools | sp.csr_array, guess_nk: Bools | sp.csr
 
 
 def macro_f1(truth_n: Ints, guess_n: Ints, classes: int, weights_Rn: Floats) -> Floats:
-    """(R,) mean F1 over the classes that occur among the items or the guesses of a resample."""
-    return by_class(truth_n, guess_n, classes, weights_Rn).macro_f1
+    """(R,) mean F1 over the classes that occur among the items or the guesses of a resample; of thousands of classes in
+    the memory that those take which occur at all."""
+    met = np.unique(np.concatenate([truth_n, guess_n]))
+    met = met[met >= 0]
+    place = np.append(np.zeros(classes, np.int64), -1)  # the last is that of -1
+    place[met] = np.arange(len(met))
+    found = (by_class(place[truth_n], place[guess_n], len(met), some).macro_f1 for some in parts(weights_Rn))
+    return np.concatenate(list(found))
 
 
 def accuracy(truth_n: Ints, guess_n: Ints, weights_Rn: Floats) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.evaluate.binary import precision_recall
 from workbench.evaluate.calibration import calibration_error
-from workbench.evaluate.classes import ByClass, accuracy, by_class, by_class_of_several, mean_average_precision
+from workbench.evaluate.classes import accuracy, by_class, by_class_of_several, mean_average_precision
 from workbench.evaluate.intervals import Bools, Floats, Ints, mean, weights_of
 from workbench.tasks.classify.answer import best
 from workbench.tasks.classify.target import Path, Target, name_of
@@ -72,7 +72,7 @@ class Exam:
             last = level == len(self.target.levels) - 1
             found = {
                 "accuracy": accuracy(truth, guess, weights),
-                "macro_f1": self._counted(known, guess, level).macro_f1,
+                "macro_f1": macro_f1(truth, guess, len(self._levels[0][level]), weights),
             }
             if last:
                 _, sure, right = self.judged(probability_nK)
@@ -108,7 +108,8 @@ class Exam:
             told = by_class_of_several(self.truth_nC, self.chosen(probability_nK, thresholds), one)
         else:
             known = np.flatnonzero(self.truth_nL[:, -1] >= 0)
-            told = self._counted(known, self.guesses(probability_nK)[known, -1], -1, resampled=False)
+            guess_n, one = self.guesses(probability_nK)[known, -1], np.ones((1, len(known)))
+            told = by_class(self.truth_nL[known, -1], guess_n, len(self.names), one)
         table = []
         for c, name in enumerate(self.names):
             support, guessed = int(told.support[0, c]), int(told.guessed[0, c])
@@ -116,10 +117,6 @@ class Exam:
                 shares = {k: float(np.nan_to_num(getattr(told, k)[0, c])) for k in ("precision", "recall", "f1")}
                 table.append({"class": name, "support": support, **shares})
         return sorted(table, key=lambda line: str(line["class"]))
-
-    def _counted(self, at: Ints, guess_n: Ints, level: int, resampled: bool = True) -> ByClass:
-        weights = self.weights_Rn[:, at] if resampled else np.ones((1, len(at)))
-        return by_class(self.truth_nL[at, level], guess_n, len(self._levels[0][level]), weights)
 
     def _marks_of_several(self, probability_nK: Floats, thresholds: Sequence[float], at: Ints) -> Marks:
         K = len(self.target.paths)

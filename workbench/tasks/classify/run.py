@@ -56,7 +56,7 @@ def run_classify(work: Work, classify: Classify, baselines: Baselines) -> dict[s
 
     prepared = prepare(work, classify)
     runs = tune(work, "classify", prepared.tuning)
-    section, told = measure(work, prepared, runs, rivals(_catalog(work), baselines))
+    section, told = measure(work, prepared, runs, rivals(_catalog(work), baselines, work.runtime))
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
     write_answers(work.folder, {"classify": told})
     f1 = {f"{a['arm']} {a['share']:g}": a["macro_f1"] and a["macro_f1"]["mean"] for a in section["arms"]}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.evaluate.binary import threshold_for
-from workbench.evaluate.classes import by_class
+from workbench.evaluate.classes import macro_f1
 from workbench.evaluate.intervals import Bools, Floats, Ints, mean, quotient
 from workbench.tasks.fill.answer import known
 from workbench.tasks.fill.tuning import Questions
@@ -51,15 +51,18 @@ class Exam:
     def right(self, guesses: Guesses) -> Bools:
         return np.asarray(guesses.guess == self.asked.value)
 
+    def accuracy(self, guesses: Guesses, at: Ints) -> Floats:
+        """(R,) the judge alone."""
+        return mean(self.right(guesses)[at].astype(np.float64), self.weights_Rn[:, at])
+
     def marks(self, guesses: Guesses, at: Ints) -> dict[str, Floats]:
         """Each measure (R,) of the questions at these places. A value that none can say is never right."""
         weights, said, right = self.weights_Rn[:, at], guesses.said[at], self.right(guesses)[at]
         start, truth = self.starts[self.asked.attribute[at]], self.asked.value[at]
-        truth_code = np.where(truth < 0, -1, start + truth)
-        told = by_class(truth_code, start + guesses.guess[at], int(self.starts[-1]), weights)
+        codes = np.where(truth < 0, -1, start + truth), start + guesses.guess[at]
         return {
-            "accuracy": mean(right.astype(np.float64), weights),
-            "macro_f1": told.macro_f1,
+            "accuracy": self.accuracy(guesses, at),
+            "macro_f1": macro_f1(*codes, int(self.starts[-1]), weights),
             "coverage": mean(said.astype(np.float64), weights),
             "precision": quotient(weights @ (said & right).astype(np.float64), weights @ said.astype(np.float64)),
         }

@@ -74,7 +74,7 @@ def _measured(exam: Exam, arm: tuple[tuple[str, float | None], list[Read]], at: 
 
 
 def _mean_of(exam: Exam, seeds: Sequence[Read], reading: str, at: Ints) -> Floats:
-    return np.asarray(np.mean([exam.marks(read[reading], at)[JUDGE] for read in seeds], axis=0))
+    return np.asarray(np.mean([exam.accuracy(read[reading], at) for read in seeds], axis=0))
 
 
 def _readings(exam: Exam, arm: tuple[tuple[str, float | None], list[Read]], both: Ints) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def _slices(exam: Exam, attributes: Sequence[Attribute], first: Guesses, catalog
     values = slices_of(catalog.items, states, catalog.listings.tokens.lengths)[asked.rows]
     names = pl.Series("attribute", [attributes[place].name for place in asked.attribute])
     values = values.select(names, pl.all().exclude("attribute"))
-    return sliced(values, JUDGE, lambda chosen_n: exam.marks(first, np.flatnonzero(chosen_n))[JUDGE])
+    return sliced(values, JUDGE, lambda chosen_n: exam.accuracy(first, np.flatnonzero(chosen_n)))
 
 
 def _by_attribute(exam: Exam, attributes: Sequence[Attribute], arms: Arms) -> list[dict[str, Any]]:
