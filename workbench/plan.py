@@ -21,6 +21,7 @@ from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Away, Store
 from workbench.errors import ArtifactError, DataError, RecipeError
 from workbench.sources import Sources
+from workbench.tasks.baselines.check import check
 from workbench.train.trackers import check_installed
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
 
 def _task(name: str, tuned: Finetune, sources: Sources) -> Stage:
     """The stage of a task, from its room."""
+    check(tuned.baselines)  # before the hours of pre-training
     room = import_module(f"workbench.tasks.{name}.stage")
     stage: Stage = room.stage(tuned.tasks[name], tuned.baselines, sources.of_tasks(name))
     return stage

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.recipe.schema import Baselines
+from workbench.recipe.schema import Baselines, Runtime
+from workbench.tasks.baselines.embedded import Embedded
 from workbench.tasks.baselines.features import Features
+from workbench.tasks.baselines.learnt import Learnt
 from workbench.tasks.baselines.plain import KINDS, Plain
 from workbench.tasks.baselines.trees import Trees
 from workbench.tasks.catalog import Catalog
@@ -39,10 +40,10 @@ class Rival(Protocol):
         """(n, d) dense or csr_matrix: listings whose products are cosines; None where it has none."""
 
 
-def rivals(catalog: Catalog, section: Baselines, cache: Path | None = None) -> list[Rival]:
-    """Those that the recipe wants; what embeddings say of the listings is kept in the folder `cache`."""
+def rivals(catalog: Catalog, section: Baselines, runtime: Runtime | None = None) -> list[Rival]:
+    """Those that the recipe wants; what published models make of the listings is kept in the cache of `runtime`."""
     features = Features(catalog)
-    found: list[Rival] = [Plain(name, features) for name in KINDS] if section.plain else []
+    found: list[Rival] = [Learnt(Plain(name, features)) for name in KINDS] if section.plain else []
     if section.trees:
         found.append(Trees(features))
-    return found
+    return [*found, *(Learnt(Embedded(named, features, runtime)) for named in section.embeddings)]

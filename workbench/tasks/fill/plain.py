@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.evaluate.intervals import Floats
-from workbench.recipe.schema import Baselines
+from workbench.recipe.schema import Baselines, Runtime
 from workbench.tasks.catalog import Catalog
 from workbench.tasks.fill.exam import Arms, Guesses, Read, thresholds_of
 from workbench.tasks.fill.tuning import FillTuning
@@ -23,12 +23,14 @@ Rivals = Mapping[str, "Sequence[Rival]"]  # of each attribute
 MAJORITY = "majority baseline"  # the most frequent value
 
 
-def rivals_of(attributes: Sequence[Attribute], catalog: Catalog, baselines: Baselines) -> Rivals:
+def rivals_of(attributes: Sequence[Attribute], catalog: Catalog, baselines: Baselines, runtime: Runtime) -> Rivals:
     """Each attribute's, in a catalog without it."""
     from workbench.tasks.baselines.rivals import rivals  # scikit-learn
 
     hidden = {a.name: a.column if a.marker is not None else () for a in attributes}
-    return {name: rivals(replace(catalog, items=catalog.items.drop(c)), baselines) for name, c in hidden.items()}
+    return {
+        name: rivals(replace(catalog, items=catalog.items.drop(c)), baselines, runtime) for name, c in hidden.items()
+    }
 
 
 def plain_arms(tuning: FillTuning, attributes: Sequence[Attribute], rivals: Rivals) -> Arms:

@@ -49,7 +49,9 @@ def run_fill(work: Work, fill: Fill, baselines: Baselines) -> dict[str, Any]:
     runs: dict[Run, Scores] = tune(work, "fill", prepared.tuning)
     if fill.answer == "words":
         runs[Run(UNTUNED, 0, fill.seeds[0])] = _untuned(work, prepared)
-    section, told = measure(work, prepared, runs, rivals_of(prepared.attributes, _catalog(work), baselines))
+    section, told = measure(
+        work, prepared, runs, rivals_of(prepared.attributes, _catalog(work), baselines, work.runtime)
+    )
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
     write_answers(work.folder, {"fill": told})
     right = {f"{a['arm']} {a['share'] or 0:g}": a["accuracy"] and a["accuracy"]["mean"] for a in section["arms"]}

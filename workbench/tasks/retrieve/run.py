@@ -83,7 +83,7 @@ def run_retrieve(work: Work, retrieve: Retrieve, baselines: Baselines) -> dict[s
 
     prepared = prepare(work, retrieve)
     runs = tune(work, "retrieve", prepared.tuning)
-    section, told = measure(work, prepared, runs, rivals(prepared.catalog, baselines))
+    section, told = measure(work, prepared, runs, rivals(prepared.catalog, baselines, work.runtime))
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
     write_answers(work.folder, {"retrieve": told})
     mrr = {results.name_of(a["arm"], a["share"]): a["mrr"]["mean"] for a in section["arms"] if a["mrr"]}
