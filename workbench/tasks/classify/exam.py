@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.evaluate.binary import precision_recall
 from workbench.evaluate.calibration import calibration_error
-from workbench.evaluate.classes import accuracy, by_class, by_class_of_several, mean_average_precision
+from workbench.evaluate.classes import accuracy, by_class, by_class_of_several, macro_f1, mean_average_precision
 from workbench.evaluate.intervals import Bools, Floats, Ints, mean, weights_of
 from workbench.tasks.classify.answer import best
 from workbench.tasks.classify.target import Path, Target, name_of
