@@ -22,9 +22,10 @@ from workbench.recipe.schema import Runtime
 from workbench.tasks.catalog import open_catalog
 from workbench.tasks.match.answer import probability, table
 from workbench.tasks.match.cross import score_rows
+from workbench.tasks.match.exam import ArmScores, Test
 from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
 from workbench.tasks.match.pairs import Pairs
-from workbench.tasks.match.results import ArmScores, Test, section
+from workbench.tasks.match.results import section
 from workbench.tasks.match.tuning import nearest
 from workbench.tasks.network import mean_of_tokens, model_section
 from workbench.tasks.tuned import Tuned, load_tuned, read_answers, width_of

@@ -31,7 +31,8 @@ from workbench.tasks.products import products_of
 
 PARTS = ("train", "valid", "test")
 KEY = "finetune.match.mine.by"
-AT_ONCE = 512  # listings whose nearest are looked for together
+CELLS = 4_000_000  # cosines that are in memory at once
+MOST = 20_000  # listings of a part whose nearest are looked for
 COMMON = 10_000  # a word in more listings than that tells too little for its work
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")  # one of Chinese is a sign
 
@@ -111,6 +112,7 @@ def _others(facts: Facts, rows: Ints, numbers: Ints, matches: Ints, negatives: f
     anchors, wanted = np.unique(matches), round(negatives * len(matches))
     if not wanted:
         return np.zeros((0, 2), np.int64)
+    anchors = anchors[:: -(-len(anchors) // MOST)]
     depth = math.ceil(2 * wanted / len(anchors)) + 2
     kin = np.stack([numbers, facts.component])
     by_words = nearest(words(facts.items, rows), rows, anchors, kin, depth)
@@ -124,9 +126,9 @@ def _others(facts: Facts, rows: Ints, numbers: Ints, matches: Ints, negatives: f
 def nearest(vectors: Any, rows: Ints, anchors: Ints, kin: Ints, depth: int) -> Iterator[list[int]]:
     """Of each anchor at most `depth` rows, the nearest by cosine above 0 that share none of its `kin` numbers (kinds,
     N); of equally near ones the first. `vectors`, sparse or not, are of `rows` (ascending), each of length 1 or 0."""
-    places = np.searchsorted(rows, anchors)
-    for start in range(0, len(anchors), AT_ONCE):
-        some = places[start : start + AT_ONCE]
+    places, at_once = np.searchsorted(rows, anchors), max(1, CELLS // max(1, len(rows)))
+    for start in range(0, len(anchors), at_once):
+        some = places[start : start + at_once]
         product = vectors[some] @ vectors.T
         cosines = np.round(np.asarray(product.todense() if sp.issparse(product) else product, np.float32), 5)
         for number in kin[:, rows]:

@@ -20,9 +20,9 @@ from workbench.recipe.schema import Arm, Baselines, Match
 from workbench.tasks.catalog import Catalog, choose_device, open_catalog
 from workbench.tasks.match import results
 from workbench.tasks.match.cross import CrossTuning, score_rows
+from workbench.tasks.match.exam import ArmScores, Test, name, write_scores
 from workbench.tasks.match.mine import KEY, PARTS, Facts, mine
 from workbench.tasks.match.pairs import NONE_DROPPED, Pairs, read_pairs
-from workbench.tasks.match.results import ArmScores, Test
 from workbench.tasks.match.tuning import NEAR, PairTuning
 from workbench.tasks.network import model_section, read_shape
 from workbench.tasks.products import products_of
@@ -98,11 +98,11 @@ def run_match(work: Work, match: Match, baselines: Baselines) -> dict[str, Any]:
     crossed = _cross(work, match, prepared, next(iter(runs.values()))) if match.cross else {}
     from workbench.tasks.baselines.rivals import rivals  # scikit-learn
 
-    known = rivals(prepared.catalog, baselines)
+    known = rivals(prepared.catalog, baselines, work.runtime)
     section, told = measure(work, prepared, runs, known, crossed)
     write_answers(work.folder, {"match": told})
     (work.folder / "results.json").write_text(json.dumps(section, indent=1, ensure_ascii=False, allow_nan=False))
-    judged = {results.name(a["arm"], a["share"]): a["pr_auc"] and a["pr_auc"]["mean"] for a in section["arms"]}
+    judged = {name(a["arm"], a["share"]): a["pr_auc"] and a["pr_auc"]["mean"] for a in section["arms"]}
     return {"pairs": len(prepared.pairs), "dropped": prepared.dropped.height, "pr_auc": judged}
 
 
@@ -123,7 +123,7 @@ def measure(
     test = Test.of(prepared.catalog, tuning)
     section, told = results.section(test, arms, tuning.section.precision)
     told["clusters"] = section["clusters"][0]["threshold"] if section["clusters"] else None
-    results.write_scores(work.folder / "scores.parquet", prepared.catalog.items["id"], test, arms)
+    write_scores(work.folder / "scores.parquet", prepared.catalog.items["id"], test, arms)
     prepared.dropped.write_csv(work.folder / "pairs_dropped.csv")
     if crossed:
         its = results.answers(test, next(arm for arm in arms if arm.arm == CROSS), tuning.section.precision)
@@ -135,10 +135,10 @@ def measure(
     return {"pairs": told_of_pairs | {"dropped": _reasons(prepared.dropped)} | dict(prepared.told)} | section, told
 
 
-def _by_arm(runs: Mapping[Run, Scores], name: str = "") -> list[ArmScores]:
+def _by_arm(runs: Mapping[Run, Scores], called: str = "") -> list[ArmScores]:
     arms: dict[tuple[str, float | None], list[Scores]] = {}
     for run, scores in runs.items():
-        arms.setdefault((name or run.arm, run.share), []).append(scores)
+        arms.setdefault((called or run.arm, run.share), []).append(scores)
     return [ArmScores(arm, share, seeds) for (arm, share), seeds in arms.items()]
 
 
@@ -151,7 +151,7 @@ def _by_rival(rival: Rival, tuning: PairTuning) -> Iterator[ArmScores]:
         match = tuning.train.match[chosen]
         if match.any() and not match.all():
             found = rival.match(tuning.train.rows[chosen], match, parts)
-            log_odds = {name: logit(np.clip(scores, TINY, 1 - TINY)) for name, scores in found.items()}
+            log_odds = {key: logit(np.clip(scores, TINY, 1 - TINY)) for key, scores in found.items()}
             yield ArmScores(f"{rival.name} baseline", share, [nothing | log_odds])
 
 
@@ -169,9 +169,9 @@ def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[R
     device = choose_device(work)
     tuned = load_tuned(folder).to(device)
     listings, own = prepared.catalog.listings, next(iter(runs.values()))
-    for name in (f"{NEAR}.{part}" for part in prepared.tuning.held_out if f"{NEAR}.{part}" in kept):
-        own[f"{name}.rows"] = rows = kept[f"{name}.rows"]
-        own[name] = score_rows(tuned, listings, device, arm.optim.batch_size, rows.astype(np.int64)).double().numpy()
+    for near in (f"{NEAR}.{part}" for part in prepared.tuning.held_out if f"{NEAR}.{part}" in kept):
+        own[f"{near}.rows"] = rows = kept[f"{near}.rows"]
+        own[near] = score_rows(tuned, listings, device, arm.optim.batch_size, rows.astype(np.int64)).double().numpy()
     return runs
 
 
