@@ -68,7 +68,7 @@ def _share(share: float | None) -> str:
     return "none" if share is None else f"{share:.0%}"
 
 
-def _interval(found: Mapping[str, float | None] | None) -> str:
+def _interval(found: Mapping[str, float] | None) -> str:
     if not found or found.get("mean") is None:
         return "undefined"
     return "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**found)

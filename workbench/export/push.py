@@ -20,7 +20,8 @@ def check(repo: str) -> HfApi:
     the hub doesn't answer or doesn't know the token.
     """
     from huggingface_hub import HfApi, get_token
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # public, if by the docs alone
 
     try:
         validate_repo_id(repo)

@@ -39,7 +39,7 @@ class Read:
 
 
 @dataclass
-class MlimOutput(ModelOutput):  # type: ignore[misc]
+class MlimOutput(ModelOutput):
     embeddings: Tensor | None = None  # (B, D), each of length 1: what is searched by
     pooler_output: Tensor | None = None  # means over the encoder's outputs, which the heads read
     scores: dict[str, Tensor] | None = None  # of each task's head: logits, or points of length 1
@@ -138,7 +138,7 @@ class ResNetEmbedder(nn.Module):
         return embedded.flatten(2).transpose(1, 2)
 
 
-class MlimModel(PreTrainedModel):  # type: ignore[misc]
+class MlimModel(PreTrainedModel):
     """What AutoModel gives. `embeddings` are what `mlim embed` writes, `scores` what each task's head says."""
 
     config_class = MlimConfig
@@ -180,8 +180,6 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
         """It is its own network."""
         return self
 
-    pooled = Tuned.pooled
-
     def encode(self, read: Read) -> tuple[Tensor, Tensor]:
         """Outputs at the positions of the text (B, L, D) and of the picture (B, P, D): zeros for P = 1 without any."""
         x_BSD = self.words(read.shown_BL) + self.text_positions.weight[: read.shown_BL.shape[1]]
@@ -207,13 +205,16 @@ class MlimModel(PreTrainedModel):  # type: ignore[misc]
         real_BL = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         there = torch.full_like(input_ids[:, 0], pixel_values is not None)
         has_image_B = there if has_image is None or pixel_values is None else has_image
-        pooled = self.pooled(Read(input_ids, real_BL.bool(), pixel_values, has_image_B.bool())).to(self.dtype)
-        scores = {task: self.heads[task](pooled) for task in answered(self)}
-        return MlimOutput(placed(self, pooled), pooled, scores)
+        read: Any = Read(input_ids, real_BL.bool(), pixel_values, has_image_B.bool())
+        tuned: Any = self  # which it is but for its class
+        pooled = Tuned.pooled(tuned, read).to(self.dtype)
+        scores = {task: self.heads[task](pooled) for task in answered(tuned)}
+        return MlimOutput(placed(tuned, pooled), pooled, scores)
 
-    def match(self, left: Tensor, right: Tensor) -> Tensor:
+    def match(self, left: Tensor, right: Tensor) -> Any:
         """(n,) calibrated probabilities that two are the same product; `left`, `right` are `scores["match"]` (n, D)."""
-        log_odds, told = self.heads["match"].scores(left, right), self.config.answers["match"]["calibration"]
+        head: Any = self.heads["match"]
+        log_odds, told = head.scores(left, right), self.config.answers["match"]["calibration"]
         return torch.sigmoid(told["scale"] * log_odds.double() + told["shift"])
 
 
@@ -221,8 +222,9 @@ class MlimForSequenceClassification(MlimModel):
     """The classify head alone, as transformers has it: softmax of the logits (sigmoid where `config.problem_type` is
     "multi_label_classification") gives the probabilities of `config.id2label`, calibrated."""
 
-    def forward(self, *args: Any, labels: Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
-        logits = super().forward(*args, **inputs).scores["classify"] / self.config.answers["classify"]["temperature"]
+    def forward(self, *args: Any, labels: Tensor | None = None, **inputs: Any) -> Any:
+        scores: Any = super().forward(*args, **inputs).scores
+        logits = scores["classify"] / self.config.answers["classify"]["temperature"]
         loss = None
         if labels is not None:
             several = self.config.problem_type == "multi_label_classification"

@@ -31,7 +31,7 @@ LINEAR = 1.2  # times smaller: up to here the square is interpolated, from here 
 Text = str | Mapping[str, str | None] | None
 
 
-class MlimProcessor(ProcessorMixin):  # type: ignore[misc]
+class MlimProcessor(ProcessorMixin):
     """processor(text=[{"title": "Red mug", "colour": "red"}], images=[picture]); either may be missing, or None."""
 
     attributes = ()
@@ -137,7 +137,7 @@ class MlimProcessor(ProcessorMixin):  # type: ignore[misc]
             square = Image.open(stored)
         onto = _matrix(square.width, self.image_side)
         fitted = np.einsum("ik,klc,jl->ijc", onto, np.asarray(square, np.float64), onto, optimize=True)
-        return fitted.round().clip(0, 255).astype(np.uint8)
+        return np.asarray(fitted.round().clip(0, 255), np.uint8)
 
     def square(self, image: Image.Image) -> Image.Image:
         """Upright, on the background, no side longer than that of the stored pictures."""
@@ -176,6 +176,6 @@ def _matrix(side: int, to: int) -> NDArray[np.float64]:
     if side > LINEAR * to:
         begin = np.arange(to)[:, None] * ratio
         overlap = np.minimum(begin + ratio, places + 1) - np.maximum(begin, places)
-        return overlap.clip(0) / ratio
+        return np.asarray(overlap.clip(0) / ratio)
     middle = ((np.arange(to) + 0.5) * ratio - 0.5).clip(0, side - 1)[:, None]
     return (1 - np.abs(middle - places)).clip(0)
