@@ -27,10 +27,10 @@ def rivals_of(attributes: Sequence[Attribute], catalog: Catalog, baselines: Base
     """Each attribute's, in a catalog without it."""
     from workbench.tasks.baselines.rivals import rivals  # scikit-learn
 
-    hidden = {a.name: a.column if a.marker is not None else () for a in attributes}
-    return {
-        name: rivals(replace(catalog, items=catalog.items.drop(c)), baselines, runtime) for name, c in hidden.items()
-    }
+    hidden = {a.name: (a.column,) if a.marker is not None else () for a in attributes}  # labels are read by none
+    seen = {columns: replace(catalog, items=catalog.items.drop(columns)) for columns in hidden.values()}
+    made = {columns: rivals(without, baselines, runtime) for columns, without in seen.items()}
+    return {name: made[columns] for name, columns in hidden.items()}
 
 
 def plain_arms(tuning: FillTuning, attributes: Sequence[Attribute], rivals: Rivals) -> Arms:
