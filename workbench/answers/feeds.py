@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import polars as pl
@@ -26,6 +27,7 @@ from workbench.errors import DataError
 from workbench.images.fetched import WEB
 from workbench.images.origin import Pictures, open_pictures, place_of
 from workbench.recipe.schema import Columns, Feed
+from workbench.recipe.secrets import without_password
 
 HEAD, PART = 1000, 2048  # rows that tell the header; listings answered before they are written
 NONE = "\0none"  # no header word
@@ -60,7 +62,7 @@ def open_feed(
     `given` are header words by role (id, title, picture or the name of another field), "" for none. Raises DataError
     for a role or a column that isn't there, and where no column can be the id.
     """
-    name, given = str(feed.path or feed.dataset or feed.database), given or {}
+    name, given = str(feed.path or feed.dataset or without_password(feed.database or "")), given or {}
     header = list(dict.fromkeys(word for table in tables(feed, HEAD) for word in table.cells.columns))
     guess, why = _guessed(feed)
     every = {*header, *(word for words in guess.values() for word in words)}
@@ -99,11 +101,9 @@ def _opened(
     )
     changed: dict[str, Any] = {"columns": columns, "feed": feed.feed or trained.get("dialect")}
     if feed.path and not feed.pictures and pictures:
-        beside = (
-            feed.path if feed.path.is_dir() else feed.path.absolute().parent / pictures_beside(feed.path.absolute())
-        )
-        changed["pictures"] = beside
-        said.append(f"pictures are looked for in {beside}")
+        path = feed.path.absolute()
+        changed["pictures"] = path if path.is_dir() else path.parent / pictures_beside(path)
+        said.append(f"pictures are looked for in {changed['pictures']}")
     feed = feed.model_copy(update=changed)
     return Opened(feed, look(feed, "feed", trained.get("language")), like, tuple(said))
 
@@ -114,10 +114,8 @@ def _guessed(feed: Feed) -> tuple[dict[str, Sequence[str]], str]:
         reading = look(feed, "feed")
     except DataError:
         return {}, ""
-    columns = reading.columns
-    return _roles(columns, None) | {
-        name: (word,) for name, word in columns.labels.items() if name not in columns.text
-    }, "the recipe" if feed.columns else "guessed"
+    labels = {name: (word,) for name, word in reading.columns.labels.items()}  # what is a label there may be read here
+    return {**labels, **_roles(reading.columns, None)}, "the recipe" if feed.columns else "guessed"
 
 
 def _roles(columns: Columns, there: set[str] | None) -> dict[str, Sequence[str]]:
@@ -128,7 +126,8 @@ def _roles(columns: Columns, there: set[str] | None) -> dict[str, Sequence[str]]
 
 
 def _like(known: Sequence[Mapping[str, Any]], every: set[str]) -> int | None:
-    """The training's feed that has most words in common with this one, its title's among them; None: several, none."""
+    """The training's feed that has most words in common with this one, id's or title's among them; None: several, or
+    none."""
     counts = []
     for feed in known:
         roles = _roles(_columns(feed), every)
@@ -159,45 +158,49 @@ def _check(name: str, given: Mapping[str, str], every: set[str], fields: Sequenc
 
 def parts_of(opened: Opened) -> Iterator[Part]:
     """The feed's listings in their order; the parts are the same every time. Raises DataError as ingest does."""
-    columns, feed = opened.reading.columns, opened.feed
-    places = open_pictures(place_of(feed), "--pictures") if columns.picture else None
-    for chunk in products(feed, opened.reading):
-        ids = without_control(chunk.cells[columns.id]).str.strip_chars() if columns.id in chunk.cells.columns else None
-        for start in range(0, max(chunk.cells.height, 1), PART):
-            yield _part(opened, chunk, ids, start, places)
+    columns = opened.reading.columns
+    places = open_pictures(place_of(opened.feed), "--pictures") if columns.picture else None
+    for chunk in products(opened.feed, opened.reading):
+        nothing = pl.repeat(None, chunk.cells.height, dtype=pl.String, eager=True)
+        cells = {
+            word: chunk.cells[word] if word in chunk.cells.columns else nothing for word in (columns.id, columns.title)
+        }
+        ids = without_control(cells[columns.id]).str.strip_chars()
+        rows = pl.DataFrame({"line": chunk.lines, "id": ids.set(ids == "", None), "title": cells[columns.title]})
+        rows = rows.with_columns(pl.lit(chunk.file).alias("file"))
+        for start in range(0, max(rows.height, 1), PART):
+            yield _part(opened, chunk, rows, start, places)
 
 
-def _part(opened: Opened, chunk: Products, ids: pl.Series | None, start: int, places: Pictures | None) -> Part:
-    columns, cells = opened.reading.columns, chunk.cells.slice(start, PART)
+def _part(opened: Opened, chunk: Products, rows: pl.DataFrame, start: int, places: Pictures | None) -> Part:
+    some, joined = rows.slice(start, PART), chunk.joined.filter(pl.col("index").is_between(start, start + PART - 1))
+    there = some["id"].is_not_null()
+    listings = _listings(opened, chunk.cells.slice(start, PART), some["id"], places)
+    lost = joined.filter(~there.gather(joined["index"] - start))
+    bad = [(chunk.file, row.line, f"{row.reason}: {row.detail}".rstrip(": ")) for row in chunk.bad if start == 0]
+    drops = (
+        some.filter(~there).with_columns(reason=pl.lit("no id")),
+        lost.select("file", "line", reason=pl.lit("part of a product without an id")),
+        pl.DataFrame(bad, {name: DROPS[name] for name in ("file", "line", "reason")}, orient="row"),
+    )
+    return Part(
+        [*compress(listings, there)],
+        some.filter(there).select("file", "line"),
+        pl.concat(drops, how="diagonal").select(*DROPS),
+        joined.height - lost.height,
+    )
+
+
+def _listings(opened: Opened, cells: pl.DataFrame, ids: pl.Series, places: Pictures | None) -> Iterator[Listing]:
+    columns = opened.reading.columns
     fields = {"title": columns.title, **columns.text}
     texts = {name: cells[word].to_list() for name, word in fields.items() if word in cells.columns}
-    named = dict[int, list[str]]()
-    for row, picture in pictures_of(cells, columns).select("row", "name").iter_rows():
-        named.setdefault(row, []).append(picture)
-    listings, lines, drops, gone = list[Listing](), list[tuple[str, int]](), list[Any](), set[int]()
-    for at, line in enumerate(chunk.lines.slice(start, PART).to_list()):
-        product_id = ids[start + at] if ids is not None else None
-        told = {name: column[at] for name, column in texts.items()}
-        if not product_id:
-            drops.append((chunk.file, line, None, told.get("title"), "no id"))
-            gone.add(start + at)
-            continue
-        pictures: list[Any] = [_picture(name, places) for name in named.get(at, ())]
-        listings.append(
-            Listing(product_id, told, pictures[0] if pictures else None, more=tuple(pictures[1:]), feed=opened.like)
-        )
-        lines.append((chunk.file, line))
-    parts = chunk.joined.filter(pl.col("index").is_between(start, start + PART - 1))
-    of_gone = parts.filter(pl.col("index").is_in(sorted(gone)))
-    drops += [(file, line, None, None, "part of a product without an id") for _, file, line, _ in of_gone.iter_rows()]
-    bad = chunk.bad if start == 0 else ()
-    drops += [(chunk.file, row.line, None, None, f"{row.reason}: {row.detail}".rstrip(": ")) for row in bad]
-    return Part(
-        listings,
-        pl.DataFrame(lines, {"file": pl.String, "line": pl.UInt32}, orient="row"),
-        pl.DataFrame(drops, DROPS, orient="row"),
-        parts.height - of_gone.height,
-    )
+    named = dict[int, list[Any]]()
+    for row, name in pictures_of(cells, columns).select("row", "name").iter_rows():
+        named.setdefault(row, []).append(_picture(name, places))
+    for row, product_id in enumerate(ids):
+        picture, *more = named.get(row) or [None]
+        yield Listing(product_id, {name: t[row] for name, t in texts.items()}, picture, tuple(more), opened.like)
 
 
 def _picture(name: str, places: Pictures | None) -> Any:

@@ -45,7 +45,7 @@ def run(
 ) -> Counts:
     """Answer all listings into `out`; `said` is called with how many more are done."""
     here = {"batch": how.batch, "device": answers.device.type, "fetch": answers.preparation.fetch is not None}
-    of = {"model": answers.key, **how.of, **here, "feeds": [_told(feed) for feed in feeds]}
+    of = {"model": answers.key, **how.of, **here, "feeds": [_told(feed, out) for feed in feeds]}
     with parts_to(out, of, resume) as parts:
         count = 0
         for part in (part for feed in feeds for part in parts_of(feed)):
@@ -56,11 +56,16 @@ def run(
         return parts.finish(count, how.then(lambda: parts.answers(count)))
 
 
-def _told(opened: Opened) -> dict[str, object]:
+def _told(opened: Opened, out: Path) -> dict[str, object]:
+    """What the feed is, and whether it has changed; `out` may lie in its folder."""
     feed = opened.feed
     files = [path for path in (feed.path, place_of(feed)) if path and (path == feed.path or path.is_file())]
     told = feed.model_dump(mode="json", exclude={"database"})
-    return {**told, "like": opened.like, "files": [list(line) for line in stamp(files)]}
+    return {
+        **told,
+        "like": opened.like,
+        "files": [list(line) for line in stamp(files) if not line[0].startswith(str(out.absolute()))],
+    }
 
 
 def _answered(answers: Answers, part: Part, how: How) -> tuple[pl.DataFrame, pl.DataFrame]:
