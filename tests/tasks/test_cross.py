@@ -8,16 +8,18 @@ import torch
 from tests.tasks.test_match import batch_of, pair_batch
 from tests.tiny import batch, network, scatter
 from workbench.tasks.match.cross import CrossHead, CrossLoss, scores
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.match.net import MatchHead
+from workbench.tasks.tuned import Tuned, width_of
 
 
 @pytest.fixture
 def model() -> Tuned:
     net = network()
-    head = CrossHead(net.shape.size.width)
-    model = Tuned(net, {"cross": head}).eval()
-    scatter(head.hidden)
-    scatter(head.correction)
+    width = width_of(net)
+    model = Tuned(net, {"match": MatchHead(width), "cross": CrossHead(width)}).eval()
+    scatter(model.heads["match"])
+    scatter(model.heads["cross"].hidden)
+    scatter(model.heads["cross"].out)
     return model
 
 
@@ -31,6 +33,16 @@ def test_the_sequence_is_that_of_the_pre_trained_network(model: Tuned) -> None:
     assert len(out) == 4 + 8 + 2 * 16
     torch.testing.assert_close(left_nD[0], torch.cat([out[:4], out[12:28]]).mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(right_nD[0], torch.cat([out[4:12], out[28:]]).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_at_the_start_a_pair_has_the_log_odds_of_its_points() -> None:
+    net = network()
+    model = Tuned(net, {"match": MatchHead(width_of(net)), "cross": CrossHead(width_of(net))}).eval()
+    pairs = pair_batch(batch([2, 7, 4]), [0, 1], [1, 2], [1.0, 0], [0, 0, 1])
+    points_BD = model.heads["match"](model.pooled(pairs.batch))
+    assert torch.equal(scores(model, pairs), model.heads["match"].scores(points_BD[:2], points_BD[1:]))
+    losses = CrossLoss(model).sums(pairs)
+    assert losses["cross"].item() == pytest.approx(losses["pairs"].item())
 
 
 def test_what_tells_the_two_apart_begins_at_zero_and_counts_once_learnt(model: Tuned) -> None:
@@ -58,8 +70,8 @@ def test_listings_without_text_or_picture_are_finite_and_pixels_of_none_do_not_c
     made = replace(batch([0, 7, 4, 0]), has_image_B=has, has_text_B=torch.tensor([False, True, True, False]))
     pairs = pair_batch(made, [0, 1, 0, 3], [1, 2, 3, 2], [1.0, 0, 0, 1], [0, 0, 1, 2])
     loss = CrossLoss(model)
-    assert loss.counts(pairs) == {"pairs": 4}
-    loss.sums(pairs)["pairs"].backward()
+    assert loss.counts(pairs) == {"pairs": 4, "in_batch": 4, "cross": 4}
+    sum(loss.sums(pairs).values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert model.heads["cross"].which_2D.grad.abs().sum() > 0
     other = replace(made, pixels_BCHW=torch.where(has[:, None, None, None], made.pixels_BCHW, 255 - made.pixels_BCHW))
@@ -74,7 +86,7 @@ def test_micro_batches_of_pairs_give_the_gradient_of_the_whole(model: Tuned) -> 
     for batches in ([whole], parts):
         model.zero_grad()
         for pairs in batches:
-            (CrossLoss(model).sums(pairs)["pairs"] / 2).backward()
+            (CrossLoss(model).sums(pairs)["cross"] / 2).backward()
         gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5, msg=name)

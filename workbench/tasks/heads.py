@@ -22,7 +22,7 @@ def head_of(task: str, width: int, told: Mapping[str, Any]) -> nn.Module:
     if task == "match":
         return MatchHead(width)
     if task == "cross":
-        return CrossHead(told["width"])
+        return CrossHead(width)
     if task == "classify":
         return ClassHead(width, len(told["classes"]))
     if task == "retrieve":

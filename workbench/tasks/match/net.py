@@ -83,7 +83,11 @@ class PairLoss:
         return {"pairs": len(batch), "in_batch": 2 * int(batch.match_n.sum())}
 
     def sums(self, batch: PairBatch) -> Mapping[str, Tensor]:
-        scores_BB = self.head.all_scores(self.head(self.model.pooled(batch.batch)))
+        return self.of_points(batch, self.head(self.model.pooled(batch.batch)))
+
+    def of_points(self, batch: PairBatch, points_BD: Tensor) -> dict[str, Tensor]:
+        """From the points of the batch's listings."""
+        scores_BB = self.head.all_scores(points_BD)
         matches = batch.match_n > 0
         asked_m = torch.cat([batch.left_n[matches], batch.right_n[matches]])
         answer_m = torch.cat([batch.right_n[matches], batch.left_n[matches]])

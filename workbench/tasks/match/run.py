@@ -24,7 +24,7 @@ from workbench.tasks.match.exam import ArmScores, Test, name, write_scores
 from workbench.tasks.match.mine import KEY, PARTS, Facts, mine
 from workbench.tasks.match.pairs import NONE_DROPPED, Pairs, read_pairs
 from workbench.tasks.match.tuning import NEAR, PairTuning
-from workbench.tasks.network import model_section, read_shape
+from workbench.tasks.network import model_section
 from workbench.tasks.products import products_of
 from workbench.tasks.runs import Run
 from workbench.tasks.tune import Scores, choose_labels, tune
@@ -128,8 +128,7 @@ def measure(
     if crossed:
         its = results.answers(test, next(arm for arm in arms if arm.arm == CROSS), tuning.section.precision)
         its["clusters"] = next((c["threshold"] for c in section["clusters"] if c["arm"] == CROSS), None)
-        its |= {"candidates": tuning.candidates, "width": _width(work)}
-        write_answers(work.folder / CROSS, {CROSS: its})
+        write_answers(work.folder / CROSS, {"match": {}, CROSS: its | {"candidates": tuning.candidates}})
     counts = {part: prepared.pairs.of(part) for part in PARTS}
     told_of_pairs = {part: {"pairs": len(p), "positives": int(p.match.sum())} for part, p in counts.items()}
     return {"pairs": told_of_pairs | {"dropped": _reasons(prepared.dropped)} | dict(prepared.told)} | section, told
@@ -161,11 +160,11 @@ def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[R
     arm = Arm(epochs=match.cross.epochs, optim=match.cross.optim, layer_decay=match.pretrained.layer_decay)
     section = match.model_copy(update={"pretrained": arm, "scratch": None, "seeds": match.seeds[:1]})
     pairs = {f.name: getattr(prepared.tuning, f.name) for f in fields(prepared.tuning)}
-    tuning = CrossTuning(**pairs | {"section": section, "width": _width(work)})
+    tuning = CrossTuning(**pairs | {"section": section})
     folder = work.folder / CROSS
     folder.mkdir(exist_ok=True)
     runs = tune(replace(work, folder=folder), "cross", tuning)
-    write_answers(folder, {CROSS: {"width": _width(work)}})
+    write_answers(folder, {"match": {}, CROSS: {}})  # its heads, so that it can be loaded
     device = choose_device(work)
     tuned = load_tuned(folder).to(device)
     listings, own = prepared.catalog.listings, next(iter(runs.values()))
@@ -173,11 +172,6 @@ def _cross(work: Work, match: Match, prepared: Prepared, kept: Scores) -> dict[R
         own[f"{near}.rows"] = rows = kept[f"{near}.rows"]
         own[near] = score_rows(tuned, listings, device, arm.optim.batch_size, rows.astype(np.int64)).double().numpy()
     return runs
-
-
-def _width(work: Work) -> int:
-    """The encoder's."""
-    return read_shape(work.inputs["pretrain"].folder)[0].size.width
 
 
 def _reasons(dropped: pl.DataFrame) -> list[dict[str, Any]]:
