@@ -198,3 +198,31 @@ def test_a_folder_is_a_feed_whose_pictures_are_not_its_source(tmp_path):
     assert shop(tmp_path).of(".path") == before
     (tmp_path / "feed.csv/metadata.csv").write_text("file_name,title\n1.jpg,b\n")
     assert shop(tmp_path).of(".path") != before
+
+
+def test_a_task_reads_its_own_files_and_all_tasks_the_published_models(tmp_path):
+    for name in ("feed.csv", "pairs.csv", "labels.csv"):
+        (tmp_path / name).write_text("id,title,kind,left,right,match\n")
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "config.json").write_text("{}")
+    tree = {
+        "catalog": {
+            "feeds": [{"path": "feed.csv", "columns": {"id": "id", "title": "title", "labels": {"kind": "kind"}}}]
+        },
+        "finetune": {
+            "match": {"pairs": "pairs.csv"},
+            "classify": {"label": "kind", "labels": "labels.csv"},
+            "retrieve": {},
+            "baselines": {"embeddings": [str(tmp_path / "clip"), "a/name-on-the-hub"]},
+        },
+    }
+    recipe = recipe_from_tree(tree, tmp_path)
+    sources = Sources(recipe, Digests(tmp_path / "digests.json"))
+    models = {"finetune.baselines.embeddings.0"}
+    assert sources.of_tasks("match").keys() == {"finetune.match.pairs"} | models
+    assert sources.of_tasks("classify").keys() == {"finetune.classify.labels"} | models
+    assert sources.of_tasks("retrieve").keys() == models
+    assert recipe.finetune.baselines.told["embeddings"] == ["clip", "a/name-on-the-hub"]
+    before = sources.of_tasks("retrieve")
+    (tmp_path / "clip" / "config.json").write_text("{ }")
+    assert Sources(recipe, Digests(tmp_path / "digests.json")).of_tasks("retrieve") != before
