@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from workbench.evaluate import calibrate
@@ -39,7 +40,8 @@ def best(paths: Sequence[Sequence[str | None]], probabilities_nK: Floats) -> tup
     for level in range(max(map(len, paths), default=0)):
         steps = {step: i for i, step in enumerate(dict.fromkeys(tuple(path[: level + 1]) for path in paths))}
         step_K = np.array([steps[tuple(path[: level + 1])] for path in paths])
-        sum_nS = left_nK @ np.eye(len(steps))[step_K]
+        below_KS = sp.csr_array((np.ones(len(paths)), (np.arange(len(paths)), step_K)), (len(paths), len(steps)))
+        sum_nS = (below_KS.T @ left_nK.T).T
         chosen_n = sum_nS.argmax(1)
         left_nK = np.where(step_K == chosen_n[:, None], left_nK, 0)
         sums.append(sum_nS[every_n, chosen_n])
