@@ -37,11 +37,12 @@ class Trees:
         self, train_rows: NDArray[np.int64], labels: NDArray[Any], classes: int, rows: NDArray[np.int64]
     ) -> Mapping[str, Floats]:
         """The (n, classes) probabilities of `rows`."""
-        x, further = self._vectors[train_rows[:LEARNT]], self._vectors[rows]
+        some = _some(len(train_rows))
+        x, labels, further = self._vectors[train_rows[some]], labels[some], self._vectors[rows]
         if labels.ndim == 2:
-            each = [_boosted(x, holds, further, 2, classes)[:, 1] for holds in labels[:LEARNT].T.astype(np.int64)]
+            each = [_boosted(x, holds, further, 2, classes)[:, 1] for holds in labels.T.astype(np.int64)]
             return {"both": np.stack(each, 1)}
-        return {"both": _boosted(x, labels[:LEARNT], further, classes, len(np.unique(labels)))}
+        return {"both": _boosted(x, labels, further, classes, len(np.unique(labels)))}
 
     def match(
         self, train_rows: NDArray[np.int64], train_match: NDArray[np.bool_], parts: Mapping[str, NDArray[np.int64]]
@@ -49,8 +50,9 @@ class Trees:
         """By part the (n,) probabilities that the (n, 2) `rows` match."""
         sizes = [len(rows) for rows in parts.values()]
         further = np.concatenate([np.zeros((0, 2), np.int64), *parts.values()])
-        x = self._pairs(train_rows[:LEARNT])
-        found = _boosted(x, train_match[:LEARNT].astype(np.int64), self._pairs(further), 2, 1)[:, 1]
+        some = _some(len(train_rows))
+        learnt = self._pairs(train_rows[some]), train_match[some].astype(np.int64)
+        found = _boosted(*learnt, self._pairs(further), 2, 1)[:, 1]
         return {scored(part, "both"): p for part, p in zip(parts, np.split(found, np.cumsum(sizes)[:-1]), strict=True)}
 
     def points(self, rows: NDArray[np.int64], reading: str) -> None:
@@ -70,13 +72,21 @@ class Trees:
             known = train[has[train]]
             size = min(size, vectors.shape[1] - 1, len(known) - 1)
             if size > 0:
-                svd = TruncatedSVD(size, random_state=0).fit(vectors[known])
+                with np.errstate(divide="ignore", invalid="ignore"):  # where all are equal
+                    svd = TruncatedSVD(size, random_state=0).fit(vectors[known])
                 reduced.append(np.where(has[:, None], svd.transform(vectors), np.nan))
         return np.hstack(reduced) if reduced else np.zeros((text.shape[0], 1))
 
 
+def _some(labels: int) -> slice:
+    """At most LEARNT of them, evenly."""
+    return slice(None, None, max(1, -(-labels // LEARNT)))
+
+
 def _boosted(x: Floats, labels: NDArray[np.int64], further: Floats, classes: int, at_once: int) -> Floats:
     """(m, classes) probabilities; of few rounds where `at_once` trees are grown in each."""
+    blind = np.isnan(x).all(0)  # which can't be put into bins
+    x, further = np.where(blind, 0, x), np.where(blind, 0, further)
     known = np.unique(labels)
     found = np.full((len(further), classes), NONE)
     rounds = int(np.clip(TREES // max(1, at_once), FEWEST, ROUNDS))
