@@ -64,31 +64,28 @@ class Exam:
         at = np.arange(len(self.truth_n)) if at is None else at
         if self._several:
             return self._marks_of_several(probability_nK[at], thresholds, at)
-        guess_nL = self.guesses(probability_nK)
+        class_n, sure_n, right_n = self.judged(probability_nK, at)
         marks: Marks = {}
         for level, name in reversed(list(enumerate(self.target.levels))):
-            known = at[self.truth_nL[at, level] >= 0]
-            truth, guess, weights = self.truth_nL[known, level], guess_nL[known, level], self.weights_Rn[:, known]
-            last = level == len(self.target.levels) - 1
-            found = {
-                "accuracy": accuracy(truth, guess, weights),
-                "macro_f1": macro_f1(truth, guess, len(self._levels[0][level]), weights),
-            }
-            if last:
-                _, sure, right = self.judged(probability_nK)
-                found["calibration_error"] = calibration_error(right[known], sure[known], weights)
-            marks |= found if last else {f"{name}.{measure}": values for measure, values in found.items()}
+            known_n = self.truth_nL[at, level] >= 0
+            truth, guess = self.truth_nL[at[known_n], level], self._levels[1][class_n[known_n], level]
+            weights = self.weights_Rn[:, at[known_n]]
+            f1 = macro_f1(truth, guess, len(self._levels[0][level]), weights)
+            found = {"accuracy": accuracy(truth, guess, weights), "macro_f1": f1}
+            if level == len(self.target.levels) - 1:
+                found["calibration_error"] = calibration_error(right_n[known_n], sure_n[known_n], weights)
+                marks |= found
+            else:
+                marks |= {f"{name}.{measure}": values for measure, values in found.items()}
         return marks
 
-    def judged(self, probability_nK: Floats) -> tuple[Ints, Floats, Bools]:
-        """(n,) the class that is guessed first, its probability, and whether it agrees with all that is told."""
-        class_n = probability_nK.argmax(1) if self._several else best(self.target.paths, probability_nK)[0]
-        at = np.arange(len(class_n))
-        return class_n, probability_nK[at, class_n], self.target.holds_TK[self.truth_n, class_n]
-
-    def guesses(self, probability_nK: Floats) -> Ints:
-        """(n, L) the class guessed at each level."""
-        return self._levels[1][self.judged(probability_nK)[0]]
+    def judged(self, probability_nK: Floats, at: Ints | None = None) -> tuple[Ints, Floats, Bools]:
+        """Of each listing, or of those at these places, the class that is guessed first, its probability, and whether
+        it agrees with all that is told."""
+        at = np.arange(len(self.truth_n)) if at is None else at
+        some = probability_nK[at]
+        class_n = some.argmax(1) if self._several else best(self.target.paths, some)[0]
+        return class_n, some[np.arange(len(at)), class_n], self.target.holds_TK[self.truth_n[at], class_n]
 
     @property
     def told_n(self) -> list[str]:
@@ -108,7 +105,7 @@ class Exam:
             told = by_class_of_several(self.truth_nC, self.chosen(probability_nK, thresholds), one)
         else:
             known = np.flatnonzero(self.truth_nL[:, -1] >= 0)
-            guess_n, one = self.guesses(probability_nK)[known, -1], np.ones((1, len(known)))
+            guess_n, one = self.judged(probability_nK, known)[0], np.ones((1, len(known)))
             told = by_class(self.truth_nL[known, -1], guess_n, len(self.names), one)
         table = []
         for c, name in enumerate(self.names):
