@@ -103,7 +103,7 @@ class Index:
         return places, np.take_along_axis(scores, places, 1)
 
     @property
-    def thumbnails(self) -> "Thumbnails":
+    def thumbnails(self) -> Thumbnails:
         return Thumbnails()
 
 
