@@ -14,11 +14,15 @@ import torch
 from PIL import Image, ImageOps
 
 from tests.answers.conftest import task_of
+from tests.tiny import scatter
 from workbench.answers.answers import Answers
 from workbench.answers.compose import compose
 from workbench.answers.listing import Listing
 from workbench.errors import ArtifactError, DataError
 from workbench.images.names import Absent
+from workbench.tasks.match.cross import CrossHead, scores
+from workbench.tasks.match.net import PairBatch
+from workbench.tasks.tuned import Tuned, save_tuned, width_of, write_answers
 
 LONG = "a title of very many words that goes on until no more of them can be read by the model at all"
 
@@ -154,6 +158,31 @@ def test_matches_are_calibrated_and_the_same_both_ways(answers: Answers) -> None
         answers.table("match", answers.preparation.prepare(some).batch)
     with pytest.raises(DataError, match="answers classify, match; it was asked for fill"):
         answers.outputs("fill", answers.preparation.prepare(some).batch)
+
+
+def test_a_model_that_learnt_to_reads_pairs_together(sold: Any, answers: Answers, tmp_path: Path) -> None:
+    some = [Listing(str(i), {"title": title}) for i, title in enumerate(("red lamp", "blue lamp", "mug"))]
+    batch = answers.preparation.prepare(some).batch
+    sides = np.array([0, 1]), np.array([1, 2])
+    points = answers.outputs("match", batch)
+    assert np.array_equal(answers.match_read(batch, *sides), answers.match(points[sides[0]], points[sides[1]]))
+    network, width = answers.tuned.network, width_of(answers.tuned.network)
+    crossed = Tuned(network, {"match": answers.tuned.heads["match"], "cross": CrossHead(width)}).eval()
+    scatter(crossed.heads["cross"])
+    folder = Path(shutil.copytree(sold.made["classify"].folder, tmp_path / "tuned"))
+    (folder / "cross").mkdir()
+    save_tuned(folder / "cross", crossed)
+    told = {"calibration": {"scale": 2.0, "shift": 1.0}, "precision": 0.9, "threshold": 0.6, "clusters": None}
+    write_answers(folder / "cross", {"match": {}, "cross": told | {"candidates": 20}})
+    here = [p for p in folder.rglob("*") if p.is_file()]
+    files = {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": ""} for p in here}
+    made = replace(sold.made["classify"], folder=folder, files=files)
+    both = Answers.open(compose({**sold.made, "classify": made}, "classify", tmp_path / "model"), "cpu", 1)
+    pairs = PairBatch(batch, *map(torch.from_numpy, sides), torch.zeros(2), batch.rows_B)
+    expected = 1 / (1 + np.exp(-(2 * scores(crossed, pairs).detach().double().numpy() + 1)))
+    np.testing.assert_allclose(both.match_read(batch, *sides), expected, rtol=1e-6)
+    np.testing.assert_allclose(both.match_read(batch, *sides[::-1]), expected, rtol=1e-5)
+    assert both.of_pairs["threshold"] == 0.6 and both.key != answers.key
 
 
 def test_a_folder_is_whole_and_written_once(sold: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.answers.compose import ABOUT
+from workbench.answers.compose import ABOUT, CROSS
 from workbench.answers.pictures import Fetch
 from workbench.answers.preparation import PREPARATION, Preparation
 from workbench.artifacts.key import key_of
@@ -24,14 +24,17 @@ from workbench.artifacts.store import digests_of
 from workbench.batch import Batch
 from workbench.errors import DataError, RecipeError
 from workbench.tasks.heads import outputs
+from workbench.tasks.match.cross import scores
+from workbench.tasks.match.net import PairBatch
 from workbench.tasks.network import CONFIG, WEIGHTS, load_network
 from workbench.tasks.tuned import ALL, ANSWERS, HEAD, Tuned, load_tuned
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 PLACING = ("retrieve", "match")  # tasks whose head places a listing on the sphere, best first
 PAIRS = ("match", "retrieve", "cross")  # tasks that say nothing of a listing by itself
-KEY = (CONFIG, WEIGHTS, HEAD, ANSWERS, TOKENIZER, VOCABULARY, PREPARATION)  # files that answers depend on
+KEY = (CONFIG, WEIGHTS, HEAD, ANSWERS, *CROSS, TOKENIZER, VOCABULARY, PREPARATION)  # files that answers depend on
 
 
 class Answers:
@@ -41,6 +44,7 @@ class Answers:
         self.folder, self.tuned, self.preparation = folder, tuned.eval(), preparation
         self.tasks: dict[str, Any] = _json(folder / ANSWERS) if (folder / ANSWERS).is_file() else {}
         self.about: dict[str, Any] = _json(folder / ABOUT)
+        self.cross: Tuned | None = None
         self.device = next(tuned.parameters()).device
 
     @cached_property
@@ -64,7 +68,10 @@ class Answers:
             raise RecipeError("device: found no GPU that torch can use; give auto or cpu")
         chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
         tuned = load_tuned(folder) if (folder / ANSWERS).is_file() else Tuned(load_network(folder), {})
-        return cls(folder, tuned.to(chosen), preparation)
+        answers = cls(folder, tuned.to(chosen), preparation)
+        if (folder / CROSS[0]).is_file():
+            answers.cross = load_tuned((folder / CROSS[0]).parent).to(chosen)
+        return answers
 
     @torch.inference_mode()
     def points(self, batch: Batch) -> Floats:
@@ -101,6 +108,25 @@ class Answers:
         log_odds: Tensor = head.scores(*sides)
         found: NDArray[np.float64] = _answer("match").probability(told, log_odds.double().cpu().numpy())
         return found
+
+    @torch.inference_mode()
+    def match_read(self, batch: Batch, left_n: Ints, right_n: Ints) -> NDArray[np.float64]:
+        """(n,) calibrated probability that the listings at these places of a batch are the same product, which
+        `of_pairs` tells of: by reading both together where the model has learnt to, else as `match` has it."""
+        if not self.cross:
+            points = self.outputs("match", batch)
+            return self.match(points[left_n], points[right_n])
+        left, right = (torch.from_numpy(np.ascontiguousarray(side, np.int64)) for side in (left_n, right_n))
+        pairs = PairBatch(batch, left, right, torch.zeros(len(left_n)), batch.rows_B).to(self.device)
+        log_odds_n = scores(self.cross, pairs).double().cpu().numpy()
+        found: NDArray[np.float64] = _answer("match").probability(self.of_pairs, log_odds_n)
+        return found
+
+    @cached_property
+    def of_pairs(self) -> Mapping[str, Any]:
+        """Calibration and thresholds of what `match_read` gives."""
+        told: Mapping[str, Any] = _json(self.folder / CROSS[-1])["cross"] if self.cross else self.told("match")
+        return told
 
     def told(self, task: str) -> Mapping[str, Any]:
         """A task's part of answers.json. Raises DataError where the model doesn't answer it."""

@@ -2,6 +2,7 @@
 
 model.json, model.safetensors     the encoder
 head.safetensors, answers.json    the tasks' heads, and what their numbers mean; absent for a bare pre-trained encoder
+cross/                            the four of the network that reads pairs together, of a match task that trained one
 tokenizer.json, vocabulary.json   how texts become token ids
 preparation.json                  how listings are cleaned and pictures fitted, with what the training found
 about.json                        recipe, keys of the artifacts, fingerprint of the catalog, figures, versions
@@ -31,6 +32,7 @@ from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 ABOUT = "about.json"
 LOOKS = 64  # of placeholders, by which a copy saved anew is known
+CROSS = tuple(f"cross/{name}" for name in (CONFIG, WEIGHTS, HEAD, ANSWERS))
 SECTIONS = ("catalog", "images", "duplicates", "tokens", "model", "pretrain", "finetune")
 
 
@@ -48,12 +50,15 @@ def compose(artifacts: Mapping[str, Artifact], task: str, folder: Path) -> Path:
     model = artifacts[task]
     for name in (CONFIG, WEIGHTS, HEAD, ANSWERS) if task != "pretrain" else (CONFIG, WEIGHTS):
         _link(model.path(name), partial / name)
+    for name in (name for name in CROSS if name in model.files):
+        (partial / name).parent.mkdir(exist_ok=True)
+        _link(model.path(name), partial / name)
     for name in (TOKENIZER, VOCABULARY):
         _link(artifacts["tokens"].path(name), partial / name)
     shape = json.loads(model.path(CONFIG).read_text("utf-8"))
     for name, content in ((PREPARATION, preparation_of(artifacts, shape)), (ABOUT, about(artifacts, task))):
         (partial / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
-    for path in (*partial.iterdir(), partial):
+    for path in (*partial.rglob("*"), partial):
         fsync(path)
     partial.rename(folder)
     return folder

@@ -40,6 +40,7 @@ def export(
     with new_folder(out) as folder:
         for file in (*KEY, ABOUT):
             if (model / file).is_file():
+                (folder / file).parent.mkdir(exist_ok=True)
                 shutil.copyfile(model / file, folder / file)
         write_code(folder)
         write_bert(folder)
