@@ -195,6 +195,22 @@ def test_pairs_and_clusters(sold: Any, answers: Answers, tmp_path: Path):
         predicting(answers, "match")
 
 
+def test_pairs_are_read_together_by_a_model_that_has_learnt_to(sold: Any, answers: Answers, tmp_path: Path):
+    rows = [{"id": i, "title": title} for i, title in (("a", "red lamp"), ("b", "blue lamp"), ("c", "mug"), ("d", ""))]
+    found = [opened(answers, write(tmp_path / "feed.csv", rows))]
+    pairs = write(tmp_path / "pairs.csv", [{"left": p[0], "right": p[1]} for p in ("ab", "bc", "xa", "cd", "ba")])
+    both = Answers(sold.model, answers.tuned, answers.preparation)
+    both.cross = answers.tuned  # never asked: below is what it would say
+    both.__dict__["of_pairs"] = {"threshold": 0.4}
+    both.match_read = lambda batch, left_n, right_n: (left_n + right_n) / 10  # type: ignore[method-assign]
+    run(both, found, tmp_path / "out.parquet", predicting(both, "match", pairs=pairs, batch=3))
+    table = pl.read_parquet(tmp_path / "out.parquet")
+    assert table.select("left", "right").rows() == [tuple(p) for p in ("ab", "bc", "xa", "cd", "ba")]
+    assert table["probability"].to_list() == [0.1, 0.5, None, None, 0.1]  # four listings at once
+    assert table["match"].to_list() == [False, True, None, None, False]
+    assert table["why"][2:4].to_list() == [f"no listing to read of the {side} id" for side in ("left", "right")]
+
+
 def test_the_commands(sold: Any, tmp_path: Path):
     def mlim(*words: object, code: int = 0) -> str:
         done = CliRunner().invoke(app, [str(word) for word in words])

@@ -31,5 +31,10 @@ def embedding(answers: Answers, index: Path | None = None, batch: int = BATCH) -
         return (frame.drop(THUMBNAIL, strict=False) for frame in frames())
 
     return How(
-        answer, {"points": True, "thumbnails": index is not None}, batch, ("id", "title", "picture"), then, empty="drop"
+        answer,
+        {"points": True, "thumbnails": index is not None},
+        batch,
+        ("id", "title", "picture"),
+        then=then,
+        empty="drop",
     )

@@ -31,6 +31,7 @@ class How:
     of: Mapping[str, object]  # what makes the answers others: told to whoever goes on with a killed run
     batch: int = BATCH
     own: tuple[str, ...] = ("id", "picture")  # columns before the answers
+    arrange: Callable[[Iterator[Part]], Iterator[Part]] = lambda parts: parts  # which listings are asked for, of all
     then: Then = lambda frames: frames()  # lines of `out`, of all answers
     empty: str = "null"  # a listing with nothing to read: a line of nulls ("null"), or none ("drop")
 
@@ -48,7 +49,7 @@ def run(
     of = {"model": answers.key, **how.of, **here, "feeds": [_told(feed, out) for feed in feeds]}
     with parts_to(out, of, resume) as parts:
         count = 0
-        for part in (part for feed in feeds for part in parts_of(feed)):
+        for part in how.arrange(part for feed in feeds for part in parts_of(feed)):
             if not parts.done(count):
                 parts.add(count, *_answered(answers, part, how), part.joined)
             count += 1
