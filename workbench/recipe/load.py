@@ -270,7 +270,7 @@ def _check_tasks(recipe: Recipe, source: _Source, top: Origin) -> None:
         _check_known(recipe, source, top, (*key, "fill", "attributes", i), name, kinds)
         for kind in kinds:
             _check_unread(recipe, source, top, (*key, "fill"), kind, name)
-    if tuned.match and not tuned.match.pairs and tuned.match.mine.by not in ("group", "code"):
+    if tuned.match and tuned.match.mine.by not in ("group", "code"):
         _check_known(recipe, source, top, (*key, "match", "mine", "by"), tuned.match.mine.by)
     if tuned.retrieve and not tuned.retrieve.pairs and tuned.retrieve.by not in ("group", "code"):
         _check_known(recipe, source, top, (*key, "retrieve", "by"), tuned.retrieve.by)
