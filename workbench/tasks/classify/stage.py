@@ -14,13 +14,13 @@ from typing import Any
 
 from workbench.artifacts.stage import Stage, Work
 from workbench.recipe.schema import Baselines, Classify
-from workbench.tasks.classify.labels import levels_of, read_file
 
 
 def stage(classify: Classify, baselines: Baselines, digests: Mapping[str, str]) -> Stage:
     """Fine-tuning for `classify`; `digests` holds that of its labels' file, and of the baselines' models."""
+    if classify.labels and classify.labels.exists():  # else it is where the data was pushed from
+        from workbench.tasks.classify.labels import levels_of, read_file
 
-    if classify.labels:
         read_file(classify.labels, levels_of(classify))  # its errors come before the hours of pre-training
 
     def run(work: Work) -> Mapping[str, Any]:
