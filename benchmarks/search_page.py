@@ -19,7 +19,7 @@ from benchmarks.serve import Server
 from tests.serve.browser import browsing
 
 SIZE = (1180, 860)
-SHOWN = "document.querySelectorAll('#found h2').length && [...document.querySelectorAll('#found img')].every(e => e.complete)"
+SHOWN = "document.querySelector('#found h2') && [...document.querySelectorAll('#found img')].every(e => e.complete)"
 
 
 def main() -> int:

@@ -25,8 +25,15 @@ from workbench.recipe.schema import Images
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
 
+@dataclass
+class Batch:
+    points: np.ndarray
+    has_text_B: np.ndarray
+    has_image_B: np.ndarray
+
+
 class Preparation:
-    """Listings -> a batch, which here is the points themselves."""
+    """Listings -> a batch, which here has the points themselves; a text of marks alone is cleaned away."""
 
     def __init__(self) -> None:
         self.images = Images(side=64)
@@ -49,7 +56,12 @@ class Preparation:
             + sum((np.array(COLOURS[w]) for w in (listing.texts.get("title") or "").split() if w in COLOURS), p)
             for listing, (_, p) in zip(listings, pictures, strict=True)
         ]
-        return SimpleNamespace(batch=np.array(points, np.float32), pictures=[state for state, _ in pictures])
+        batch = Batch(
+            np.array(points, np.float32).reshape(-1, 3),
+            np.array([bool((listing.texts.get("title") or "").strip("!? ")) for listing in listings]),
+            np.array([state == "present" for state, _ in pictures]),
+        )
+        return SimpleNamespace(batch=batch, pictures=[state for state, _ in pictures])
 
     def _picture(self, data: Any) -> tuple[str, np.ndarray]:
         if data is None:
@@ -67,15 +79,15 @@ class Answers:
         self.tasks: Mapping[str, Any] = {"classify": {}, "match": {"threshold": 0.5}}
         self.about: Mapping[str, Any] = {}
 
-    def points(self, batch: np.ndarray) -> np.ndarray:
-        return batch / np.maximum(np.linalg.norm(batch, axis=1, keepdims=True), 1e-9)
+    def points(self, batch: Batch) -> np.ndarray:
+        return batch.points / np.maximum(np.linalg.norm(batch.points, axis=1, keepdims=True), 1e-9)
 
-    def outputs(self, task: str, batch: np.ndarray) -> np.ndarray:
+    def outputs(self, task: str, batch: Batch) -> np.ndarray:
         return self.points(batch)
 
-    def table(self, task: str, batch: np.ndarray) -> pl.DataFrame:
-        names = np.array([*COLOURS])
-        return pl.DataFrame({"colour": names[batch.argmax(1)], "colour.probability": self.points(batch).max(1)})
+    def table(self, task: str, batch: Batch) -> pl.DataFrame:
+        names, points = np.array([*COLOURS]), self.points(batch)
+        return pl.DataFrame({"colour": names[points.argmax(1)], "colour.probability": points.max(1)})
 
     def match(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return (left * right).sum(1).astype(np.float64)

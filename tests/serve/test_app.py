@@ -53,6 +53,18 @@ def test_labels_by_json_and_by_a_form(client):
     assert told(client.post("/predict", json=asked | {"tasks": ["fill"]}))[:2] == (422, "tasks[0]")
 
 
+def test_where_there_is_nothing_to_read_there_is_no_answer(client):
+    asked = {"listings": [{"texts": {"title": "red"}}, {}, {"texts": {"title": "!?"}}]}
+    labels = client.post("/predict", json=asked).json()["answers"]
+    assert [each["tasks"]["classify"] is None for each in labels] == [False, True, True]
+    points = client.post("/embed", json=asked).json()["answers"]
+    assert [each["embedding"] is None for each in points] == [False, True, True]
+    pair = {"left": {"texts": {"title": "red"}}, "right": {}}
+    (match,) = client.post("/match", json={"pairs": [pair]}).json()["answers"]
+    assert match == {"probability": None, "match": None, "pictures": ["absent", "absent"]}
+    assert "nothing is left to look for" in told(ask(client, "!?"))[2]
+
+
 def test_matches(client):
     pair = {"left": {"texts": {"title": "red"}}, "right": {"picture": f"data:image/png;base64,{b64(png('red'))}"}}
     other = {"left": {"texts": {"title": "red"}}, "right": {"texts": {"title": "blue"}}}
@@ -74,7 +86,7 @@ def test_points_and_search(client):
         "score": 1.0,
         "picture": "picture/g%202",
     }
-    assert [r["id"] for r in client.post("/search", json={"picture": b64(png("blue"))}).json()["results"]][0] == "b3"
+    assert client.post("/search", json={"picture": b64(png("blue"))}).json()["results"][0]["id"] == "b3"
     assert client.get("/picture/r%2F1").content == png("red")
     assert client.get("/picture/r%2F1").headers["content-type"] == "image/png"
     assert told(client.get("/picture/b3"))[0] == 404

@@ -60,7 +60,9 @@ class Told(BaseModel):
 
 
 class Labelled(Told):
-    tasks: dict[str, dict[str, Any]] = Field(description="by task: labels by name, and their probabilities")
+    tasks: dict[str, dict[str, Any] | None] = Field(
+        description="by task: labels by name, and their probabilities; null where there was nothing to read"
+    )
 
 
 class Predicted(BaseModel):
@@ -68,8 +70,10 @@ class Predicted(BaseModel):
 
 
 class Matched(BaseModel):
-    probability: float = Field(description="that both are the same product; calibrated")
-    match: bool | None = Field(description="whether that is above the model's threshold; null if it has none")
+    probability: float | None = Field(
+        description="that both are the same product, calibrated; null if there was nothing to read of one"
+    )
+    match: bool | None = Field(description="whether that reaches the model's threshold; null if it has none")
     pictures: list[str] = Field(description="of left and right, as in other answers")
 
 
@@ -78,7 +82,7 @@ class MatchedPairs(BaseModel):
 
 
 class Embedded(Told):
-    embedding: list[float] = Field(description="of length 1")
+    embedding: list[float] | None = Field(description="of length 1; null where there was nothing to read")
 
 
 class EmbeddedListings(BaseModel):

@@ -73,6 +73,8 @@ def _matches(body: object, service: Service) -> None:
 def _results(body: asked.Query, service: Service) -> int:
     if service.index is None:
         raise Refused(404, "this server has no index: it was started without --index")
+    if not len(service.index.listings):
+        raise Refused(404, "the index of this server holds no listing")
     most = service.limits.results
     if body.k > most and "k" in body.model_fields_set:
         raise Refused(422, f"at most {most}", "k")

@@ -33,7 +33,7 @@ def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Lim
     from workbench.serve.service import Service
     from workbench.serve.web import Web
 
-    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.ERROR)  # clients' faults are told to them
     service = Service(answers, Index.open(index, answers.key) if index else None, limits)
     with listen(*at) as listening:
         app = make_app(service, Web(limits) if urls else None)
@@ -41,7 +41,7 @@ def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Lim
         config = uvicorn.Config(
             app,
             access_log=False,
-            log_level="warning",
+            log_level="error",
             server_header=False,
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=IDLE,
@@ -59,7 +59,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise DataError(f"{host}:{port}: {str(error.strerror).partition(' (')[0]}; give another --host or --port") from None
+        told = str(error.strerror).partition(" (")[0]
+        raise DataError(f"{host}:{port}: {told}; give another --host or --port") from None
 
 
 def address(listening: socket.socket) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -30,6 +31,11 @@ class Read:
     jobs: Sequence[Job]
     starts: Sequence[int]
     prepared: Prepared
+
+    @cached_property
+    def there(self) -> list[bool]:
+        """Of which listings there is anything to read."""
+        return _there(self.prepared)
 
     def of(self, kind: str) -> Iterator[tuple[Job, slice]]:
         for job, start in zip(self.jobs, self.starts, strict=True):
@@ -64,6 +70,9 @@ class Service:
         for job, start in zip(jobs, starts, strict=True):
             if prepared and job.outcome is None:
                 job.outcome = _broken(job.items, prepared.pictures[start:])
+                if job.kind == "search" and not job.outcome and not _there(prepared)[start]:
+                    reason = f"nothing is left to look for: no word that is read, picture {prepared.pictures[start]}"
+                    job.outcome = Refused(422, reason, "texts")
         left = [place for place, job in enumerate(jobs) if job.outcome is None]
         return Read([jobs[n] for n in left], [starts[n] for n in left], prepared) if prepared and left else None
 
@@ -72,46 +81,48 @@ class Service:
         for answer in (self._predict, self._match, self._embed, self._search):
             kind = answer.__name__.strip("_")
             if asked := [*read.of(kind)]:
-                answer(read.prepared, asked)
+                answer(read, asked)
 
-    def _predict(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+    def _predict(self, read: Read, asked: Sequence[tuple[Job, slice]]) -> None:
         wanted = {task for job, _ in asked for task in job.wants}
-        tables = {task: self.answers.table(task, prepared.batch).to_dicts() for task in wanted}
+        tables = {task: self.answers.table(task, read.prepared.batch).to_dicts() for task in wanted}
         for job, span in asked:
-            told = _told(job.items, prepared.pictures[span])
-            labels = [{task: tables[task][place] for task in job.wants} for place in range(span.start, span.stop)]
+            told = _told(job.items, read.prepared.pictures[span])
+            labels = [
+                {task: tables[task][place] if read.there[place] else None for task in job.wants}
+                for place in range(span.start, span.stop)
+            ]
             job.outcome = {"answers": [{**each, "tasks": tasks} for each, tasks in zip(told, labels, strict=True)]}
 
-    def _match(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
-        points = self.answers.outputs("match", prepared.batch)
+    def _match(self, read: Read, asked: Sequence[tuple[Job, slice]]) -> None:
+        points = self.answers.outputs("match", read.prepared.batch)
         sides = np.concatenate([np.arange(span.start, span.stop) for _, span in asked]).reshape(-1, 2)
-        found = iter(self.answers.match(points[sides[:, 0]], points[sides[:, 1]]).tolist())
-        for job, span in asked:
-            pictures = _states(prepared.pictures[span])
-            job.outcome = {
-                "answers": [
-                    {
-                        "probability": (probability := next(found)),
-                        "match": None if self._threshold is None else probability >= self._threshold,
-                        "pictures": pictures[place : place + 2],
-                    }
-                    for place in range(0, len(pictures), 2)
-                ]
+        found = self.answers.match(points[sides[:, 0]], points[sides[:, 1]]).tolist()
+        told = iter(
+            {
+                "probability": probability if (there := read.there[left] and read.there[right]) else None,
+                "match": probability >= self._threshold if there and self._threshold is not None else None,
+                "pictures": _states([read.prepared.pictures[left], read.prepared.pictures[right]]),
             }
+            for (left, right), probability in zip(sides.tolist(), found, strict=True)
+        )
+        for job, _ in asked:
+            job.outcome = {"answers": [*islice(told, len(job.items) // 2)]}
 
-    def _embed(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
-        points = self.answers.points(prepared.batch).tolist()
+    def _embed(self, read: Read, asked: Sequence[tuple[Job, slice]]) -> None:
+        points = self.answers.points(read.prepared.batch).tolist()
         for job, span in asked:
-            told = _told(job.items, prepared.pictures[span])
-            job.outcome = {"answers": [{**each, "embedding": p} for each, p in zip(told, points[span], strict=True)]}
+            told = _told(job.items, read.prepared.pictures[span])
+            own = [point if there else None for point, there in zip(points[span], read.there[span], strict=True)]
+            job.outcome = {"answers": [{**each, "embedding": p} for each, p in zip(told, own, strict=True)]}
 
-    def _search(self, prepared: Prepared, asked: Sequence[tuple[Job, slice]]) -> None:
+    def _search(self, read: Read, asked: Sequence[tuple[Job, slice]]) -> None:
         assert self.index
-        points = self.answers.points(prepared.batch)[[span.start for _, span in asked]]
+        points = self.answers.points(read.prepared.batch)[[span.start for _, span in asked]]
         places, scores = self.index.nearest(points, max(job.wants for job, _ in asked))
         for (job, span), found, alike in zip(asked, places, scores, strict=True):
             results = [self._found(p, s) for p, s in zip(found[: job.wants].tolist(), alike.tolist(), strict=False)]
-            job.outcome = {"results": results, "picture": _states(prepared.pictures[span])[0]}
+            job.outcome = {"results": results, "picture": _states(read.prepared.pictures[span])[0]}
 
     def _found(self, place: int, score: float) -> dict[str, Any]:
         assert self.index
@@ -131,6 +142,11 @@ class Service:
     def _places(self) -> dict[str, int]:
         """Of an id that several feeds have, the first listing's."""
         return {id: place for place, (id, _) in reversed([*enumerate(self._shown)])}
+
+
+def _there(prepared: Prepared) -> list[bool]:
+    there: list[bool] = (prepared.batch.has_text_B | prepared.batch.has_image_B).tolist()
+    return there
 
 
 def _states(pictures: Sequence[str]) -> list[str]:
