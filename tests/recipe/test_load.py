@@ -371,11 +371,12 @@ def test_recipe_is_frozen(write):
             "finetune.match.mine.by: no feed has a label 'kin' in columns.labels; it has: kind",
         ),
         ("retrieve: {by: kin}", "finetune.retrieve.by: no feed has a label 'kin' in columns.labels; it has: kind"),
-        ("retrieve: {across: kin}", "finetune.retrieve.across: no feed has a label 'kin' in columns.labels;"),
+        ("match: {}", "finetune.match.mine.by: group: no feed names columns.group, so no two listings would be one"),
+        ("retrieve: {by: code, across: kin}", "finetune.retrieve.across: no feed has a label 'kin' in columns.labels;"),
     ],
 )
 def test_what_tasks_ask_for_is_looked_up_before_anything_runs(write, tasks, message):
-    columns = "      columns: {id: a, title: b, text: {brand: d}, labels: {kind: c}}\n"
+    columns = "      columns: {id: a, title: b, code: e, text: {brand: d}, labels: {kind: c}}\n"
     path = write(f"{CATALOG}{columns}finetune:\n  {tasks}\n")
     assert message in error_of(path)
     for fine in ("classify: {label: kin, labels: l.csv}", "fill: {attributes: [kind, brand]}", "retrieve: {by: code}"):

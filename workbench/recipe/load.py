@@ -270,12 +270,24 @@ def _check_tasks(recipe: Recipe, source: _Source, top: Origin) -> None:
         _check_known(recipe, source, top, (*key, "fill", "attributes", i), name, kinds)
         for kind in kinds:
             _check_unread(recipe, source, top, (*key, "fill"), kind, name)
-    if tuned.match and tuned.match.mine.by not in ("group", "code"):
-        _check_known(recipe, source, top, (*key, "match", "mine", "by"), tuned.match.mine.by)
-    if tuned.retrieve and not tuned.retrieve.pairs and tuned.retrieve.by not in ("group", "code"):
-        _check_known(recipe, source, top, (*key, "retrieve", "by"), tuned.retrieve.by)
+    if tuned.match:
+        _check_product(recipe, source, top, (*key, "match", "mine", "by"), tuned.match.mine.by, tuned.match.pairs)
+    if tuned.retrieve:
+        _check_product(recipe, source, top, (*key, "retrieve", "by"), tuned.retrieve.by, tuned.retrieve.pairs)
     if tuned.retrieve and tuned.retrieve.across not in (None, "feed"):
         _check_known(recipe, source, top, (*key, "retrieve", "across"), tuned.retrieve.across)
+
+
+def _check_product(recipe: Recipe, source: _Source, top: Origin, key: KeyPath, by: str, pairs: Path | None) -> None:
+    """What tells which listings are one product must be there; groups and codes only where no pairs tell it."""
+    if by not in ("group", "code"):
+        return _check_known(recipe, source, top, key, by)
+    columns = [feed.columns for feed in recipe.catalog.feeds]
+    if not pairs and all(roles and not getattr(roles, by) for roles in columns):
+        raise RecipeError(
+            f"{_where(source.origins, key) or top.where}: {_dotted(key)}: {by}: no feed names columns.{by}, so no two "
+            f"listings would be one product; name it, give a label's name here, or give {_dotted(key[:2])}.pairs"
+        )
 
 
 def _check_unread(recipe: Recipe, source: _Source, top: Origin, task: KeyPath, kind: str, name: str) -> None:
