@@ -1,6 +1,7 @@
 """Retrieval: what belongs together, a contrastive loss that equals its slow twin, and ranks nobody is favoured by."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_a_batch_of_one_product_is_no_nan(model: Tuned) -> None:
     total.backward()
     assert total.item() == pytest.approx(0, abs=1e-6)
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_listing_without_a_picture_has_a_point_of_length_1_and_its_other_spheres_have_the_weight(
+    model: Tuned,
+) -> None:
+    made = batch([3, 1])
+    blind = replace(made, has_image_B=torch.tensor([False, True]))
+    points = model.heads["retrieve"](model.pooled(blind))
+    torch.testing.assert_close(points.norm(dim=1), torch.ones(2))
+    whole, text, picture = points.unflatten(1, (3, -1)).norm(dim=2).T
+    assert picture[0] == 0 < picture[1] and whole[0] > whole[1] and text[0] > text[1]
+    fresh = RetrieveHead(width_of(model.network))
+    fresh(model.pooled(blind)).sum().backward()
+    assert all(p.grad.norm() < 100 for p in fresh.parameters() if p.grad is not None)
 
 
 # Ranks

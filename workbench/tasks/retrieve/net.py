@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import ALL, Tuned
+from workbench.tasks.tuned import Tuned
 
 SHARPEST = math.log(100.0)  # of the learnt scale, as in CLIP (Radford et al. 2021)
 _NEVER = -1e4  # in place of minus infinity, whose gradients aren't numbers
@@ -36,19 +36,31 @@ class QueryBatch:
 
 
 class RetrieveHead(nn.Module):
-    """A listing is a point on the sphere; two are the more alike the higher scale * cosine."""
+    """A listing is a point on the sphere; two are the more alike the higher scale * cosine.
+
+    What is there of it as a whole, its text and its picture, each as it was read beside the other, are on spheres of
+    their own; the cosine of two listings is their weighed mean. So a text finds the like text whatever picture stands
+    beside it, and by the whole a text finds a picture. What isn't there is zeros, and the others have all the weight.
+    """
 
     def __init__(self, width: int, temperature: float = 0.05) -> None:
         super().__init__()
-        self.project = nn.Linear(width, width)
+        self.projects = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.weights = nn.Parameter(torch.zeros(3))
         self.scale = nn.Parameter(torch.tensor(1 / temperature).log())
-        nn.init.eye_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        for project in self.projects:
+            nn.init.eye_(project.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(project.bias)  # type: ignore[arg-type]
 
     def forward(self, pooled_B3D: Tensor) -> Tensor:
-        """(B, D), each of length 1."""
+        """(B, 3D), each of length 1."""
         with torch.autocast(pooled_B3D.device.type, enabled=False):  # bf16 can't tell near cosines apart
-            return F.normalize(self.project(pooled_B3D[:, ALL]), dim=1)
+            there_B3 = (pooled_B3D != 0).any(2)
+            roots_B3 = (self.weights.where(there_B3, -torch.inf).log_softmax(1) / 2).exp()
+            points_B3D = torch.stack([own(pooled_B3D[:, nth]) for nth, own in enumerate(self.projects)], 1)
+            # What isn't there is 0 at the start, from where F.normalize would have gradients of 1e12.
+            points_B3D = F.normalize(points_B3D.where(there_B3[:, :, None], 1), dim=2)
+            return (points_B3D * roots_B3[:, :, None]).flatten(1)
 
     def scores(self, queries_qD: Tensor, answers_aD: Tensor) -> Tensor:
         """(q, a) of every query and every answer."""

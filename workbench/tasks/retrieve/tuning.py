@@ -92,7 +92,7 @@ class RetrieveTuning:
 
         def points(rows: Ints, lost: ModalityDropout | None) -> NDArray[np.float64]:
             read = [head(tuned.pooled(b.to(device))).float().cpu() for b in listings.batches(rows, size, dropout=lost)]
-            return torch.cat([*read, torch.zeros(0, head.project.out_features)]).double().numpy()  # type: ignore[union-attr, arg-type]
+            return torch.cat(read).double().numpy() if read else np.zeros((0, 1))
 
         found: dict[str, Tensor] = {}
         main = main_of(self.section.queries)
