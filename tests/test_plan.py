@@ -212,7 +212,7 @@ def test_a_task_reads_its_own_files_and_all_tasks_the_published_models(tmp_path)
         "finetune": {
             "match": {"pairs": "pairs.csv"},
             "classify": {"label": "kind", "labels": "labels.csv"},
-            "retrieve": {},
+            "retrieve": {"by": "kind"},
             "baselines": {"embeddings": [str(tmp_path / "clip"), "a/name-on-the-hub"]},
         },
     }
