@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +23,12 @@ class Labels:
 
     cells: pl.DataFrame  # a line for each listing, a column for each level; null where empty
     dropped: pl.DataFrame  # DROPPED: what a file says that isn't used, and why
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """reason, count of what isn't used; the most frequent first."""
+        counted = self.dropped.group_by("reason").len("count")
+        return counted.sort("count", "reason", descending=[True, False]).to_dicts()
 
 
 def levels_of(classify: Classify) -> tuple[str, ...]:

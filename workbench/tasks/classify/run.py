@@ -72,10 +72,12 @@ def prepare(work: Work, classify: Classify) -> Prepared:
     learnt_N = {part: part_N[part] & (target.learnable_N if part == "train" else target.truth_N >= 0) for part in PARTS}
     rows = {part: np.flatnonzero(learnt_N[part]) for part in PARTS}
     if len(target.paths) < 2:
+        lost = ", ".join(f"{line['count']} {line['reason']}" for line in labels.reasons)
         raise DataError(
             f"finetune.classify.label: the {len(rows['train'])} listings of the train part with a label "
             f"{' > '.join(levels_of(classify))!r} are of fewer than two classes; choose another label, keep rare "
             "classes (rare.then: keep), or give classify: null"
+            + (f"; lines of {classify.labels} that are not used: {lost}" if lost else "")
         )
     groups = items["group"].to_numpy().astype(np.str_)
     exams = {part: Exam(target, target.truth_N[rows[part]], groups[rows[part]]) for part in PARTS[1:]}
@@ -149,7 +151,6 @@ def _counts(prepared: Prepared) -> dict[str, Any]:
     in_part = {part: parts.eq_missing(part).to_numpy() for part in PARTS}
     labelled = {part: len(prepared.tuning.rows[part]) for part in PARTS}
     how, file = prepared.tuning.section.rare, prepared.tuning.section.labels
-    reasons = prepared.labels.dropped.group_by("reason").len("count").sort("count", "reason", descending=[True, False])
     rare = {
         "fewer_than": how.fewer_than,
         "then": how.then,
@@ -165,7 +166,7 @@ def _counts(prepared: Prepared) -> dict[str, Any]:
         "listings": labelled,
         "unlabelled": {part: int(at.sum()) - labelled[part] for part, at in in_part.items()},
         "rare": rare,
-        "file": file and {"name": file.name, "dropped": reasons.to_dicts()},
+        "file": file and {"name": file.name, "dropped": prepared.labels.reasons},
     }
 
 
