@@ -18,7 +18,7 @@ from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.errors import DataError
 from workbench.evaluate.calibrate import fit_platt
-from workbench.recipe.schema import Runtime
+from workbench.recipe.schema import ModalityDropout, Runtime
 from workbench.tasks.catalog import open_catalog
 from workbench.tasks.match.answer import probability, table
 from workbench.tasks.match.cross import score_rows
@@ -26,7 +26,7 @@ from workbench.tasks.match.exam import ArmScores, Test
 from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
 from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.match.results import section
-from workbench.tasks.match.tuning import nearest
+from workbench.tasks.match.tuning import lost_together, nearest
 from workbench.tasks.network import mean_of_tokens, model_section
 from workbench.tasks.tuned import Tuned, load_tuned, read_answers, width_of
 
@@ -61,6 +61,27 @@ def test_padding_and_missing_pictures_do_not_enter_a_listing(model: Tuned) -> No
     text_BLD, image_BPD = model.network.encode(blind)
     expected = text_BLD[0, :4].mean(0)  # [CLS], two words, [SEP]
     torch.testing.assert_close(mean_of_tokens(blind, text_BLD, image_BPD)[0], expected)
+
+
+def test_what_is_missing_is_no_part_of_a_point_and_the_other_half_has_all_the_weight(model: Tuned) -> None:
+    """Nothing is alike for being missing in both; a listing of which there is nothing is like none."""
+    made = batch([4, 4, 0, 0])
+    made = replace(made, has_image_B=torch.tensor([True, False, True, False]))
+    halves_B2 = points(model, made).unflatten(1, (2, -1)).norm(dim=2)
+    share = model.heads["match"].weights.softmax(0).sqrt().tolist()
+    torch.testing.assert_close(halves_B2, torch.tensor([share, [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    model.zero_grad()
+    points(model, made).square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_batch_of_pairs_loses_one_modality_as_a_whole_as_often_as_the_recipe_says() -> None:
+    places, mdo = np.arange(4000).reshape(-1, 1), ModalityDropout(text=0.1, image=0.3)
+    drawn = [lost_together(mdo, 0, 3, place) for place in places]
+    counts = [drawn.count(how) for how in (ModalityDropout(text=1, image=0), ModalityDropout(text=0, image=1), None)]
+    assert sum(counts) == 4000
+    np.testing.assert_allclose(np.array(counts) / 4000, [0.1, 0.3, 0.6], atol=0.02)
+    assert drawn == [lost_together(mdo, 0, 3, place) for place in places]
 
 
 def batch_of(made: Batch, places: list[int]) -> Batch:

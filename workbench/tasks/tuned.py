@@ -29,12 +29,14 @@ class Tuned(nn.Module):
         self.heads = nn.ModuleDict(dict(heads))
 
     def pooled(self, batch: Batch) -> Tensor:
-        """(B, 3, D) in float32: the means of the encoder's outputs over all that is there of a listing, over its text
-        ([CLS] and [SEP] at least), over its picture (zeros without one)."""
+        """(B, 3, D) in float32: the means of the encoder's outputs over all that is there of a listing, over its text,
+        over its picture; zeros without a text (of more than [CLS] and [SEP]), and without a picture."""
         text_BLD, image_BPD = self.network.encode(batch)
+        has_text_B = batch.text_real_BL.sum(1) > 2
+        alone = replace(batch, has_image_B=torch.zeros_like(batch.has_image_B))
         means = (
             mean_of_tokens(batch, text_BLD, image_BPD),
-            mean_of_tokens(replace(batch, has_image_B=torch.zeros_like(batch.has_image_B)), text_BLD, image_BPD),
+            mean_of_tokens(alone, text_BLD, image_BPD) * has_text_B[:, None],
             image_BPD.float().mean(1) * batch.has_image_B[:, None],
         )
         return torch.stack(means, 1)

@@ -35,8 +35,8 @@ class MatchHead(nn.Module):
     """A listing is a point on the sphere; the score of two is scale * cosine + bias, the log odds of a match.
 
     Its text and its picture, as each was read beside the other, are on spheres of their own; the cosine of two listings
-    is their weighed mean. So neither has to be found within the other, which pays (docs/log.md). Where there is no
-    picture, its half is zeros and the text has all the weight.
+    is their weighed mean. So neither has to be found within the other, which pays (docs/log.md). Where one is
+    missing, its half is zeros and the other has all the weight.
     """
 
     def __init__(self, width: int) -> None:
@@ -49,11 +49,12 @@ class MatchHead(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, pooled_B3D: Tensor) -> Tensor:
-        """(B, 2D), each of length 1."""
+        """(B, 2D), each of length 1; zeros for a listing of which there is nothing."""
         with torch.autocast(pooled_B3D.device.type, enabled=False):  # bf16 can't tell near cosines apart
             read_B2D = pooled_B3D[:, [TEXT, PICTURE]]
             there_B2 = (read_B2D != 0).any(2)
-            root_B2 = (self.weights.where(there_B2, -torch.inf).log_softmax(1) / 2).exp()
+            known_B2 = there_B2 | ~there_B2.any(1, keepdim=True)
+            root_B2 = (self.weights.where(known_B2, -torch.inf).log_softmax(1) / 2).exp() * there_B2
             both_B2D = self.project(read_B2D.flatten(1)).unflatten(1, (2, -1))
             # What isn't there is 0 at the start, from where F.normalize would have gradients of 1e12.
             both_B2D = F.normalize(both_B2D.where(there_B2[:, :, None], 1), dim=2)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.batches.loader import Listings
+from workbench.batches.masking import draw_modality_dropout
 from workbench.batches.order import Rows
 from workbench.evaluate.binary import average_precision
-from workbench.recipe.schema import Match
+from workbench.recipe.schema import Match, ModalityDropout
 from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
 from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.readings import READINGS, scored
@@ -47,7 +48,8 @@ class PairTuning:
     def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], PairBatch]:
         """Begin the training pairs of these places; a listing may be in several, and all have the epoch as clock."""
         how = self.section
-        drawn = {"epoch": clock[0], "seed": seed, "augment": how.augment, "dropout": how.mdo, "any_picture": True}
+        lost = lost_together(how.mdo, seed, clock[0], chosen)
+        drawn = {"epoch": clock[0], "seed": seed, "augment": how.augment, "dropout": lost, "any_picture": True}
         return begin_pairs(listings, self.train.rows[chosen], self.train.match[chosen], self.products, **drawn)
 
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
@@ -80,6 +82,14 @@ class PairTuning:
         if not match.any():
             return "no matches in the valid part"
         return f"PR AUC {average_precision(match, scores['valid'], np.ones((1, len(match))))[0]:.3f} on valid"
+
+
+def lost_together(mdo: ModalityDropout, seed: int, epoch: int, chosen: NDArray[np.int64]) -> ModalityDropout | None:
+    """Modality dropout of pairs: all listings of a micro-batch lose their texts, or their pictures, or neither, since
+    they are compared with one another. Where each loses its own, likeness is asked of a text and a picture that share
+    nothing, which costs more than it teaches (docs/log.md)."""
+    (keep_text,), (keep_image,) = draw_modality_dropout(mdo, seed, epoch, chosen[:1])
+    return None if keep_text and keep_image else ModalityDropout(text=float(not keep_text), image=float(not keep_image))
 
 
 def begin_pairs(
