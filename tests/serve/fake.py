@@ -35,8 +35,8 @@ class Batch:
 class Preparation:
     """Listings -> a batch, which here has the points themselves; a text of marks alone is cleaned away."""
 
-    def __init__(self) -> None:
-        self.images = Images(side=64)
+    def __init__(self, slow: float = 0.0) -> None:
+        self.images, self.slow = Images(side=64), slow  # seconds
         self.fields = ("title", "brand")
         self.batches: list[int] = []
         self.asked = False
@@ -46,6 +46,7 @@ class Preparation:
     def prepare(self, listings: Sequence[Listing]) -> SimpleNamespace:
         self.asked = True
         assert self.wait.wait(20)
+        time.sleep(self.slow)
         self.batches.append(len(listings))
         if any((listing.texts.get("title") or "") == "BUG" for listing in listings):
             raise RuntimeError("a bug")
@@ -74,8 +75,8 @@ class Preparation:
 
 
 class Answers:
-    def __init__(self) -> None:
-        self.preparation = Preparation()
+    def __init__(self, slow: float = 0.0) -> None:
+        self.preparation = Preparation(slow)
         self.tasks: Mapping[str, Any] = {"classify": {}, "match": {"threshold": 0.5}}
         self.about: Mapping[str, Any] = {}
 
