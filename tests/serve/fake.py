@@ -68,8 +68,8 @@ class Preparation:
         if data is None:
             return "absent", np.zeros(3)
         try:
-            pixels = np.asarray(square(data, self.images).image)
-        except Broken as broken:
+            pixels = np.asarray(square(data() if callable(data) else data, self.images).image)
+        except (Broken, ValueError) as broken:
             return f"broken: {broken}", np.zeros(3)
         return "present", pixels.mean((0, 1)) / 255
 

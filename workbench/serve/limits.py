@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Limits:
     body: int = 16 << 20  # bytes of one request
-    held: int = 256 << 20  # bytes of all requests at once
+    held: int = 128 << 20  # bytes of all requests at once
     pixels: int = 40_000_000  # of one picture, as its header tells them
     listings: int = 64  # of one request
     results: int = 100  # of one search

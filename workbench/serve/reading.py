@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -27,26 +27,26 @@ class Item:
     where: str  # in the request: what stands before the name of a field
     id: str
     texts: Mapping[str, str | None]
-    picture: bytes | str | None = None  # of a form; of JSON, base64
+    picture: bytes | Callable[[], bytes] | None = None  # what gives the bytes raises ValueError where they are none
     url: str | None = None
-
-    def file(self) -> bytes | None:
-        """The picture's bytes. Raises Refused for what is no base64."""
-        if not isinstance(self.picture, str):
-            return self.picture
-        text = self.picture.partition(",")[2] if self.picture.startswith("data:") else self.picture
-        try:
-            return base64.b64decode("".join(text.split()).translate(URL_SAFE), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise Refused(422, f"not base64: {error}", f"{self.where}picture") from None
 
     def with_picture(self, data: bytes) -> Item:
         return replace(self, picture=data, url=None)
 
     @classmethod
     def of(cls, listing: Listing, where: str, picture: bytes | None = None) -> Item:
-        given = listing.picture if picture is None else picture
+        text = listing.picture
+        given = picture if text is None or picture is not None else partial(from_base64, text)
         return cls(where, listing.id, listing.texts, given, listing.picture_url)
+
+
+def from_base64(text: str) -> bytes:
+    """Of base64 or a data: URL. Raises ValueError."""
+    text = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode("".join(text.split()).translate(URL_SAFE), validate=True)
+    except ValueError as error:
+        raise ValueError(f"not base64: {error}") from None
 
 
 def read_json(body: bytes, model: type[A]) -> A:

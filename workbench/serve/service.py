@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -31,11 +31,7 @@ class Read:
     jobs: Sequence[Job]
     starts: Sequence[int]
     prepared: Prepared
-
-    @cached_property
-    def there(self) -> list[bool]:
-        """Of which listings there is anything to read."""
-        return _there(self.prepared)
+    there: Sequence[bool]  # whether there is anything to read of a listing
 
     def of(self, kind: str) -> Iterator[tuple[Job, slice]]:
         for job, start in zip(self.jobs, self.starts, strict=True):
@@ -57,24 +53,17 @@ class Service:
 
     def prepare(self, jobs: Sequence[Job]) -> Read | None:
         """Decode and encode all; a request with a picture that can't be read has its answer then."""
-        listings: list[Listing] = []
-        starts = []
-        for job in jobs:
-            try:
-                made = [Listing(item.id, item.texts, item.file()) for item in job.items]
-            except Refused as refused:
-                job.outcome, made = refused, []
-            starts.append(len(listings))
-            listings += made
-        prepared = self.answers.preparation.prepare(listings) if listings else None
+        listings = [Listing(item.id, item.texts, item.picture) for job in jobs for item in job.items]
+        prepared = self.answers.preparation.prepare(listings)
+        starts = [0, *accumulate(len(job.items) for job in jobs)][:-1]
+        there = _there(prepared)
         for job, start in zip(jobs, starts, strict=True):
-            if prepared and job.outcome is None:
-                job.outcome = _broken(job.items, prepared.pictures[start:])
-                if job.kind == "search" and not job.outcome and not _there(prepared)[start]:
-                    reason = f"nothing is left to look for: no word that is read, picture {prepared.pictures[start]}"
-                    job.outcome = Refused(422, reason, "texts")
+            job.outcome = _broken(job.items, prepared.pictures[start:])
+            if job.kind == "search" and not job.outcome and not there[start]:
+                reason = f"nothing is left to look for: no word that is read, picture {prepared.pictures[start]}"
+                job.outcome = Refused(422, reason, "texts")
         left = [place for place, job in enumerate(jobs) if job.outcome is None]
-        return Read([jobs[n] for n in left], [starts[n] for n in left], prepared) if prepared and left else None
+        return Read([jobs[n] for n in left], [starts[n] for n in left], prepared, there) if left else None
 
     def answer(self, read: Read) -> None:
         """Each kind's requests at once; the network reads the batch when the first of them needs it."""
