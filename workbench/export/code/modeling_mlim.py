@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -144,8 +144,8 @@ class MlimModel(PreTrainedModel):
     config_class = MlimConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
-    _keys_to_ignore_on_load_unexpected = (r"^language_head\.", r"^image_decoder\.")  # what pre-training alone needs
-    _keys_to_ignore_on_load_missing = (r"^heads\.",)  # in a file of their own
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"^language_head\.", r"^image_decoder\."]  # for pre-training
+    _keys_to_ignore_on_load_missing: ClassVar = [r"^heads\."]  # in a file of their own
 
     def __init__(self, config: MlimConfig) -> None:
         super().__init__(config)
@@ -169,10 +169,8 @@ class MlimModel(PreTrainedModel):
         if path := cached_file(
             pretrained_model_name_or_path, HEADS, **found, _raise_exceptions_for_missing_entries=False
         ):
-            own = dict(model.heads.named_parameters())
-            with torch.no_grad():
-                for name, tensor in load_file(path).items():
-                    own[name].copy_(tensor)
+            model.heads.load_state_dict(load_file(path), assign=True)  # they may be without memory until now
+            model.heads.to(model.words.weight.device, model.words.weight.dtype)
         return loaded
 
     @property
