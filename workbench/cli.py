@@ -466,7 +466,7 @@ def serve(
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="fetch pictures by public web address")] = False,
     max_megabytes: Annotated[float, typer.Option(min=0.001, max=1024, help="of one request")] = 16,
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="of one picture")] = 40,
-    max_listings: Annotated[int, typer.Option(min=1, help="of one request")] = 64,
+    max_listings: Annotated[int, typer.Option(min=1, max=1024, help="of one request")] = 64,
     max_seconds: Annotated[float, typer.Option(min=0.01, help="for one answer")] = 30,
     max_waiting: Annotated[int, typer.Option(min=1, help="listings in line; then clients are told 503")] = 512,
     task: OfTask = None,

@@ -141,6 +141,14 @@ def test_bodies_of_no_sense(client):
     assert told(response)[2] == "the form's end is missing"
     assert told(client.post("/search", files=[("picture", png("red"))] * 2)) == (422, "picture", "given twice")
     assert told(client.post("/search", files={"x": png("red")}, data={"texts.title": "a"}))[1] == "x"
+    surrogate = cut.replace(b"texts.title", b"+2AA-") + b"\r\n--a--\r\n"
+    response = client.post(
+        "/search", content=surrogate, headers={"content-type": "multipart/form-data; boundary=a; charset=utf-7"}
+    )
+    assert told(response)[0] == 422
+    status, field, _ = told(client.post("/search", json={"texts": {"x" * 5000: "a"}}))
+    assert (status, len(field)) == (422, 500)
+    assert "at most 1024" in told(client.post("/embed", json={"listings": [{}] * 1025}))[2]
     assert told(client.get("/search"))[0] == 405
     assert told(client.get("/nothing"))[0] == 404
 

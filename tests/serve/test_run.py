@@ -51,9 +51,7 @@ def test_a_port_that_is_taken_and_a_host_that_is_not_ours():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         assert address(first) == f"http://127.0.0.1:{port}"
-        with pytest.raises(
-            DataError, match=rf"127.0.0.1:{port}: Address already in use; give another"
-        ):
+        with pytest.raises(DataError, match=rf"127.0.0.1:{port}: Address already in use; give another"):
             listen("127.0.0.1", port)
     with pytest.raises(DataError, match="Cannot assign requested address"):
         listen("192.0.2.1", 0)

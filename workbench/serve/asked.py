@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST = 1024  # of anything in one request, whatever the limits: more is not even read
+
 
 class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -15,13 +17,15 @@ class Listing(Asked):
     """A listing of which nothing must be known: no field is required."""
 
     id: str = Field("", max_length=200, description="comes back with the answer")
-    texts: dict[str, str | None] = Field({}, description="by field; a missing or blank one counts as none")
+    texts: dict[str, str | None] = Field(
+        {}, max_length=100, description="by field; a missing or blank one counts as none"
+    )
     picture: str | None = Field(None, description="the bytes of a picture's file in base64, or a data: URL")
     picture_url: str | None = Field(None, max_length=2000, description="instead, where the server allows it")
 
 
 class Listings(Asked):
-    listings: list[Listing] = Field(min_length=1)
+    listings: list[Listing] = Field(min_length=1, max_length=MOST)
 
 
 class Wanted(Listings):
@@ -34,7 +38,7 @@ class Pair(Asked):
 
 
 class Pairs(Asked):
-    pairs: list[Pair] = Field(min_length=1)
+    pairs: list[Pair] = Field(min_length=1, max_length=MOST)
 
 
 class Query(Listing):

@@ -8,7 +8,7 @@ from time import monotonic
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workbench.serve.line import FAILED
+from workbench.serve.limits import failed
 from workbench.serve.metrics import Metrics
 from workbench.serve.refusal import refusal
 
@@ -37,7 +37,7 @@ class Door:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status == GONE:
-                await (await refusal(Request(scope), FAILED))(scope, receive, sending)
+                await (await refusal(Request(scope), failed()))(scope, receive, sending)
         finally:
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.answered(path, status, monotonic() - begun)

@@ -26,5 +26,9 @@ class Refused(Exception):
         self.status, self.reason, self.field = status, reason, field
 
 
+def failed() -> Refused:
+    return Refused(500, "the server failed; its log says why")
+
+
 def busy(reason: str) -> Refused:
     return Refused(503, f"{reason}; ask again in a second")

@@ -15,10 +15,9 @@ from queue import Queue
 from threading import Condition, Thread
 from typing import Any, Generic, Protocol, TypeVar
 
-from workbench.serve.limits import Limits, Refused, busy
+from workbench.serve.limits import Limits, busy, failed
 
 log = logging.getLogger("mlim.serve")
-FAILED = Refused(500, "the server failed; its log says why")
 
 
 @dataclass(eq=False)
@@ -110,9 +109,10 @@ class Line(Generic[R]):
     def _prepare(self) -> None:
         while taken := self._next():
             jobs = [job for job in taken if not job.future.done()]  # nothing is done for who has given up
-            for ready in self._prepared(jobs) if jobs else ():
-                self._ready.put(ready)
+            prepared = self._prepared(jobs) if jobs else []
             _tell([job for job in jobs if job.outcome is not None])
+            for ready in prepared:
+                self._ready.put(ready)
         self._ready.put(None)
 
     def _prepared(self, jobs: Sequence[Job]) -> list[R]:
@@ -123,7 +123,7 @@ class Line(Generic[R]):
             if len(jobs) > 1:
                 return [ready for job in jobs for ready in self._prepared([job])]
             log.exception("a request could not be prepared")
-            jobs[0].outcome = FAILED
+            jobs[0].outcome = failed()
             return []
         return [] if ready is None else [ready]
 
@@ -135,7 +135,7 @@ class Line(Generic[R]):
             except Exception:
                 log.exception("a batch of %d requests could not be answered", len(ready.jobs))
                 for job in ready.jobs:
-                    job.outcome = FAILED
+                    job.outcome = failed()
             _tell(ready.jobs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from workbench.serve.limits import Limits, Refused
 
 A = TypeVar("A", bound=Asked)
 FORM = "multipart/form-data"
+NAME = re.compile(r"(?:(left|right)\.)?(?:(texts)\.)?(.*)", re.DOTALL)  # of a form's field
 URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -62,7 +64,8 @@ async def read_form(body: bytes, headers: Headers, model: type[A], limits: Limit
     texts, files = await _parts(body, headers, limits)
     tree: dict[str, Any] = {}
     for name in (*files, *texts):
-        inner, (*path, last) = tree, name.split(".", 2)
+        *path, last = (part for part in NAME.fullmatch(name).groups() if part is not None)  # type: ignore[union-attr]
+        inner = tree
         for part in path:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
