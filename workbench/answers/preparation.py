@@ -6,13 +6,10 @@ into a square that is encoded and decoded again. The loader of the training make
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -23,17 +20,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.answers.listing import Listing
-from workbench.answers.pictures import Fetch, bytes_of
+from workbench.answers.pictures import Fetch
+from workbench.answers.squares import Placeholders, Squares, square_of
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.catalog.clean.boilerplate import Boilerplate
-from workbench.catalog.duplicates.resembling import Resembling
 from workbench.catalog.listings import cleaned
 from workbench.errors import ArtifactError, DataError
 from workbench.images.decode_cpu import CpuDecoder
-from workbench.images.made import Made, Source, made_of
-from workbench.images.names import Absent
-from workbench.images.picture import pillow_set_up
 from workbench.recipe.schema import Clean, Images
 from workbench.text.encode import Encoder, shortened
 from workbench.text.tokenizer import TextTokenizer
@@ -52,30 +46,6 @@ class Prepared:
     squares: Sequence[bytes] = ()  # the pictures as they were stored in training; b"" where there is none
 
 
-@dataclass(frozen=True)
-class _Squares:
-    """Encoded squares of some listings, as a decoder reads them; b"" where there is none."""
-
-    encoding: str
-    squares: Sequence[bytes]
-    sides_B: NDArray[np.uint16]
-
-    @property
-    def usable(self) -> NDArray[np.bool_]:
-        return self.sides_B > 0
-
-    @property
-    def counts(self) -> NDArray[np.integer]:
-        return self.usable.astype(np.int32)
-
-    def sides(self, rows: NDArray[np.integer], picks: NDArray[np.integer] | None = None) -> NDArray[np.uint16]:
-        sides: NDArray[np.uint16] = self.sides_B[rows]
-        return sides
-
-    def bytes(self, row: int, k: int = 0) -> bytes:
-        return self.squares[row]
-
-
 class Preparation:
     """The training's preparation; safe to use from several threads."""
 
@@ -83,13 +53,10 @@ class Preparation:
         self.told, self.tokenizer, self.fetch = told, tokenizer, fetch
         self.fields = tokenizer.fields  # names of the texts that a listing may have
         self.image_side: int = told["image_side"]
-        self.images = Images.model_validate_json(json.dumps(told["images"]))
-        self._encoding: str = self.images.encoding  # never auto: what the training's pictures are stored as
+        self.images = Images.model_validate_json(json.dumps(told["images"]))  # its encoding is never auto
         self._clean = Clean.model_validate_json(json.dumps(told["clean"]))
         self._columns = ("title", *(f"text.{name}" for name in self.fields[1:]))
-        self._placeholders = frozenset(told["placeholders"])
-        looks = [(b64decode(thumb), b64decode(colours)) for thumb, colours in told["looks"]]
-        self._resembles = Resembling(looks, told["usual_picture"]) if looks else None
+        self._placeholders = Placeholders(told)
         self._recurring = [_read_boilerplate(feed["boilerplate"]) for feed in told["feeds"]]
         self._of_all = _union(self._recurring)
         self._encoder, self._encoding_texts = Encoder(tokenizer), Lock()
@@ -113,16 +80,16 @@ class Preparation:
 
     def prepare(self, listings: Sequence[Listing]) -> Prepared:
         """Read, clean, decode. Raises DataError for a field of texts that the model doesn't know."""
-        made = [self._pool.submit(self._picture, listing) for listing in listings]
+        how = self.images, self._placeholders, self.fetch
+        made = [self._pool.submit(square_of, listing, *how) for listing in listings]
         tokens = TokenTable.of(self.tokenizer, *self._tokens(listings))
-        states, squares, sides = zip(*(each.result() for each in made), strict=True) if made else ((), (), ())
-        stored = _Squares(self._encoding, squares, np.array(sides, np.uint16))
+        stored = Squares(self.images.encoding, [each.result() for each in made])
         decoder = CpuDecoder(stored, self.image_side, min(self._threads, max(1, len(listings))))
         try:
             batch = Listings(tokens, decoder, self.told["patch"]).batch(np.arange(len(listings)))
         finally:
             decoder.close()
-        return Prepared(batch, list(states), squares)
+        return Prepared(batch, [square.state for square in stored.squares], [square.data for square in stored.squares])
 
     def texts(self, listings: Sequence[Listing]) -> pl.DataFrame:
         """The cleaned texts: a column for each field, as the training's items have them."""
@@ -155,40 +122,6 @@ class Preparation:
             ids, lengths = self._encoder.listings(texts)
         return shortened(ids, lengths, self.tokenizer.max_length - 2)
 
-    def _picture(self, listing: Listing) -> tuple[str, bytes, int]:
-        """State, encoded square and its side, 0 where there is none: of the first picture that can be used."""
-        first = "absent"
-        for nth, picture in enumerate(p for p in (listing.picture, *listing.more) if p is not None):
-            state, made = self._made(picture)
-            if made:
-                entry, square = made
-                return state, square, entry.side or 0
-            first = first if nth else state
-            if state == "placeholder" and self.images.use == "main":
-                break
-        return first, b"", 0
-
-    def _made(self, picture: Any) -> tuple[str, Made | None]:
-        try:
-            data = bytes_of(picture, self.fetch)
-        except Absent as absent:
-            return f"absent: {absent}", None
-        except OSError as error:
-            return f"broken: can't be read: {error.strerror or error}", None
-        except ValueError as error:
-            return f"broken: {error}", None
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 in self._placeholders:
-            return "placeholder", None
-        with _pillow(self.images.max_pixels):
-            made = made_of(Source(data, sha256), self.images, self._encoding)
-        entry = made[0]
-        if entry.state != "present":
-            return f"broken: {entry.reason}", None
-        if self._resembles and entry.thumb and entry.colours and self._resembles(entry.thumb, entry.colours):
-            return "placeholder", None
-        return "present", made
-
 
 def _read_boilerplate(found: Mapping[str, Mapping[str, Sequence[str]]]) -> Recurring:
     return {column: Boilerplate(tuple(told["heads"]), tuple(told["tails"])) for column, told in found.items()}
@@ -208,28 +141,3 @@ def _union(feeds: Sequence[Recurring]) -> Recurring:
 def _unicode(text: str | None) -> str | None:
     """Without lone surrogates, which no feed file can hold, but JSON can."""
     return text if text is None else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-class _SetUp:
-    """Pillow's settings are of the process: the first of several threads makes them, the last takes them back."""
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.settings = Lock(), 0, ExitStack()
-
-
-_set_up = _SetUp()
-
-
-@contextmanager
-def _pillow(max_pixels: int) -> Iterator[None]:
-    with _set_up.lock:
-        if not _set_up.users:
-            _set_up.settings.enter_context(pillow_set_up(max_pixels))
-        _set_up.users += 1
-    try:
-        yield
-    finally:
-        with _set_up.lock:
-            _set_up.users -= 1
-            if not _set_up.users:
-                _set_up.settings.close()
