@@ -78,6 +78,7 @@ class Answers:
     def __init__(self, slow: float = 0.0) -> None:
         self.preparation = Preparation(slow)
         self.tasks: Mapping[str, Any] = {"classify": {}, "match": {"threshold": 0.5}}
+        self.of_pairs = self.tasks["match"]
         self.about: Mapping[str, Any] = {}
 
     def points(self, batch: Batch) -> np.ndarray:
@@ -90,8 +91,9 @@ class Answers:
         names, points = np.array([*COLOURS]), self.points(batch)
         return pl.DataFrame({"colour": names[points.argmax(1)], "colour.probability": points.max(1)})
 
-    def match(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return (left * right).sum(1).astype(np.float64)
+    def match_read(self, batch: Batch, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        points = self.points(batch)
+        return (points[left] * points[right]).sum(1).astype(np.float64)
 
 
 def png(colour: str, size: tuple[int, int] = (32, 32)) -> bytes:

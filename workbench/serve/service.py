@@ -49,7 +49,7 @@ class Service:
         preparation.images = preparation.images.model_copy(update={"max_pixels": most, "too_large": "refuse"})
         self.fields: Sequence[str] = preparation.fields
         self.labels = [task for task in answers.tasks if task not in NO_LABELS]
-        self._threshold: float | None = answers.tasks.get("match", {}).get("threshold")
+        self._threshold: float | None = answers.of_pairs["threshold"] if "match" in answers.tasks else None
 
     def prepare(self, jobs: Sequence[Job]) -> Read | None:
         """Decode and encode all; a request with a picture that can't be read has its answer then."""
@@ -84,9 +84,8 @@ class Service:
             job.outcome = {"answers": [{**each, "tasks": tasks} for each, tasks in zip(told, labels, strict=True)]}
 
     def _match(self, read: Read, asked: Sequence[tuple[Job, slice]]) -> None:
-        points = self.answers.outputs("match", read.prepared.batch)
         sides = np.concatenate([np.arange(span.start, span.stop) for _, span in asked]).reshape(-1, 2)
-        found = self.answers.match(points[sides[:, 0]], points[sides[:, 1]]).tolist()
+        found = self.answers.match_read(read.prepared.batch, sides[:, 0], sides[:, 1]).tolist()
         told = iter(
             {
                 "probability": probability if (there := read.there[left] and read.there[right]) else None,
