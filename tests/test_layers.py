@@ -16,7 +16,7 @@ FLOORS = {
     "tasks": 5,
     **dict.fromkeys(("answers", "bench", "forecast", "report", "sources"), 6),
     "plan": 7,
-    "serve": 7,
+    **dict.fromkeys(("export", "serve"), 7),
     "together": 8,
     **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
     "terminal": 8,

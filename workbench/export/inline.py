@@ -12,11 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+BESIDE = "workbench.export.code."  # modules that lie beside the file
+
 
 def inlined(path: Path) -> str:
     """The source of a Python file whose imports from workbench, one line each, are replaced by what they name:
     functions, classes, and constants that are written as they print. Annotations are left as they are, unread."""
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8").replace(f"from {BESIDE}", "from .")
     tree, lines = ast.parse(text), text.splitlines()
     ours = [n for n in tree.body if isinstance(n, ast.ImportFrom) and str(n.module).startswith("workbench")]
     written = dict.fromkeys(_imports(tree), "")  # by name; "" where it stands there already

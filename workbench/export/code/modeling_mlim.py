@@ -19,11 +19,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import ModelOutput, cached_file
 
 from workbench.answers.answers import placed
+from workbench.export.code.configuration_mlim import MlimConfig
 from workbench.export.onnx import answered
 from workbench.tasks.heads import head_of
 from workbench.tasks.tuned import Tuned
-
-from .configuration_mlim import MlimConfig
 
 HEADS = "head.safetensors"
 
