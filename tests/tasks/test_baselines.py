@@ -81,7 +81,7 @@ def test_words_are_learnt_from_the_train_part_alone() -> None:
 def test_a_picture_is_its_thumbnail_around_its_mean_its_colours_and_its_edges() -> None:
     pixels = np.zeros((2, 3, 16, 16), np.uint8)
     pixels[0, 0, :, 8:] = 255  # right half red, left half black
-    features = Features(catalog(["a", "b"], pixels)).pictures
+    features = Features(catalog(["a", "b"], pixels)).pictures_of(np.arange(2))
     thumbnail = np.zeros((3, 8, 8))
     thumbnail[0, :, 4:] = 1
     thumbnail -= 32 / 192
@@ -105,7 +105,7 @@ def test_an_edge_between_two_directions_counts_for_both() -> None:
 
 def test_every_row_has_its_own_picture_and_zeros_where_there_is_none() -> None:
     pixels, usable = noise(600, 8), [row % 7 > 0 for row in range(600)]
-    features = Features(catalog(["a"] * 600, pixels, usable=usable)).pictures
+    features = Features(catalog(["a"] * 600, pixels, usable=usable)).pictures_of(np.arange(600))
     for row in range(600):
         expected = describe(pixels[row]) if usable[row] else np.zeros(832)
         assert np.array_equal(features[row], expected), row
@@ -125,7 +125,7 @@ def test_what_two_listings_have_in_common() -> None:
     ]
     assert text[2, :4] == pytest.approx(np.ones(4)) and not text[1, :4].any()
     assert picture[2] == pytest.approx(np.ones(4)) and not picture[1].any()
-    assert picture[0, 1] == pytest.approx(made.pictures[0, COLOURS] @ made.pictures[1, COLOURS])
+    assert picture[0, 1] == pytest.approx(np.prod(made.pictures_of(np.arange(2))[:, COLOURS], axis=0).sum())
     assert np.array_equal(pairs.of_text(made, rows[:, ::-1]), text)
     assert (pairs.apart(made.text, rows) != pairs.apart(made.text, rows[:, ::-1])).nnz == 0
 

@@ -17,10 +17,10 @@ from workbench.images.augment import identity
 from workbench.tasks.catalog import Catalog
 
 Floats = NDArray[np.float32]
-
+TEXTS = 200_000  # of the train part from which words are learnt, at most
 SIDE, _GRID, _BINS, _ANGLES = 32, 8, 4, 9  # pixels of a picture; cells a side; bins a colour; directions of edges
 _THUMB, _COLOURS = 3 * _GRID**2, _BINS**3
-BLOCKS = (slice(0, _THUMB), slice(_THUMB, _THUMB + _COLOURS), slice(_THUMB + _COLOURS, None))  # of `pictures`
+BLOCKS = (slice(0, _THUMB), slice(_THUMB, _THUMB + _COLOURS), slice(_THUMB + _COLOURS, None))  # of a picture
 _WIDTH = _THUMB + _COLOURS + _ANGLES * _GRID**2
 
 
@@ -68,17 +68,25 @@ class Features:
         count = HashingVectorizer(binary=True, norm=None, alternate_sign=False, token_pattern=r"(?u)\w+")
         return count.transform(self.texts), count.transform(self.titles)
 
-    @cached_property
-    def pictures(self) -> Floats:
-        """(N, 832): an 8x8 thumbnail around its mean, a colour histogram, and edges by place and direction (HOG); each
+    def pictures_of(self, rows: NDArray[np.int64]) -> Floats:
+        """(n, 832): an 8x8 thumbnail around its mean, a colour histogram, and edges by place and direction (HOG); each
         of the three of length 1, of the picture at 32 x 32 pixels."""
-        features = np.zeros((len(self.has_picture), _WIDTH), np.float32)
-        usable = np.flatnonzero(self.has_picture)
-        for start in range(0, len(usable), 256):
-            rows = usable[start : start + 256]
-            begun = self.catalog.listings.pictures.start(rows, identity(len(rows)), None, SIDE)
-            features[rows] = [describe(pixels) for pixels in from_dlpack(begun()).numpy(force=True)]
-        return features
+        missing = np.unique(rows[self.has_picture[rows] & ~self._described[rows]])
+        for start in range(0, len(missing), 256):
+            some = missing[start : start + 256]
+            begun = self.catalog.listings.pictures.start(some, identity(len(some)), None, SIDE)
+            self._pictures[some] = [describe(pixels) for pixels in from_dlpack(begun()).numpy(force=True)]
+        self._described[missing] = True
+        return np.asarray(self._pictures[rows])
+
+    @cached_property
+    def _pictures(self) -> Floats:
+        """(N, 832), of which only what is written takes memory."""
+        return np.zeros((len(self.has_picture), _WIDTH), np.float32)
+
+    @cached_property
+    def _described(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.has_picture), bool)
 
     def _tfidf(self, texts: list[str]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         found = []
@@ -90,7 +98,7 @@ class Features:
     def _fitted(self) -> list[TfidfVectorizer | None]:
         """None where the train part has no words."""
         how = {"sublinear_tf": True, "dtype": np.float32}
-        train = [self.texts[row] for row in self.catalog.rows("train")]
+        train = [self.texts[row] for row in evenly(self.catalog.rows("train"), TEXTS)]
         fitted: list[TfidfVectorizer | None] = []
         for vectors in (
             TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+", **how),
@@ -101,6 +109,11 @@ class Features:
             except ValueError:  # an empty vocabulary
                 fitted.append(None)
         return fitted
+
+
+def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of them, spread evenly."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def describe(pixels_CHW: NDArray[np.uint8]) -> Floats:

@@ -12,11 +12,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from workbench.tasks.baselines.features import evenly
 from workbench.tasks.baselines.linear import Floats, Says, best, fitted, judge_classes, judge_pairs, learn_classes
 from workbench.tasks.readings import scored
 
 Rows = NDArray[np.int64]
 
+LEARNT = 100_000  # labels, at most
 STRENGTHS = (3.0, 30.0, 300.0)  # the inverse of how much weights are held down
 COMMON = 0.0  # in their place: of pairs what they have in common alone
 
@@ -62,13 +64,15 @@ class Learnt:
         return self.sight.name
 
     def classify(self, train_rows: Rows, labels: NDArray[Any], classes: int, rows: Rows) -> Mapping[str, Floats]:
-        learnt = {part: self._classes(part, train_rows, labels, classes) for part in self._parts}
+        some = evenly(np.arange(len(train_rows)), LEARNT)
+        learnt = {part: self._classes(part, train_rows[some], labels[some], classes) for part in self._parts}
         return {reading: learnt[part](rows) for reading, part in self.sight.readings.items()}
 
     def match(
         self, train_rows: Rows, train_match: NDArray[np.bool_], parts: Mapping[str, Rows]
     ) -> Mapping[str, Floats]:
-        learnt = {part: self._pairs(part, train_rows, train_match) for part in self._parts}
+        some = evenly(np.arange(len(train_rows)), LEARNT)
+        learnt = {part: self._pairs(part, train_rows[some], train_match[some]) for part in self._parts}
         readings = self.sight.readings.items()
         return {scored(held, reading): learnt[part](rows) for held, rows in parts.items() for reading, part in readings}
 

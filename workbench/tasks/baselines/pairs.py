@@ -33,7 +33,9 @@ def of_text(features: Features, rows_n2: Rows) -> Floats:
 
 def of_picture(features: Features, rows_n2: Rows) -> Floats:
     """(n, 4): cosines of thumbnails, colours and edges; whether both have a picture."""
-    columns = [dot(features.pictures[:, block], rows_n2) for block in BLOCKS]
+    rows, places = np.unique(rows_n2, return_inverse=True)
+    pictures = features.pictures_of(rows)
+    columns = [dot(pictures[:, block], places.reshape(-1, 2)) for block in BLOCKS]
     return np.stack([*columns, features.has_picture[rows_n2].all(1)], 1)
 
 

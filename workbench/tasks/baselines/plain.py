@@ -43,10 +43,12 @@ class Plain:
 
     def vectors(self, part: str, weight: float, rows: Rows) -> Any:
         if part == "picture":
-            return self.features.pictures[rows]
+            return self.features.pictures_of(rows)
         text = self.features.text[rows]
         return (
-            text if part == "text" else sp.hstack([text, sp.csr_matrix(self.features.pictures[rows] * weight)]).tocsr()
+            text
+            if part == "text"
+            else sp.hstack([text, sp.csr_matrix(self.features.pictures_of(rows) * weight)]).tocsr()
         )
 
     def common(self, part: str, rows_n2: Rows) -> Floats:
@@ -62,7 +64,7 @@ class Plain:
         if reading not in self.readings:
             return None
         part = self.readings[reading]
-        text, picture = self.features.text[rows], sp.csr_matrix(self.features.pictures[rows] / np.sqrt(3))
+        text, picture = self.features.text[rows], sp.csr_matrix(self.features.pictures_of(rows) / np.sqrt(3))
         if self.name != "both":
             return text if part == "text" else picture
         half = np.sqrt(0.5) if part == "both" else 1.0

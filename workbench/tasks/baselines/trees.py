@@ -13,7 +13,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from workbench.tasks.baselines import pairs
-from workbench.tasks.baselines.features import Features
+from workbench.tasks.baselines.features import Features, evenly
 from workbench.tasks.baselines.linear import NONE, Floats
 from workbench.tasks.readings import scored
 
@@ -37,8 +37,8 @@ class Trees:
         self, train_rows: NDArray[np.int64], labels: NDArray[Any], classes: int, rows: NDArray[np.int64]
     ) -> Mapping[str, Floats]:
         """The (n, classes) probabilities of `rows`."""
-        some = _some(len(train_rows))
-        x, labels, further = self._vectors[train_rows[some]], labels[some], self._vectors[rows]
+        some = evenly(np.arange(len(train_rows)), LEARNT)
+        x, labels, further = self._vectors(train_rows[some]), labels[some], self._vectors(rows)
         if labels.ndim == 2:
             each = [_boosted(x, holds, further, 2, classes)[:, 1] for holds in labels.T.astype(np.int64)]
             return {"both": np.stack(each, 1)}
@@ -50,7 +50,7 @@ class Trees:
         """By part the (n,) probabilities that the (n, 2) `rows` match."""
         sizes = [len(rows) for rows in parts.values()]
         further = np.concatenate([np.zeros((0, 2), np.int64), *parts.values()])
-        some = _some(len(train_rows))
+        some = evenly(np.arange(len(train_rows)), LEARNT)
         learnt = self._pairs(train_rows[some]), train_match[some].astype(np.int64)
         found = _boosted(*learnt, self._pairs(further), 2, 1)[:, 1]
         return {scored(part, "both"): p for part, p in zip(parts, np.split(found, np.cumsum(sizes)[:-1]), strict=True)}
@@ -59,28 +59,37 @@ class Trees:
         """Trees know no distance."""
 
     def _pairs(self, rows_n2: NDArray[np.int64]) -> Floats:
+        rows, places = np.unique(rows_n2, return_inverse=True)
         common = (pairs.of_text(self.features, rows_n2), pairs.of_picture(self.features, rows_n2))
-        return np.hstack([*common, pairs.apart(self._vectors, rows_n2)])
+        return np.hstack([*common, pairs.apart(self._vectors(rows), places.reshape(-1, 2))])
+
+    def _vectors(self, rows: NDArray[np.int64]) -> Floats:
+        """(n, 96) NaN where a listing has no text, or no picture."""
+        kinds = [(self.features.text[rows], self.features.has_text), (None, self.features.has_picture)]
+        found = [np.zeros((len(rows), 1))]
+        for (vectors, has), svd in zip(kinds, self._reduced, strict=True):
+            if svd:
+                reduced = svd.transform(self.features.pictures_of(rows) if vectors is None else vectors)
+                found.append(np.where(has[rows][:, None], reduced, np.nan))
+        return np.hstack(found)
 
     @cached_property
-    def _vectors(self) -> Floats:
-        """(N, 96) NaN where a listing has no text, or no picture."""
+    def _reduced(self) -> list[TruncatedSVD | None]:
+        """Of words and of pictures, learnt on the train part; None where there is nothing to learn from."""
         train = self.features.catalog.rows("train")
-        text, picture = self.features.text, self.features.pictures
-        reduced = []
-        for vectors, has, size in ((text, self.features.has_text, TEXT), (picture, self.features.has_picture, PICTURE)):
-            known = train[has[train]]
-            size = min(size, vectors.shape[1] - 1, len(known) - 1)
-            if size > 0:
-                with np.errstate(divide="ignore", invalid="ignore"):  # where all are equal
-                    svd = TruncatedSVD(size, random_state=0).fit(vectors[known])
-                reduced.append(np.where(has[:, None], svd.transform(vectors), np.nan))
-        return np.hstack(reduced) if reduced else np.zeros((text.shape[0], 1))
+        text, picture = (
+            evenly(train[has[train]], LEARNT) for has in (self.features.has_text, self.features.has_picture)
+        )
+        known = ((self.features.text[text], TEXT), (self.features.pictures_of(picture), PICTURE))
+        return [_svd(vectors, size) for vectors, size in known]
 
 
-def _some(labels: int) -> slice:
-    """At most LEARNT of them, evenly."""
-    return slice(None, None, max(1, -(-labels // LEARNT)))
+def _svd(vectors: Any, size: int) -> TruncatedSVD | None:
+    size = min(size, vectors.shape[1] - 1, vectors.shape[0] - 1)
+    if size < 1:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):  # where all are equal
+        return TruncatedSVD(size, random_state=0).fit(vectors)
 
 
 def _boosted(x: Floats, labels: NDArray[np.int64], further: Floats, classes: int, at_once: int) -> Floats:
