@@ -16,6 +16,8 @@ from workbench.export import check
 from workbench.export.check import code_of
 from workbench.export.code.processing_mlim import MlimProcessor
 from workbench.export.export import export
+from workbench.export.probe import COUNT, first_of
+from workbench.recipe.schema import Feed
 
 
 def asked(processor, listings):
@@ -174,3 +176,18 @@ def test_several_classes_at_once_are_told_to_transformers(make, tmp_path):
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
     assert config["id2label"] == {"0": "hat", "1": "lamp", "2": "mug"}
+
+
+def test_it_is_tried_with_the_first_listings_of_the_feeds(make, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    photo(0, 30, 20).save(tmp_path / "pictures" / "1.png")
+    (tmp_path / "feed.csv").write_text("id,title,image\n" + "".join(f"{i},red mug {i},1.png\n" for i in range(20)))
+    feed = Feed(path=tmp_path / "feed.csv", pictures=tmp_path / "pictures")
+    model = make()
+    (said,) = export(model, tmp_path / "out", feeds=[feed])
+    (made,) = export(model, tmp_path / "other")
+    counts = [int(line.split(" on ")[1].split()[0]) for line in (said, made)]
+    assert counts[0] - counts[1] == COUNT
+    listings = first_of([feed], Preparation.open(model, 1))
+    assert [each.id for each in listings] == [str(i) for i in range(COUNT)]
+    assert Preparation.open(model, 1).prepare(listings).pictures == ["present"] * COUNT
