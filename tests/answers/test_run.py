@@ -108,6 +108,14 @@ def test_other_words_are_guessed_or_given(sold: Any, answers: Answers, tmp_path:
     np.testing.assert_allclose(points, answers.points(answers.preparation.prepare(expected).batch), atol=1e-6)
 
 
+def test_sellers_that_use_the_same_words_are_read_alike(sold: Any, answers: Answers):
+    ours, theirs = answers.preparation.told["feeds"]
+    for known, like in (([theirs, ours], 1), ([ours, ours, theirs], None)):
+        found = open_feed(Feed(path=sold.folder / "feed.csv"), known, answers.preparation.fields)
+        assert found.like == like and found.reading.columns.text == {"about": "about", "colour": "colour"}
+        assert all("as in training" in line for line in found.said[:5])
+
+
 def test_a_feed_of_pictures_alone_needs_no_title(sold: Any, answers: Answers, tmp_path: Path):
     path = write(tmp_path / "feed.csv", [{"sku": "1", "pic": "1.png"}, {"sku": "2", "pic": "soon.png"}])
     out = tmp_path / "out.parquet"

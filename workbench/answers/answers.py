@@ -75,8 +75,10 @@ class Answers:
 
     @torch.inference_mode()
     def points(self, batch: Batch) -> Floats:
-        """(B, D) float32, each of length 1: by the head for retrieval, else for matches, else as the encoder has it. Of a
-        listing with nothing to read it is finite, and means nothing."""
+        """(B, D) float32, each of length 1: by the head for retrieval, else for matches, else as the encoder has it.
+
+        Of a listing with nothing to read it is finite, and means nothing.
+        """
         return placed(self.tuned, self._pooled(batch)).cpu().numpy()
 
     @torch.inference_mode()

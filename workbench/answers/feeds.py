@@ -40,7 +40,7 @@ class Opened:
 
     feed: Feed
     reading: Reading
-    like: int | None  # the training's feed whose words it has
+    like: int | None  # the training's only feed whose words it has
     said: tuple[str, ...] = ()  # a line for each role, for people
 
 
@@ -67,8 +67,8 @@ def open_feed(
     guess, why = _guessed(feed)
     every = {*header, *(word for words in guess.values() for word in words)}
     _check(name, given, every, fields)
-    like = _like(known, every) if not feed.columns else _same(known, feed.columns)
-    trained = _roles(_columns(known[like]), every) if like is not None else {}
+    alike = _same(known, feed.columns) if feed.columns else _alike(known, every)
+    trained = _roles(_columns(known[alike[0]]), every) if alike else {}
     found, said = dict[str, Sequence[str]](), list[str]()
     for role in ("id", *fields, "picture"):
         ways = (("given", given), ("as in training", trained), (why, guess))
@@ -80,7 +80,8 @@ def open_feed(
         raise DataError(f"{name}: found no column for the id; name it: --column id=WORD. Header: {', '.join(header)}")
     if not any(found[role] for role in (*fields, "picture")):
         raise DataError(f"{name}: the model reads {', '.join(fields)} and a picture, and no column has any of them")
-    return _opened(feed, found, fields, known[like] if like is not None else {}, like, said)
+    like = alike[0] if len(alike) == 1 else None
+    return _opened(feed, found, fields, known[alike[0]] if alike else {}, like, said)
 
 
 def _opened(
@@ -125,21 +126,22 @@ def _roles(columns: Columns, there: set[str] | None) -> dict[str, Sequence[str]]
     return {role: kept for role, words in roles.items() if (kept := [w for w in words if there is None or w in there])}
 
 
-def _like(known: Sequence[Mapping[str, Any]], every: set[str]) -> int | None:
-    """The training's feed that has most words in common with this one, id's or title's among them; None: several, or
-    none."""
+def _alike(known: Sequence[Mapping[str, Any]], every: set[str]) -> list[int]:
+    """The training's feeds that have most words in common with this one, id's or title's among them, if they all have
+    them in the same roles."""
     counts = []
     for feed in known:
-        roles = _roles(_columns(feed), every)
-        counts.append(sum(map(len, roles.values())) if "title" in roles or "id" in roles else 0)
+        words = _roles(_columns(feed), every)
+        counts.append(sum(map(len, words.values())) if "title" in words or "id" in words else 0)
     best = max(counts, default=0)
-    return counts.index(best) if best and counts.count(best) == 1 else None
+    alike = [number for number, count in enumerate(counts) if count == best and best]
+    roles = [_roles(_columns(known[number]), every) for number in alike]
+    return alike if all(each == roles[0] for each in roles) else []
 
 
-def _same(known: Sequence[Mapping[str, Any]], columns: Columns) -> int | None:
-    """The training's only feed of these columns."""
-    same = [number for number, feed in enumerate(known) if _columns(feed) == columns]
-    return same[0] if len(same) == 1 else None
+def _same(known: Sequence[Mapping[str, Any]], columns: Columns) -> list[int]:
+    """The training's feeds of these columns."""
+    return [number for number, feed in enumerate(known) if _columns(feed) == columns]
 
 
 def _columns(feed: Mapping[str, Any]) -> Columns:
