@@ -4,9 +4,9 @@
 usage: serve.py MODEL INDEX [--seconds 60] [--clients 64] [--path /search]
 
 MODEL is a portable folder, INDEX what `mlim embed MODEL FEED OUT --index` left: its titles and small pictures are the
-requests (one in three has words, one a picture, one both), and the clients share the cores with the server. Rounds:
-1 client, then all, a fifth of the seconds each, thrice; all of them for as long as told; 1 client again. Ends with 1 on
-any answer that is no 200, and when the server grew by more than a tenth during the last four fifths.
+requests (one in three has words, one a picture, one both), and the clients share the cores with the server. Seven
+times: one client, all of them, and all of them on a server whose batches are of one listing; then all of them for as
+long as told. Ends with 1 on any answer that is no 200, and when the server grew by more than a tenth in the last round.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Round:
 
     clients: int
     seconds: float = 0.0
+    cost: float = 0.0  # seconds of the server's processors for an answer
     statuses: Counter[int] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)  # seconds
 
@@ -142,25 +143,27 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--path", default="/search")
     options = parser.parse_args()
-    asked, short = requests(options.index, options.path), options.seconds / 5
+    asked, short = requests(options.index, options.path), options.seconds / 20
     batching, single = (Server(options.model, options.index, batch) for batch in (64, 1))
     rounds: list[Round] = []
 
     def round_of(server: Server, clients: int, seconds: float, what: str) -> Round:
         begun = server.cores()
         seen = play(server.port, asked, clients, seconds)
-        print(f"{what:16} {seen}, {(server.cores() - begun) / seen.seconds:.2f} cores", flush=True)
+        seen.cost = (server.cores() - begun) / len(seen.waits)
+        print(f"{what:16} {seen}, {1000 * seen.cost:.1f} ms of a processor each", flush=True)
         rounds.append(seen)
         return seen
 
     round_of(batching, 1, 2, "(warming up)")
     round_of(single, 1, 2, "(warming up)")
-    ratios: dict[str, list[float]] = {"one client": [], "no batches": []}
-    for _ in range(3):
+    ratios: dict[str, list[float]] = {"one client": [], "one client, processors' time": [], "no batches": []}
+    for _ in range(7):
         one = round_of(batching, 1, short, "one at a time")
         many = round_of(batching, options.clients, short, "batches")
         alone = round_of(single, options.clients, short, "no batches")
         ratios["one client"].append(many.rate / one.rate)
+        ratios["one client, processors' time"].append(one.cost / many.cost)
         ratios["no batches"].append(many.rate / alone.rate)
     before = batching.holds()
     round_of(batching, options.clients, options.seconds, "a minute")

@@ -77,7 +77,7 @@ class Matched(BaseModel):
     probability: float | None = Field(
         description="that both are the same product, calibrated; null if there was nothing to read of one"
     )
-    match: bool | None = Field(description="whether that reaches the model's threshold; null if it has none")
+    match: bool | None = Field(description="whether that reaches the model's threshold; null where that is")
     pictures: list[str] = Field(description="of left and right, as in other answers")
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from workbench.answers.listing import Listing
+from workbench.answers.pairs import threshold
 from workbench.serve.limits import Limits, Refused
 from workbench.serve.line import Job
 from workbench.serve.reading import Item
@@ -49,7 +50,7 @@ class Service:
         preparation.images = preparation.images.model_copy(update={"max_pixels": most, "too_large": "refuse"})
         self.fields: Sequence[str] = preparation.fields
         self.labels = [task for task in answers.tasks if task not in NO_LABELS]
-        self._threshold: float | None = answers.of_pairs["threshold"] if "match" in answers.tasks else None
+        self._threshold = threshold(answers.of_pairs) if "match" in answers.tasks else 1.0
 
     def prepare(self, jobs: Sequence[Job]) -> Read | None:
         """Decode and encode all; a request with a picture that can't be read has its answer then."""
@@ -89,7 +90,7 @@ class Service:
         told = iter(
             {
                 "probability": probability if (there := read.there[left] and read.there[right]) else None,
-                "match": probability >= self._threshold if there and self._threshold is not None else None,
+                "match": probability >= self._threshold if there else None,
                 "pictures": _states([read.prepared.pictures[left], read.prepared.pictures[right]]),
             }
             for (left, right), probability in zip(sides.tolist(), found, strict=True)
