@@ -15,6 +15,7 @@ from workbench.batches.loader import Listings
 from workbench.batches.order import Rows
 from workbench.draws import ANSWERS, uniforms
 from workbench.recipe.schema import ModalityDropout, Query, Retrieve
+from workbench.tasks.match.tuning import lost_together
 from workbench.tasks.readings import READINGS, scored
 from workbench.tasks.retrieve.asked import Gallery, Ints, named
 from workbench.tasks.retrieve.belonging import Belonging
@@ -57,12 +58,19 @@ class RetrieveTuning:
         return None if self.near is None else Crowds.among(places, self.near)
 
     def start(self, listings: Listings, chosen: NDArray[np.int64], clock: Rows, seed: int) -> Callable[[], QueryBatch]:
-        """Begin the queries of these places, of kinds drawn at random, each with one of its answers, read whole but for
-        modality dropout."""
+        """Begin the queries of these places, all of one kind, each with one of its answers, read whole but for modality
+        dropout. Kinds and losses are drawn for a micro-batch, whose listings are compared with one another."""
         rows, how = self.rows[chosen], self.section
         answers = self._answers(rows, clock, seed)
         begun = [
-            listings.start(of, epoch=clock, seed=seed, augment=how.augment, dropout=lost, any_picture=True)
+            listings.start(
+                of,
+                epoch=clock,
+                seed=seed,
+                augment=how.augment,
+                dropout=lost_together(lost, seed, int(clock[0]), of),
+                any_picture=True,
+            )
             for of, lost in ((rows, drawn(how.queries)), (answers, how.mdo))
         ]
         product_n = torch.from_numpy(self.belonging.product_N[rows])
