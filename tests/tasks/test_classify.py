@@ -93,6 +93,7 @@ def test_several_classes_in_a_cell() -> None:
     assert exam.names == ["red", "warm", "wool", "blue"]
     assert exam.truth_nC.tolist() == [[True, True, False, False], [True, False, False, True]]
     assert exam.unseen_n.tolist() == [False, True]
+    assert Exam(target, target.truth_N[[0]], np.array(["0"])).unseen_n.tolist() == [False]  # blue is in another part
 
 
 def test_classes_do_not_depend_on_the_order_of_the_feed() -> None:

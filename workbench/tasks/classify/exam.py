@@ -136,8 +136,8 @@ class Exam:
     @cached_property
     def _unseen(self) -> list[Path]:
         """Of several: classes that no training listing has."""
-        known = {path for t in np.unique(self.truth_n) for path in self.target.truths[t]}
-        return sorted(known - set(self.target.paths), key=name_of)
+        told = {path for truth in self.target.truths for path in truth}
+        return sorted(told - set(self.target.paths), key=name_of)
 
     @cached_property
     def _levels(self) -> tuple[list[list[str]], Ints, Ints]:
