@@ -1,5 +1,7 @@
 """Pairs mined from a catalog: matches within products, hard negatives never within a product or a component."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -99,3 +101,31 @@ def test_what_can_not_be_mined_is_told() -> None:
     silent = facts().items.with_columns(title=pl.lit(None, pl.String))
     pairs, _ = mine(Facts(silent, facts().component, facts().colours), Mine())
     assert pairs.match.all()
+
+
+class Folder:
+    """As much of an artifact as is read."""
+
+    def __init__(self, folder: Path, name: str, table: pl.DataFrame) -> None:
+        self.folder = folder
+        table.write_parquet(folder / name)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+
+def test_a_placeholder_looks_like_nothing_and_the_next_picture_counts(tmp_path: Path) -> None:
+    looks = [bytes([n]) * 192 for n in range(1, 5)]
+    index = pl.DataFrame(
+        {"row": [0, 1, 1, 2, 3], "order": [0, 0, 1, 0, 0], "colours": [looks[0], looks[1], looks[2], looks[3], None]}
+    )
+    states = ["present", "placeholder", "present", "placeholder", "broken"]
+    inputs = {
+        "split": Folder(tmp_path, "split.parquet", pl.DataFrame({"component": [0, 1, 0, 3]})),
+        "images": Folder(tmp_path, "index.parquet", index),
+        "duplicates": Folder(
+            tmp_path, "pictures.parquet", index.select("row", "order").with_columns(state=pl.Series(states))
+        ),
+    }
+    found = Facts.of(pl.DataFrame({"row": range(4)}), inputs)
+    assert found.colours[:, 0].tolist() == [1, 3, 0, 0] and found.component.tolist() == [0, 1, 0, 3]
