@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import ALL, Tuned
+from workbench.tasks.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,17 @@ class ClassBatch:
 
 
 class ClassHead(nn.Module):
-    """A linear layer."""
+    """A linear layer on all three means side by side, brought to one scale."""
 
     def __init__(self, width: int, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.norm = nn.LayerNorm(3 * width)
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(width, classes)
+        self.out = nn.Linear(3 * width, classes)
 
     def forward(self, pooled_B3D: Tensor) -> Tensor:
         """(B, classes) logits."""
-        logits: Tensor = self.out(self.dropout(pooled_B3D[:, ALL]))
+        logits: Tensor = self.out(self.dropout(self.norm(pooled_B3D.flatten(1))))
         return logits
 
 

@@ -25,4 +25,4 @@ def stage(fill: Fill, baselines: Baselines, digests: Mapping[str, str]) -> Stage
 
     section = {"finetune": {"fill": fill.model_dump(mode="json"), "baselines": baselines.told}}
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
-    return Stage("fill", 1, section, run, needs, dict(digests))
+    return Stage("fill", 2, section, run, needs, dict(digests))
