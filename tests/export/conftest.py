@@ -69,6 +69,11 @@ def portable(
     scatter(tuned)
     save_tuned(folder, tuned)
     write_answers(folder, answers)
+    if "match" in tasks:  # and a network of its own that reads two listings together
+        (folder / "cross").mkdir()
+        tuned = Tuned(tuned.network, {task: head_of(task, width, {}) for task in ("match", "cross")})
+        save_tuned(folder / "cross", tuned)
+        write_answers(folder / "cross", {"match": {}, "cross": ANSWERS["match"]})
     preparation = {
         **{"format": 1, "feeds": [{"columns": {"id": "id", "title": "title"}, "boilerplate": {}}]},
         "clean": Clean().model_dump(mode="json"),

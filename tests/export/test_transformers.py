@@ -134,7 +134,7 @@ def test_mlim_reads_it_as_the_model_that_it_was(make, tmp_path):
     model = make()
     list(export(model, tmp_path / "out"))
     one, other = (Answers.open(folder, "cpu", 1) for folder in (model, tmp_path / "out"))
-    assert one.key == other.key and one.tasks == other.tasks
+    assert one.key == other.key and one.tasks == other.tasks and other.cross
     list(export(tmp_path / "out", tmp_path / "again"))
     files = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file())
     for name in files:

@@ -48,7 +48,11 @@ def _by_task(about: Mapping[str, Any]) -> dict[str, Any]:
     """Figures by task, of a network for one or for all."""
     results = about["results"]
     found = {about["task"]: results} if "arms" in results else results
-    return {task: {"readings": [], "verdict": []} | one for task, one in found.items() if one.get("measure")}
+    return {
+        task: {"readings": [], "verdict": [], "undefined": {}} | one
+        for task, one in found.items()
+        if one.get("measure")
+    }
 
 
 def _answer(task: str, told: Mapping[str, Any]) -> str:
@@ -57,7 +61,8 @@ def _answer(task: str, told: Mapping[str, Any]) -> str:
         return f"one of {len(told['classes'])} classes" if told["several"] is None else f"{len(told['classes'])} labels"
     if task == "fill":
         return f"missing attributes ({', '.join(told['attributes'])})"
-    return {"match": "the probability that two are one product", "retrieve": "search by text, picture or both"}[task]
+    pairs = {"match": "the probability that two are one product", "retrieve": "search by text, picture or both"}
+    return pairs.get(task, task)
 
 
 def _words(measure: str) -> str:

@@ -1,7 +1,6 @@
 """What plain transformers needs to read a model's folder: config and code.
 
 config.json, processor_config.json, *_mlim.py   AutoModel and AutoProcessor, with trust_remote_code
-model.safetensors                               the network's weights, those of the heads as heads.<task>.…
 bert/                                           the encoder of texts as an ordinary BertModel, and its tokenizer
 """
 

@@ -20,7 +20,6 @@ from workbench.answers.answers import Answers, placed
 from workbench.batch import Batch
 from workbench.errors import DataError, MlimError
 from workbench.tasks.fill.net import SaysWords
-from workbench.tasks.match.cross import CrossHead
 from workbench.tasks.tuned import Tuned
 
 MODEL = "onnx/model.onnx"
@@ -29,8 +28,8 @@ CLOSE = 1e-4  # to torch, of every output
 
 
 def answered(tuned: Tuned) -> list[str]:
-    """The tasks whose head reads a listing as it is: not two at once, nor one with words to be said."""
-    return [task for task, head in tuned.heads.items() if not isinstance(head, CrossHead | SaysWords)]
+    """The tasks whose head reads a listing as it is: not one with words to be said."""
+    return [task for task, head in tuned.heads.items() if not isinstance(head, SaysWords)]
 
 
 class Asked(nn.Module):
