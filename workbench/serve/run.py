@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Lim
     used.
     """
     try:
+        import torch
         import uvicorn
 
         from workbench.serve.app import make_app
@@ -33,6 +35,8 @@ def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Lim
     from workbench.serve.service import Service
     from workbench.serve.web import Web
 
+    # One core is left for requests and their pictures: torch's threads wait for each other in loops that cost as much.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1)))
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.ERROR)  # clients' faults are told to them
     service = Service(answers, Index.open(index, answers.key) if index else None, limits)
     with listen(*at) as listening:
