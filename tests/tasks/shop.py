@@ -13,6 +13,8 @@ from rich.console import Console
 from workbench.artifacts.store import Artifact
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
+from workbench.tasks.catalog import Catalog, open_catalog
+from workbench.tasks.network import model_section
 
 COLOURS = ("red", "green", "blue", "black", "white")
 THINGS = ("mug", "lamp", "sock")
@@ -71,6 +73,14 @@ def make(folder: Path, cache: Path, goal: str, threads: int = 1, **finetune: Any
 
 def quiet() -> Console:
     return Console(file=io.StringIO(), width=200)
+
+
+def opened(folder: Path) -> Catalog:
+    """What a task reads, for which the shop is pre-trained."""
+    recipe = recipe_from_tree(tree(folder / "cache"), folder)
+    steps = run_plan(plan_recipe(recipe, ["pretrain"]), recipe.runtime, quiet())
+    artifacts = {name: made.artifact for name, made in steps.items()}
+    return open_catalog(artifacts, model_section(artifacts["pretrain"]), recipe.runtime)
 
 
 def contents(artifact: Artifact) -> Mapping[str, str]:

@@ -290,6 +290,21 @@ def test_the_kept_network_gives_points(made: Artifact) -> None:
     assert np.linalg.norm(found["point"].to_numpy(), axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
 
 
+def test_all_queries_of_a_batch_are_read_in_one_way_and_each_way_has_its_turn(folder: Path, made: Artifact) -> None:
+    catalog = shop.opened(folder)
+    belonging = read_belonging(catalog.items, Retrieve())[0]
+    rows = belonging.answerable(catalog.rows("train"))
+    tuning = RetrieveTuning(Retrieve(), belonging, rows, rows.astype(str), {})
+    chosen, kinds = np.arange(16), set()
+    for epoch in range(12):
+        first, again = (tuning.start(catalog.listings, chosen, np.full(16, epoch), 0)() for _ in range(2))
+        assert torch.equal(first.queries.tokens_BL, again.queries.tokens_BL)
+        (text,), (image,) = (has.unique().tolist() for has in (first.queries.has_text_B, first.queries.has_image_B))
+        kinds.add((text, image))
+        assert (first.queries.rows_B != first.answers.rows_B).all() and len(first) == 16
+    assert kinds == {(True, False), (False, True), (True, True)}
+
+
 def test_nothing_that_belongs_together_is_told(folder: Path) -> None:
     with pytest.raises(
         DataError, match=r"finetune.retrieve: 0 of the \d+ listings of the train part belong to another"

@@ -16,12 +16,9 @@ from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.batches.weights import balanced
 from workbench.errors import RecipeError
-from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.schema import Classify, Finetune, Retrieve
-from workbench.tasks.catalog import Catalog, open_catalog
 from workbench.tasks.heads import outputs
-from workbench.tasks.network import model_section
 from workbench.tasks.readings import READINGS
 from workbench.tasks.runs import together_of
 from workbench.tasks.together.tuning import Mixture, TogetherBatch, TogetherLoss, of_task
@@ -134,13 +131,6 @@ def test_it_is_kept_with_a_head_for_each(made: Artifact) -> None:
     }
 
 
-def opened(folder: Path) -> Catalog:
-    recipe = recipe_from_tree(shop.tree(folder / "cache"), folder)
-    steps = run_plan(plan_recipe(recipe, ["pretrain"]), recipe.runtime, shop.quiet())
-    artifacts = {name: made.artifact for name, made in steps.items()}
-    return open_catalog(artifacts, model_section(artifacts["pretrain"]), recipe.runtime)
-
-
 def said(tuned: Tuned, told: Mapping[str, Mapping[str, object]], batch: Batch) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         return {task: outputs(tuned, task, batch, its) for task, its in told.items()}
@@ -149,7 +139,7 @@ def said(tuned: Tuned, told: Mapping[str, Mapping[str, object]], batch: Batch) -
 def test_what_a_placeholder_shows_never_changes_an_output(folders: tuple[Path, Path], made: Artifact) -> None:
     """Nor the training: both shops give the same batches, and so the same pre-trained network to the bit."""
     tuned, told = load_tuned(made.folder), read_answers(made.folder)
-    grey, striped = map(opened, folders)
+    grey, striped = map(shop.opened, folders)
     blank = grey.items["id"].is_in(BLANK).to_numpy()
     assert (grey.shards.states == "placeholder").to_numpy().tolist() == blank.tolist()
     for lost in READINGS.values():
@@ -166,7 +156,7 @@ def test_pixels_of_a_picture_that_counts_as_none_are_not_read_and_nothing_at_all
     folders: tuple[Path, Path], made: Artifact
 ) -> None:
     tuned, told = load_tuned(made.folder), read_answers(made.folder)
-    batch = opened(folders[0]).listings.batch(ROWS[:8])
+    batch = shop.opened(folders[0]).listings.batch(ROWS[:8])
     none = torch.zeros(8, dtype=torch.bool)
     blind = replace(batch, has_image_B=none)
     noise = replace(blind, pixels_BCHW=torch.randint(256, batch.pixels_BCHW.shape, dtype=torch.uint8))
