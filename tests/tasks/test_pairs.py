@@ -8,8 +8,8 @@ import pytest
 
 from workbench.errors import DataError
 from workbench.recipe.schema import Baselines, Match
-from workbench.tasks.match.stage import stage
 from workbench.tasks.match.pairs import read_pairs
+from workbench.tasks.match.stage import stage
 
 ITEMS = pl.DataFrame(
     {"row": range(7), "id": ["a", "b", "c", "007", "e", "f", "g"], "part": ["train"] * 4 + ["test", "test", None]},
