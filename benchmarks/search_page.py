@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw docs/search.png: the search page of a running model, asked by words and one of its index's own pictures.
 
-usage: search_page.py MODEL INDEX ID WORDS [--out docs/search.png]
+usage: python -m benchmarks.search_page MODEL INDEX ID WORDS [--out docs/search.png]
 """
 
 from __future__ import annotations

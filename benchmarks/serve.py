@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One client that asks again after each answer against 64 at once, with and without batches, on one server process.
 
-usage: serve.py MODEL INDEX [--seconds 60] [--clients 64] [--path /search]
+usage: python -m benchmarks.serve MODEL INDEX [--seconds 60] [--clients 64] [--path /search]
 
 MODEL is a portable folder, INDEX what `mlim embed MODEL FEED OUT --index` left: its titles and small pictures are the
 requests (one in three has words, one a picture, one both), and the clients share the cores with the server. Seven

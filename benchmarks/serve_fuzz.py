@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Malformed requests to a server: no 500, no traceback, every refusal with its reason, nothing that stays behind.
 
-usage: serve_fuzz.py MODEL INDEX [--requests 10000] [--seed 0]
+usage: python -m benchmarks.serve_fuzz MODEL INDEX [--requests 10000] [--seed 0]
 
 A third is made by schemathesis from the server's own OpenAPI, half of it as allowed and half as forbidden; a third are
 bodies of JSON and forms with bytes flipped, cut, doubled; a third are pictures of the worst kinds, mutated, by JSON and
