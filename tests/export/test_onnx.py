@@ -39,6 +39,11 @@ def test_onnx_is_torch_for_any_number_of_listings_and_length_of_texts(folder):
         assert fill.shape == (len(batch), 5)
 
 
+def test_it_names_no_file_of_this_machine(folder):
+    content = (folder / "onnx" / "model.onnx").read_bytes()
+    assert b".py" not in content and str(folder).encode() not in content
+
+
 def test_the_documented_example_runs(folder, tmp_path):
     example = re.search(r"```python\n(import numpy as np\nimport onnxruntime.*?)```", DOC.read_text("utf-8"), re.S)
     assert example

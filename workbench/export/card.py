@@ -48,11 +48,13 @@ def _by_task(about: Mapping[str, Any]) -> dict[str, Any]:
     """Figures by task, of a network for one or for all."""
     results = about["results"]
     found = {about["task"]: results} if "arms" in results else results
-    return {
-        task: {"readings": [], "verdict": [], "undefined": {}} | one
-        for task, one in found.items()
-        if one.get("measure")
-    }
+    return {task: _whole(one) for task, one in found.items() if one.get("measure")}
+
+
+def _whole(section: Mapping[str, Any]) -> dict[str, Any]:
+    """With the readings of the network alone, which is the first arm."""
+    kept = [line for line in section.get("readings", ()) if line["arm"] == section["arms"][0]["arm"]]
+    return {"verdict": [], "undefined": {}, **section, "readings": kept}
 
 
 def _answer(task: str, told: Mapping[str, Any]) -> str:

@@ -67,35 +67,37 @@ def write_onnx(folder: Path, answers: Answers, batches: Mapping[str, Batch]) -> 
     Raises DataError without the extra `onnx`, MlimError where the two differ by more than CLOSE.
     """
     try:
-        import onnx  # noqa: F401
+        import onnx
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DataError(f"--onnx needs {error.name}, which is not installed: pip install mlim[onnx]") from None
-    path = folder / MODEL
+    asked, path = Asked(answers.tuned).eval(), folder / MODEL
+    model = _exported(asked, inputs_of(next(iter(batches.values()))))
+    for node in model.graph.node:
+        del node.metadata_props[:]  # where in whose files it comes from
     path.parent.mkdir()
-    asked = Asked(answers.tuned).eval()
-    given = inputs_of(next(iter(batches.values())))
-    batch, length = (
-        torch.export.Dim("batch"),
-        torch.export.Dim("length", max=answers.tuned.network.shape.text_positions),
-    )
-    texts, pictures = {0: batch, 1: length}, {0: batch}
+    onnx.save(model, path)
+    return compared(path, asked, batches)
+
+
+def _exported(asked: Asked, given: Mapping[str, NDArray[Any]]) -> Any:
+    pictures = {0: torch.export.Dim("batch")}
+    texts = pictures | {1: torch.export.Dim("length", max=asked.tuned.network.shape.text_positions)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, of what it is made of
-        torch.onnx.export(
+        program = torch.onnx.export(
             asked,
             tuple(torch.from_numpy(array) for array in given.values()),
-            path,
             input_names=list(given),
             output_names=["embeddings", *asked.tasks],
             dynamic_shapes=(texts, texts, pictures, pictures),
             opset_version=OPSET,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
-    return compared(path, asked, batches)
+    assert program
+    return program.model_proto
 
 
 def compared(path: Path, asked: Asked, batches: Mapping[str, Batch]) -> float:
