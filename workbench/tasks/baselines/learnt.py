@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 
 LEARNT = 100_000  # labels, at most
 STRENGTHS = (3.0, 30.0, 300.0)  # the inverse of how much weights are held down
-COMMON = 0.0  # in their place: of pairs what they have in common alone
+COMMON, APART = 0.0, (1.0, 10.0, 100.0)  # of pairs: what they have in common alone, or also in what they differ
 
 
 class Sight(Protocol):
@@ -92,6 +92,7 @@ class Learnt:
             learn = learn_classes(see(part, weight, rows[places]), labels[places], classes, strength)
             return learn(see(part, weight, judged))
 
+        @cache
         def judge(choice: tuple[float, float]) -> float:
             groups = self.sight.groups[rows]
             return judge_classes(labels, groups, lambda fold: says(choice, fold.learnt, rows[fold.judged]))
@@ -111,7 +112,7 @@ class Learnt:
             groups = self.sight.groups[rows_n2[:, 0]]
             return judge_pairs(match, groups, lambda fold: says(strength, fold.learnt, rows_n2[fold.judged]))
 
-        choices = (COMMON, *STRENGTHS) if sees_more else (COMMON,)
+        choices = (COMMON, *APART) if sees_more else (COMMON,)
         return partial(says, best(choices, judge), np.arange(len(rows_n2)))
 
 
