@@ -60,12 +60,15 @@ class Plain:
         return None if part == "picture" else pairs.apart(self.features.text, rows_n2)
 
     def points(self, rows: Rows, reading: str) -> Any:
-        """(n, d) sparse, of length 1 where the listing has all that is read, shorter where it lacks some."""
+        """(n, d) sparse, but of pictures alone; of length 1 where the listing has all that is read, else shorter."""
         if reading not in self.readings:
             return None
-        part = self.readings[reading]
-        text, picture = self.features.text[rows], sp.csr_matrix(self.features.pictures_of(rows) / np.sqrt(3))
-        if self.name != "both":
-            return text if part == "text" else picture
+        if self.name == "text":
+            return self.features.text[rows]
+        picture = self.features.pictures_of(rows) / np.float32(np.sqrt(3))
+        if self.name == "picture":
+            return picture
+        part, text = self.readings[reading], self.features.text[rows]
         half = np.sqrt(0.5) if part == "both" else 1.0
-        return sp.hstack([text * (half * (part != "picture")), picture * (half * (part != "text"))]).tocsr()
+        halves = text * (half * (part != "picture")), sp.csr_matrix(picture * (half * (part != "text")))
+        return sp.hstack(halves).tocsr()
