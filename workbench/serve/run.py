@@ -35,6 +35,8 @@ def serve(answers: Answers, index: Path | None, at: tuple[str, int], limits: Lim
     from workbench.serve.service import Service
     from workbench.serve.web import Web
 
+    # Kernels are kept for every size of batch that there was, 1,024 by default: 100 MB that only creep up.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     # One core is left for requests and their pictures: torch's threads wait for each other in loops that cost as much.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1)))
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.ERROR)  # clients' faults are told to them
