@@ -99,7 +99,8 @@ def _boosted(x: Floats, labels: NDArray[np.int64], further: Floats, classes: int
     known = np.unique(labels)
     found = np.full((len(further), classes), NONE)
     rounds = int(np.clip(TREES // max(1, at_once), FEWEST, ROUNDS))
-    model = HistGradientBoostingClassifier(max_iter=rounds, max_leaf_nodes=15, early_stopping=False, random_state=0)
+    how = {"max_leaf_nodes": 15, "l2_regularization": 1.0}  # without it the leaves of rare classes grow without bounds
+    model = HistGradientBoostingClassifier(max_iter=rounds, early_stopping=False, random_state=0, **how)
     if len(further):
         found[:, known] += model.fit(x, labels).predict_proba(further) if len(known) > 1 else 1.0
     return np.asarray(found / found.sum(1, keepdims=True))
