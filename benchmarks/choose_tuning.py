@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
+from workbench.evaluate.binary import average_precision
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import load_recipe
-from workbench.evaluate.binary import average_precision
 
 
 def main(recipe_path: str, *variants: str) -> None:

@@ -133,7 +133,7 @@ def recipe_tree(feed: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def pictures_beside(feed: Path) -> str:
-    """Where the pictures of a bare feed are, seen from its folder: an archive that is named like the feed, else the feed's folder."""
+    """Where the pictures of a bare feed are, seen from its folder: an archive named like the feed, else the folder."""
     stem = feed.name.split(".")[0]
     archives = (name for name in (f"{stem}.zip", f"{stem}.tar") if name != feed.name and (feed.parent / name).exists())
     return feed.name if feed.is_dir() else next(archives, ".")
