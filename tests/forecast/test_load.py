@@ -163,7 +163,7 @@ def test_labels_of_every_task(tmp_path):
         "fill": {"attributes": ["kind", "colour"], **how},
         "together": True,
     }
-    columns = FEED["columns"] | {"text": {"colour": "c"}}
+    columns = FEED["columns"] | {"text": {"colour": "c"}, "group": "g"}
     feeds = {"feeds": [FEED | {"columns": columns}]}
     known = recipe_from_tree({"name": "shop", "catalog": feeds, "finetune": tuned}, tmp_path)
     counted = replace(COUNTS, labelled={"kind": 0.5, "colour": 0.1})

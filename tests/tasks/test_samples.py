@@ -53,7 +53,7 @@ def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shop.build(folder)
     (folder / "pictures" / "cut.png").write_bytes((folder / "pictures" / "L0.png").read_bytes()[:40])
     with (folder / "feed.csv").open("a", newline="") as file:
-        csv.writer(file).writerows([[f"X{i}", f"X{i}", f"plain {i}", "mug", f"{i}.png"] for i in ("gone", "cut")])
+        csv.writer(file).writerows([[f"X{i}", f"X{i}", f"plain {i}", "mug", f"{i}.png", "L"] for i in ("gone", "cut")])
     return folder
 
 

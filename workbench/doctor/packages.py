@@ -22,11 +22,16 @@ ADDS = {  # extra -> what mlim can do with it
     "heic": "pictures as iPhones take them",
     "hdf5": "FashionGen's feed",
     "sql": "feeds out of a database",
+    "search": "`mlim search`",
     "s3": "s3://",
     "gcs": "gs://",
     "tensorboard": "curves in TensorBoard",
     "wandb": "curves in Weights & Biases",
     "mlflow": "curves in MLflow",
+    "embeddings": "published embeddings as baselines",
+    "export": "models that transformers loads",
+    "onnx": "models that onnxruntime loads",
+    "serve": "`mlim serve`",
 }
 SPARED = "nvidia-dali"  # the CPU decodes without it; a recipe that asks for it is told by its own check
 OWN_CHECK = ("torch", "nvidia-dali")  # how packages begin that checks of their own load
