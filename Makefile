@@ -21,7 +21,7 @@ demo: setup  ## the sample catalog through every stage, to a report
 	@echo "open reports/quickstart/report.html in a browser"
 
 test: setup  ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check .
