@@ -88,7 +88,7 @@ def test_xml_that_breaks_off_keeps_the_rows_before(tmp_path: Path) -> None:
         ('<?xml version="1.0"?><a><b><i>é</i></b></a>'.encode("utf-16"), {"i": "é"}),
         ("\n\n<?xml version='1.0' encoding='windows-1251'?><a><b><i>Чай</i></b></a>".encode("cp1251"), {"i": "Чай"}),
         ("<?xml version='1.0' encoding='shift_jis'?><a><b><i>茶</i></b></a>".encode("shift_jis"), {"i": "茶"}),
-        (gzip.compress(b"<rss><channel><item><i>1</i></item></channel></rss>"), {"i": "1"}),
+        (gzip.compress(b"<rss><channel><item><i>1</i></item></channel></rss>", mtime=0), {"i": "1"}),
         # Atom, another prefix for Google's names, texts as markup, lists
         (
             b'<feed xmlns="http://www.w3.org/2005/Atom" xmlns:goog="http://base.google.com/ns/1.0"><title>x</title><entry>'
