@@ -234,7 +234,11 @@ def huge_header() -> bytes:
         (answer(b"<!DOCTYPE html><p>log in</p>"), "broken", "a web page, not a picture"),
         (answer(b"\xef\xbb\xbf\n<!-- x --><HTML>" + b"x" * 9999), "broken", "a web page, not a picture"),
         (answer(), "broken", "zero bytes"),
-        (answer(gzip.compress(bytes(10**6), mtime=0), content_encoding="gzip"), "broken", "sent compressed (gzip), which"),
+        (
+            answer(gzip.compress(bytes(10**6), mtime=0), content_encoding="gzip"),
+            "broken",
+            "sent compressed (gzip), which",
+        ),
         (answer(huge_header()), "broken", "900 megapixels, more than images.max_pixels allows (100 megapixels)"),
         (answer(status=404), "absent", "404 Not Found"),
         (answer(status=403), "absent", "403 Forbidden"),
