@@ -153,7 +153,8 @@ def test_matches_are_calibrated_and_the_same_both_ways(answers: Answers) -> None
     both = answers.match(found[[0, 0]], found[[1, 2]])
     assert np.array_equal(both, answers.match(found[[1, 2]], found[[0, 0]])) and both[0] > both[1]
     head: Any = answers.tuned.heads["match"]
-    log_odds = head.scale.exp().item() + head.bias.item()  # of a cosine of 1
+    point_1D = torch.from_numpy(found[:1])
+    log_odds = (head.scale.exp() + head.bias + head.corrected(point_1D, point_1D)).item()  # of a cosine of 1
     assert both[0] == pytest.approx(1 / (1 + np.exp(0.5 - 1.5 * log_odds)), abs=1e-5)
     with pytest.raises(DataError, match="match says nothing of a listing by itself"):
         answers.table("match", answers.preparation.prepare(some).batch)

@@ -70,7 +70,7 @@ def test_listings_without_text_or_picture_are_finite_and_pixels_of_none_do_not_c
     made = replace(batch([0, 7, 4, 0]), has_image_B=has, has_text_B=torch.tensor([False, True, True, False]))
     pairs = pair_batch(made, [0, 1, 0, 3], [1, 2, 3, 2], [1.0, 0, 0, 1], [0, 0, 1, 2])
     loss = CrossLoss(model)
-    assert loss.counts(pairs) == {"pairs": 4, "in_batch": 4, "cross": 4}
+    assert loss.counts(pairs) == {"pairs": 4, "points": 4, "in_batch": 4, "cross": 4}
     sum(loss.sums(pairs).values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert model.heads["cross"].which_2D.grad.abs().sum() > 0

@@ -23,12 +23,22 @@ from workbench.tasks.catalog import open_catalog
 from workbench.tasks.match.answer import probability, table
 from workbench.tasks.match.cross import score_rows
 from workbench.tasks.match.exam import ArmScores, Test
-from workbench.tasks.match.net import MatchHead, PairBatch, PairLoss
+from workbench.tasks.match.net import QUICK, MatchHead, PairBatch, PairLoss, shares
 from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.match.results import section
 from workbench.tasks.match.tuning import lost_together, nearest
 from workbench.tasks.network import mean_of_tokens, model_section
-from workbench.tasks.tuned import Tuned, load_tuned, read_answers, width_of
+from workbench.tasks.tuned import (
+    PIXELS,
+    WORDS,
+    Tuned,
+    load_tuned,
+    numbers_of,
+    pixels_of,
+    read_answers,
+    width_of,
+    words_of,
+)
 
 
 @pytest.fixture
@@ -49,7 +59,11 @@ def test_a_score_is_the_same_both_ways_round(model: Tuned) -> None:
     left, right = torch.triu_indices(4, 4)
     scores = head.scores(points_BD[left], points_BD[right])
     assert torch.equal(scores, head.scores(points_BD[right], points_BD[left]))
-    torch.testing.assert_close(scores, scores_BB[left, right])
+    torch.testing.assert_close(scores, scores_BB[left, right] + head.corrected(points_BD[left], points_BD[right]))
+    fresh = MatchHead(width_of(model.network))
+    torch.testing.assert_close(
+        fresh.scores(points_BD[left], points_BD[right]), fresh.all_scores(points_BD)[left, right]
+    )
     torch.testing.assert_close(points_BD.norm(dim=1), torch.ones(4))
 
 
@@ -67,12 +81,44 @@ def test_what_is_missing_is_no_part_of_a_point_and_the_other_half_has_all_the_we
     """Nothing is alike for being missing in both; a listing of which there is nothing is like none."""
     made = batch([4, 4, 0, 0])
     made = replace(made, has_image_B=torch.tensor([True, False, True, False]))
-    halves_B2 = points(model, made).unflatten(1, (2, -1)).norm(dim=2)
-    share = model.heads["match"].weights.softmax(0).sqrt().tolist()
-    torch.testing.assert_close(halves_B2, torch.tensor([share, [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    width = width_of(model.network)
+    parts = torch.split(points(model, made), [width, width, WORDS, PIXELS], 1)
+    lengths_B4 = torch.stack([part.norm(dim=1) for part in parts], 1)
+    share_4 = (QUICK * model.heads["match"].weights).softmax(0)
+    there_B4 = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]])  # text, picture, words, pixels
+    expected_B4 = (share_4 * there_B4) / (share_4 * there_B4).sum(1, keepdim=True).clamp(min=1e-9)
+    torch.testing.assert_close(lengths_B4, expected_B4.sqrt())
     model.zero_grad()
     points(model, made).square().sum().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_the_words_of_a_listing_are_its_tokens_without_cls_sep_and_padding() -> None:
+    made = batch([3, 0, 1])
+    words_BW = words_of(made)
+    for row, length in enumerate((3, 0, 1)):
+        expected = sorted(set(numbers_of(made.tokens_BL[row, 1 : 1 + length]).tolist()))
+        assert words_BW[row].nonzero()[:, 0].tolist() == expected
+    assert len(set(numbers_of(torch.arange(WORDS)).tolist())) > 0.6 * WORDS  # spread
+
+
+def test_the_shares_of_words_by_hand() -> None:
+    left = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
+    right = torch.tensor([[0, 1, 1, 1, 1], [1, 0, 0, 0, 0]]).bool()
+    torch.testing.assert_close(shares(left, right), torch.tensor([[2 / 5, 2 / 3, 1.0, 0.5], [0.0, 0.0, 0.0, 0.25]]))
+    assert torch.equal(shares(left, right), shares(right, left))
+
+
+def test_how_a_picture_looks_by_hand() -> None:
+    """Its left half black, its right half white: 8 x 8 cells around their mean, and two colours, half each."""
+    made = batch([1, 1])
+    pixels_BCHW = torch.zeros_like(made.pixels_BCHW)
+    pixels_BCHW[..., 8:] = 255
+    looks_BE = pixels_of(replace(made, pixels_BCHW=pixels_BCHW, has_image_B=torch.tensor([True, False])))
+    thumb = torch.tensor([-1.0] * 4 + [1.0] * 4).repeat(24) / 192**0.5
+    colours = torch.zeros(64)
+    colours[[0, 63]] = 0.5**0.5
+    torch.testing.assert_close(looks_BE, torch.stack([torch.cat([thumb, colours]), torch.zeros(PIXELS)]))
 
 
 def test_a_batch_of_pairs_loses_one_modality_as_a_whole_as_often_as_the_recipe_says() -> None:
@@ -104,11 +150,14 @@ def test_the_losses_are_the_cross_entropies(model: Tuned) -> None:
     pairs = pair_batch(batch([2, 7, 4, 1, 3]), [0, 1, 2], [1, 2, 3], [1.0, 0, 0], [5, 5, 6, 7, 5])
     loss = PairLoss(model)
     sums, counts = loss.sums(pairs), loss.counts(pairs)
-    assert counts == {"pairs": 3, "in_batch": 2} and len(pairs) == 3
+    assert counts == {"pairs": 3, "points": 3, "in_batch": 2} and len(pairs) == 3
     scores = model.heads["match"].all_scores(points(model, pairs.batch)).detach().numpy().astype(np.float64)
     odds = scores[[0, 1, 2], [1, 2, 3]]
-    expected = np.log1p(np.exp(-odds[0])) + np.log1p(np.exp(odds[1:])).sum()
-    assert sums["pairs"].item() == pytest.approx(expected, rel=1e-5)
+    placed_BD = points(model, pairs.batch)
+    added = model.heads["match"].corrected(placed_BD[[0, 1, 2]], placed_BD[[1, 2, 3]]).detach().numpy()
+    for name, said in (("points", odds), ("pairs", odds + added)):
+        expected = np.log1p(np.exp(-said[0])) + np.log1p(np.exp(said[1:])).sum()
+        assert sums[name].item() == pytest.approx(expected, rel=1e-4)
     found = [np.log(np.exp(scores[i, [1 - i, 2, 3]]).sum()) - scores[0, 1] for i in (0, 1)]
     assert sums["in_batch"].item() == pytest.approx(sum(found), rel=1e-4)
 
@@ -154,15 +203,11 @@ def test_listings_without_text_or_picture_are_finite_and_pixels_of_none_do_not_c
     assert torch.equal(points(model, made), points(model, other))
 
 
-def test_without_a_picture_the_text_has_all_the_weight_from_the_first_step_on() -> None:
+def test_the_first_step_is_of_ordinary_size_where_pictures_are_missing() -> None:
+    """At the start the part of a missing picture is projected to 0, where a norm's gradient has no bound."""
     net = network()
     model = Tuned(net, {"match": MatchHead(width_of(net))}).eval()
     made = replace(batch([2, 7, 4, 3]), has_image_B=torch.tensor([True, False, True, False]))
-    points_BD = points(model, made)
-    text_BD, picture_BD = points_BD.chunk(2, 1)
-    torch.testing.assert_close(points_BD.norm(dim=1), torch.ones(4))
-    torch.testing.assert_close(text_BD.norm(dim=1), torch.tensor([0.5**0.5, 1, 0.5**0.5, 1]))
-    assert not picture_BD[[1, 3]].any()
     pairs = pair_batch(made, [0, 1], [1, 2], [1.0, 0], [0, 0, 1, 2])
     sum(PairLoss(model).sums(pairs).values()).backward()
     assert max(float(p.grad.norm()) for p in model.parameters() if p.grad is not None) < 100

@@ -14,6 +14,7 @@ import polars as pl
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
 from workbench.answers.compose import ABOUT, CROSS
@@ -22,12 +23,12 @@ from workbench.answers.preparation import PREPARATION, Preparation
 from workbench.artifacts.key import key_of
 from workbench.artifacts.store import digests_of
 from workbench.batch import Batch
-from workbench.errors import DataError, RecipeError
+from workbench.errors import ArtifactError, DataError, RecipeError
 from workbench.tasks.heads import outputs
 from workbench.tasks.match.cross import scores
 from workbench.tasks.match.net import PairBatch
 from workbench.tasks.network import CONFIG, WEIGHTS, load_network
-from workbench.tasks.tuned import ALL, ANSWERS, HEAD, Tuned, load_tuned
+from workbench.tasks.tuned import ALL, ANSWERS, HEAD, Tuned, load_tuned, means_of
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 Floats = NDArray[np.float32]
@@ -59,7 +60,7 @@ class Answers:
         """`device`: auto (the first GPU if there is one), cpu, cuda; `threads` of torch and of pictures, 0: all cores.
         `fetch` reads pictures by web address; without it they count as absent.
 
-        Raises ArtifactError for a folder that holds no model, RecipeError for a GPU that isn't there.
+        Raises ArtifactError for a folder that holds no whole model, RecipeError for a GPU that isn't there.
         """
         preparation = Preparation.open(folder, threads, fetch)
         if threads:
@@ -67,10 +68,14 @@ class Answers:
         if device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("device: found no GPU that torch can use; give auto or cpu")
         chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        tuned = load_tuned(folder) if (folder / ANSWERS).is_file() else Tuned(load_network(folder), {})
-        answers = cls(folder, tuned.to(chosen), preparation)
-        if (folder / CROSS[0]).is_file():
-            answers.cross = load_tuned((folder / CROSS[0]).parent).to(chosen)
+        try:
+            bare = _json(folder / ABOUT)["task"] == "pretrain"
+            tuned = Tuned(load_network(folder), {}) if bare else load_tuned(folder)
+            answers = cls(folder, tuned.to(chosen), preparation)
+            if (folder / CROSS[0]).is_file():
+                answers.cross = load_tuned((folder / CROSS[0]).parent).to(chosen)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise ArtifactError(f"{folder}: a damaged model ({error}); copy or export it again") from None
         return answers
 
     @torch.inference_mode()
@@ -152,10 +157,10 @@ def _json(file: Path) -> dict[str, Any]:
     return found
 
 
-def placed(tuned: Tuned, pooled_B3D: Tensor) -> Tensor:
+def placed(tuned: Tuned, pooled_BX: Tensor) -> Tensor:
     """(B, D) float32, each of length 1."""
     task = next((task for task in PLACING if task in tuned.heads), None)
-    points_BD: Tensor = tuned.heads[task](pooled_B3D) if task else pooled_B3D[:, ALL]
+    points_BD: Tensor = tuned.heads[task](pooled_BX) if task else means_of(pooled_BX)[:, ALL]
     return F.normalize(points_BD.float(), dim=-1)
 
 

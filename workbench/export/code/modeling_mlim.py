@@ -200,8 +200,11 @@ class MlimModel(PreTrainedModel):
         """input_ids, attention_mask (B, L); pixel_values (B, 3, H, W) from 0 to 255; has_image (B,) bool: all have one
         by default, none where there are no pixels."""
         real_BL = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        there = torch.full_like(input_ids[:, 0], pixel_values is not None)
-        has_image_B = there if has_image is None or pixel_values is None else has_image
+        if pixel_values is None:
+            side = self.config.image_size
+            pixel_values = torch.zeros(input_ids.shape[0], 3, side, side, device=input_ids.device)
+            has_image = torch.zeros_like(input_ids[:, 0])
+        has_image_B = torch.ones_like(input_ids[:, 0]) if has_image is None else has_image
         read: Any = Read(input_ids, real_BL.bool(), pixel_values, has_image_B.bool())
         tuned: Any = self  # which it is but for its class
         pooled = Tuned.pooled(tuned, read).to(self.dtype)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.tuned import Tuned, means_of
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class ClassHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(3 * width, classes)
 
-    def forward(self, pooled_B3D: Tensor) -> Tensor:
+    def forward(self, pooled_BX: Tensor) -> Tensor:
         """(B, classes) logits."""
-        logits: Tensor = self.out(self.dropout(self.norm(pooled_B3D.flatten(1))))
+        logits: Tensor = self.out(self.dropout(self.norm(means_of(pooled_BX).flatten(1))))
         return logits
 
 

@@ -23,6 +23,7 @@ from workbench.tasks.match.cross import CrossTuning, score_rows
 from workbench.tasks.match.exam import ArmScores, Test, name, write_scores
 from workbench.tasks.match.mine import KEY, PARTS, Facts, mine
 from workbench.tasks.match.pairs import NONE_DROPPED, Pairs, read_pairs
+from workbench.tasks.match.rarity import rarity
 from workbench.tasks.match.tuning import NEAR, PairTuning
 from workbench.tasks.network import model_section
 from workbench.tasks.products import products_of
@@ -73,7 +74,8 @@ def prepare(work: Work, match: Match) -> Prepared:
     held_out = {part: pairs.of(part) for part in ("valid", "test")}
     few = {part: _few(np.unique(p.rows), products) for part, p in held_out.items()}
     candidates = match.cross.candidates if match.cross else CANDIDATES
-    tuning = PairTuning(match, train, group[train.rows[:, 0]], products, held_out, few, candidates)
+    rare = rarity(catalog.listings.tokens, catalog.rows("train"))
+    tuning = PairTuning(match, train, group[train.rows[:, 0]], products, held_out, few, candidates, rare)
     return Prepared(catalog, pairs, dropped, told, tuning)
 
 

@@ -35,9 +35,10 @@ class PairTuning:
     held_out: dict[str, Pairs]  # by part
     listings: dict[str, Rows]  # by part, ascending: those of which each one's nearest are its candidates
     candidates: int  # of each, at most
+    rarity: Tensor | None = None  # of words, as the head has it at the start
 
     def heads(self, width: int) -> dict[str, torch.nn.Module]:
-        return {"match": MatchHead(width)}
+        return {"match": MatchHead(width, self.rarity)}
 
     def objective(self, tuned: Tuned) -> PairLoss:
         return PairLoss(tuned)

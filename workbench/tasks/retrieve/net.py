@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned
+from workbench.tasks.tuned import Tuned, means_of
 
 SHARPEST = math.log(100.0)  # of the learnt scale, as in CLIP (Radford et al. 2021)
 _NEVER = -1e4  # in place of minus infinity, whose gradients aren't numbers
@@ -52,8 +52,9 @@ class RetrieveHead(nn.Module):
             nn.init.eye_(project.weight)  # type: ignore[arg-type]
             nn.init.zeros_(project.bias)  # type: ignore[arg-type]
 
-    def forward(self, pooled_B3D: Tensor) -> Tensor:
+    def forward(self, pooled_BX: Tensor) -> Tensor:
         """(B, 3D), each of length 1."""
+        pooled_B3D = means_of(pooled_BX)
         with torch.autocast(pooled_B3D.device.type, enabled=False):  # bf16 can't tell near cosines apart
             there_B3 = (pooled_B3D != 0).any(2)
             roots_B3 = (self.weights.where(there_B3, -torch.inf).log_softmax(1) / 2).exp()
