@@ -20,8 +20,9 @@ demo: setup  ## the sample catalog through every stage, to a report
 	@$(BIN)/mlim run recipes/quickstart.yaml
 	@echo "open reports/quickstart/report.html in a browser"
 
-test: setup  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+# one thread each: threads of two processes on two cores wait for one another with all their strength
+test: setup  ## run the tests, in two processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check .
