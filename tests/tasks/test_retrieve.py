@@ -23,7 +23,7 @@ from workbench.tasks.retrieve.belonging import Belonging, read_belonging
 from workbench.tasks.retrieve.crowds import CROWD, Crowds
 from workbench.tasks.retrieve.net import ContrastiveLoss, QueryBatch, RetrieveHead
 from workbench.tasks.retrieve.tuning import RetrieveTuning, drawn
-from workbench.tasks.tuned import Tuned, load_tuned, width_of
+from workbench.tasks.tuned import PIXELS, WORDS, Tuned, load_tuned, width_of
 
 # What belongs together
 
@@ -285,8 +285,8 @@ def test_from_the_feed_to_the_results(made: Artifact) -> None:
 
 def test_the_kept_network_gives_points(made: Artifact) -> None:
     tuned = load_tuned(made.folder)
-    points = torch.randn(3, 3, width_of(tuned.network))
-    found = table({}, tuned.heads["retrieve"](points).detach().numpy())
+    pooled = torch.randn(3, 3 * width_of(tuned.network) + WORDS + PIXELS)
+    found = table({}, tuned.heads["retrieve"](pooled).detach().numpy())
     assert np.linalg.norm(found["point"].to_numpy(), axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
 
 
