@@ -126,6 +126,8 @@ def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resum
         counts = run(answers, feeds, out, how, resume, lambda listings: progress.advance(task, listings))
     joined = f", {counts.joined:,} joined to one of them" if counts.joined else ""
     print(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
+    if not counts.pictures and any(feed.reading.columns.picture for feed in feeds):
+        print("no picture was read: --pictures says where they lie, the column picture of the answers what was wrong")
     print(f"answers: {out}\ndropped: {beside(out, 'drops.csv')}")
 
 

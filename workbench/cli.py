@@ -361,8 +361,10 @@ def predict(
     """What the model says of each listing of a feed: classes by name, missing attributes, matches."""
     with terminal.errors(debug):
         from workbench import asking
+        from workbench.answers.out import check
         from workbench.answers.predict import predicting
 
+        check(out, (feed, pairs))
         asked = task or ("match" if pairs or clusters else None)
         with asking.opened_model(model, asked, sets or (), device, threads, fetch) as answers:
             how = predicting(answers, asked, top, pairs, clusters, batch)
@@ -390,8 +392,9 @@ def embed(
     with terminal.errors(debug):
         from workbench import asking
         from workbench.answers.embed import embedding
-        from workbench.answers.out import beside
+        from workbench.answers.out import beside, check
 
+        check(out, (feed,))
         with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
             how = embedding(answers, beside(out, "index") if index else None, batch)
             asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)

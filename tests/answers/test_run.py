@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from workbench.answers.out import Counts
 from workbench.answers.predict import predicting
 from workbench.answers.run import run
 from workbench.cli import app
-from workbench.errors import DataError
+from workbench.errors import ArtifactError, DataError
 from workbench.recipe.schema import Feed
 
 
@@ -57,7 +58,7 @@ def test_every_row_is_answered_or_dropped_with_its_reason(sold: Any, answers: An
     assert found.like == 0 and found.said[:2] == ("id <- 'sku' (as in training)", "title <- 'name' (as in training)")
     out = tmp_path / "out.parquet"
     counts = run(answers, [found], out, predicting(answers, "classify", top=2))
-    assert counts == Counts(answered=13, joined=0, dropped=1) and counts.rows == 14
+    assert counts == Counts(answered=13, joined=0, dropped=1, pictures=9) and counts.rows == 14
     table = pl.read_parquet(out)
     assert table["id"].to_list() == [*(f"a{i}" for i in range(12)), "mute"]
     by_id = {row["id"]: row for row in table.iter_rows(named=True)}
@@ -237,6 +238,22 @@ def test_the_commands(sold: Any, tmp_path: Path):
     assert "no model" in mlim("predict", tmp_path, feed, out, code=2)
     assert "asked for fill" in mlim("predict", sold.model, feed, out, "--task", "fill", code=2)
     assert "expected ROLE=WORD" in mlim("predict", sold.model, feed, out, "--column", "title", code=2)
+    assert "no picture was read" in mlim("predict", sold.model, feed, tmp_path / "text.csv", "--pictures", tmp_path)
+    own = tmp_path / "feed.csv"
+    shutil.copy(feed, own)
+    assert "would be lost" in mlim("predict", sold.model, own, own, code=2) and own.read_bytes() == feed.read_bytes()
+    assert "can't be written" in mlim("predict", sold.model, feed, own / "out.csv", code=2)
     other = task_of(tmp_path / "tuned", sold.made["tokens"], sold.tree, seed=1)
     compose({**sold.made, "classify": other}, "classify", tmp_path / "model")
     assert "another model" in mlim("search", tmp_path / "model", tmp_path / "p.parquet.index", "--text", "red", code=2)
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors", "head.safetensors", "answers.json", "about.json"])
+def test_a_damaged_model_is_told(sold: Any, tmp_path: Path, file: str):
+    shutil.copytree(sold.model, tmp_path / "model")
+    (tmp_path / "model" / file).write_bytes((sold.model / file).read_bytes()[:50])
+    with pytest.raises(ArtifactError, match="a damaged model"):
+        Answers.open(tmp_path / "model", "cpu")
+    (tmp_path / "model" / file).unlink()
+    with pytest.raises(ArtifactError, match="a damaged model"):
+        Answers.open(tmp_path / "model", "cpu")

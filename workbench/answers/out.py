@@ -10,9 +10,9 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +31,7 @@ class Counts:
     answered: int = 0
     joined: int = 0
     dropped: int = 0
+    pictures: int = 0  # of the answered, that were read
 
     @property
     def rows(self) -> int:
@@ -49,7 +50,8 @@ class Parts:
     def add(self, part: int, answers: pl.DataFrame, drops: pl.DataFrame, joined: int) -> None:
         answers.write_parquet(self._path(part, "answers.parquet"))
         drops.write_parquet(self._path(part, "drops.parquet"))
-        counts = Counts(answers.height, joined, drops.height)
+        shown = answers.filter(pl.col("picture") == "present").height
+        counts = Counts(answers.height, joined, drops.height, shown)
         aside = self._path(part, "counts.tmp")
         aside.write_text(json.dumps(asdict(counts)))
         aside.replace(self._path(part, "counts.json"))
@@ -64,23 +66,35 @@ class Parts:
         drops = (pl.read_parquet(self._path(part, "drops.parquet")) for part in range(parts))
         _write(beside(self._out, "drops.csv"), drops)
         shutil.rmtree(self._folder)
-        return Counts(*(sum(getattr(c, name) for c in counts) for name in ("answered", "joined", "dropped")))
+        return Counts(*(sum(column) for column in zip(*map(astuple, counts), strict=True)))
 
     def _path(self, part: int, name: str) -> Path:
         return self._folder / f"{part:06d}.{name}"
+
+
+def check(out: Path, read: Iterable[Path | None]) -> None:
+    """Raises DataError for a suffix that is neither .parquet nor .csv, a folder, or a file that is among those read."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{out}: what kind of file is it to be? Give a name that ends in {' or '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; give the name of a new file")
+    if out.exists() and any(path and path.exists() and path.samefile(out) for path in read):
+        raise DataError(f"{out}: is what is read, and would be lost; give the name of a new file")
 
 
 @contextmanager
 def parts_to(out: Path, of: dict[str, object], resume: bool = True) -> Iterator[Parts]:
     """The parts of `out` that an earlier run left, if they are answers of the same (`of`: model, feed, options).
 
-    Raises DataError for a suffix that is neither .parquet nor .csv, ArtifactError where another process writes `out`.
+    Raises ArtifactError where another process writes `out`, DataError where it can't be written at all.
     """
-    if out.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{out}: what kind of file is it to be? Give a name that ends in {' or '.join(SUFFIXES)}")
     folder = beside(out, "partial")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        raise DataError(f"{out}: can't be written ({error.strerror}); give a path in a folder that can be") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -80,7 +80,10 @@ def _pairs(path: Path) -> Iterator[pl.DataFrame]:
     """left and right, as ids are."""
     for table in open_feed(path):
         if missing := {"left", "right"} - set(table.cells.columns):
-            raise DataError(f"{path}: no column {min(missing)!r}; expected left and right, with ids of the feed")
+            found = ", ".join(table.cells.columns)
+            raise DataError(
+                f"{path}: no column {min(missing)!r}; expected left and right (ids of the feed), found {found}"
+            )
         yield table.cells.select(pl.col("left", "right").str.strip_chars())
 
 

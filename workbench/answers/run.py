@@ -11,7 +11,7 @@ import polars as pl
 from workbench.answers.answers import Answers
 from workbench.answers.feeds import Opened, Part, parts_of
 from workbench.answers.listing import Listing
-from workbench.answers.out import Counts, parts_to, stamp
+from workbench.answers.out import Counts, check, parts_to, stamp
 from workbench.answers.preparation import Prepared
 from workbench.batches.loader import ahead
 from workbench.images.origin import place_of
@@ -44,7 +44,9 @@ def run(
     resume: bool = True,
     said: Callable[[int], None] = lambda listings: None,
 ) -> Counts:
-    """Answer all listings into `out`; `said` is called with how many more are done."""
+    """Answer all listings into `out`; `said` is called with how many more are done. Raises DataError for an `out` that
+    can't be written, or that is the feed."""
+    check(out, [feed.feed.path for feed in feeds])
     here = {"batch": how.batch, "device": answers.device.type, "fetch": answers.preparation.fetch is not None}
     of = {"model": answers.key, **how.of, **here, "feeds": [_told(feed, out) for feed in feeds]}
     with parts_to(out, of, resume) as parts:

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -157,5 +158,8 @@ def read_weights(path: Path, model: nn.Module, part: str = "") -> None:
         tensors = {name: file.get_tensor(there) for name, there in found.items()}
     try:
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ArtifactError(f"{path}: not the weights of this model: {error}") from None
+    except RuntimeError as error:  # a line for each tensor, or for all that are missing
+        why = shorten(str(error).split(":\n\t", 1)[-1], 300)
+        raise ArtifactError(
+            f"{path}: not the weights of this model: {why}; made by another version of mlim, or damaged: make it again"
+        ) from None

@@ -63,6 +63,12 @@ def prepare(work: Work, match: Match) -> Prepared:
         dropped, told = NONE_DROPPED, {"mined": mined}
     train = pairs.of("train")
     if train.match.all() or not train.match.any():
+        if train.match.any() and not match.pairs:
+            raise DataError(
+                f"finetune.match.mine: all {len(train)} pairs of the train part match: it has no two listings that are "
+                "alike in words or picture and surely different products (of different components of the split). Look "
+                "at what joins them (mlim verify RECIPE), give more listings, or give finetune.match.pairs"
+            )
         reasons = ", ".join(f"{d['count']} {d['reason']}" for d in _reasons(dropped)) or "none"
         raise DataError(
             f"{match.pairs or 'finetune.match.mine'}: {int(train.match.sum())} of the {len(train)} pairs of the train "
