@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import AutoModel, AutoTokenizer, BertModel
 
-from tests.export.conftest import ANSWERS, photo, shelf
+from tests.export.conftest import ABOUT, ANSWERS, photo, shelf
 from workbench.answers.answers import Answers
 from workbench.answers.listing import Listing
 from workbench.answers.preparation import Preparation
@@ -145,6 +145,7 @@ def test_mlim_reads_it_as_the_model_that_it_was(make, tmp_path):
 def test_a_bare_encoder_gives_points_alone(make, tmp_path):
     model = make(tasks=())
     (model / "answers.json").unlink()
+    (model / "about.json").write_text(json.dumps(ABOUT | {"task": "pretrain"}))
     list(export(model, tmp_path / "out"))
     answers = Answers.open(model, "cpu", 1)
     batch = answers.preparation.prepare(shelf()).batch
