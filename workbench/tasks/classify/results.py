@@ -11,7 +11,7 @@ import polars as pl
 
 from workbench.evaluate.calibration import reliability
 from workbench.evaluate.compare import NOTHING, Measured, arm_of, differences, readings_in_words, verdict
-from workbench.evaluate.intervals import Floats, Ints, estimate
+from workbench.evaluate.intervals import Bools, Floats, Ints, estimate
 from workbench.evaluate.slices import sliced, slices_of
 from workbench.evaluate.suspects import best_and_worst, suspected_pairs, suspects
 from workbench.tasks.catalog import Catalog
@@ -47,7 +47,7 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
     shown, found = [arm_of(m) for m in every], differences(every, JUDGE)
     kept, thresholds = arms[0].whole(arms[0].seeds[0]), arms[0].thresholds[0]
     _, sure_n, right_n = exam.judged(kept)
-    both = np.flatnonzero(has_both(catalog, rows))
+    both = np.flatnonzero(has_both(catalog, rows) & _judged(exam, rows))
     alone = {reading: _mean_of(exam, arms[0], reading, both) for reading in arms[0].seeds[0]} if len(both) else {}
     good, bad = best_and_worst(right_n, sure_n, EXAMPLES)
     unseen = int(exam.unseen_n.sum())
@@ -70,6 +70,11 @@ def measured(exam: Exam, rows: Ints, arms: Sequence[ArmGuesses], catalog: Catalo
             *([said] if unseen else []),
         ],
     }
+
+
+def _judged(exam: Exam, rows: Ints) -> Bools:
+    """(n,) whether the judge is of this listing: in a hierarchy of those that tell their whole path."""
+    return np.ones(len(rows), bool) if exam.target.several is not None else exam.truth_nL[:, -1] >= 0
 
 
 def _measured(exam: Exam, arm: ArmGuesses) -> Measured:
@@ -101,6 +106,7 @@ def _slices(
     if exam.target.several is None:
         top = [exam.target.truths[t][0][0] for t in exam.truth_n]
         values = values.select(pl.Series("category", top, pl.String), pl.all().exclude("category"))
+        values = values.select(pl.when(pl.lit(pl.Series(_judged(exam, rows)))).then(pl.all()).name.keep())
     return sliced(values, JUDGE, lambda chosen_n: exam.marks(kept, thresholds, np.flatnonzero(chosen_n))[JUDGE])
 
 
