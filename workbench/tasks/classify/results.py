@@ -106,8 +106,8 @@ def _slices(
     if exam.target.several is None:
         top = [exam.target.truths[t][0][0] for t in exam.truth_n]
         values = values.select(pl.Series("category", top, pl.String), pl.all().exclude("category"))
-        values = values.select(pl.when(pl.lit(pl.Series(_judged(exam, rows)))).then(pl.all()).name.keep())
-    return sliced(values, JUDGE, lambda chosen_n: exam.marks(kept, thresholds, np.flatnonzero(chosen_n))[JUDGE])
+    at = np.flatnonzero(_judged(exam, rows))
+    return sliced(values[at], JUDGE, lambda chosen_n: exam.marks(kept, thresholds, at[chosen_n])[JUDGE])
 
 
 def _examples(exam: Exam, rows: Ints, chosen: Ints, kept: Floats) -> list[dict[str, Any]]:
