@@ -111,8 +111,8 @@ def shares(left_nW: Tensor, right_nW: Tensor) -> Tensor:
 
 
 class PairLoss:
-    """Cross-entropy of the labelled pairs, of the same by their cosine alone, by which neighbours are found, and of finding
-    a listing's match among the other products of the batch by it."""
+    """Cross-entropy of the labelled pairs, of the same by their cosine alone, by which neighbours are found, and of
+    finding a listing's match among the other products of the batch by it."""
 
     def __init__(self, model: Tuned) -> None:
         self.model = model
