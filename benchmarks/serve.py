@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One client that asks again after each answer against 64 at once, with and without batches, on one server process.
+"""One client that asks again after each answer against 64 at once, with and without batches, on one server.
 
 usage: python -m benchmarks.serve MODEL INDEX [--seconds 60] [--clients 64] [--path /search]
 
@@ -32,12 +32,13 @@ from workbench.answers.thumbnails import Thumbnails
 PAGE = os.sysconf("SC_PAGE_SIZE")
 RUN = """
 import sys
+from functools import partial
 from pathlib import Path
-from workbench.answers.answers import Answers
 from workbench.serve.limits import Limits
-from workbench.serve.run import serve
+from workbench.serve.run import Served, opened, serve, usual_workers
 model, index, batch = sys.argv[1:]
-serve(Answers.open(Path(model)), Path(index), ("127.0.0.1", 0), Limits(batch=int(batch)), False)
+served = Served(partial(opened, Path(model), "auto"), Path(index), Limits(batch=int(batch)))
+serve(served, ("127.0.0.1", 0), usual_workers("auto"))
 """
 
 
@@ -107,7 +108,7 @@ def play(port: int, asked: list[bytes], clients: int, seconds: float) -> Round:
 
 
 class Server:
-    """A process of its own."""
+    """A process, and those that it starts."""
 
     def __init__(self, model: Path, index: Path, batch: int) -> None:
         command = [sys.executable, "-c", RUN, str(model), str(index), str(batch)]
@@ -117,14 +118,20 @@ class Server:
 
     def holds(self) -> tuple[int, int, int]:
         """Bytes of memory, threads, open files."""
-        proc = Path(f"/proc/{self._child.pid}")
-        memory = int((proc / "statm").read_text().split()[1]) * PAGE
-        return memory, len([*(proc / "task").iterdir()]), len([*(proc / "fd").iterdir()])
+        memory = sum(int((proc / "statm").read_text().split()[1]) * PAGE for proc in self._processes)
+        threads, files = (sum(len([*(proc / of).iterdir()]) for proc in self._processes) for of in ("task", "fd"))
+        return memory, threads, files
 
     def cores(self) -> float:
         """Seconds of processors so far."""
-        words = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = (proc.joinpath("stat").read_text().rpartition(")")[2].split()[11:13] for proc in self._processes)
+        return sum(int(user) + int(system) for user, system in ticks) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def _processes(self) -> list[Path]:
+        first = Path(f"/proc/{self._child.pid}")
+        others = (number for task in (first / "task").iterdir() for number in (task / "children").read_text().split())
+        return [first, *(Path("/proc", number) for number in others)]
 
     def stop(self) -> None:
         self._child.terminate()

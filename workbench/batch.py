@@ -42,6 +42,16 @@ class Batch:
         """B, the number of listings."""
         return len(self.rows_B)
 
+    def of(self, where_B: Tensor) -> Batch:
+        """Some of the listings."""
+        return Batch(**{f.name: getattr(self, f.name)[where_B] for f in fields(self)})
+
+    def without_pictures(self, patch: int) -> Batch:
+        """The same listings, none of which has a picture, with one image token in place of a whole grid."""
+        return replace(
+            self, pixels_BCHW=self.pixels_BCHW[..., :patch, :patch], image_masked_BP=self.image_masked_BP[:, :1]
+        )
+
     def idle(self) -> Batch:
         """The same listings with nothing that counts: no text, no picture, nothing masked."""
         masks = ("text_masked_BL", "image_masked_BP", "has_image_B", "has_text_B")

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -472,6 +473,9 @@ def serve(
     max_listings: Annotated[int, typer.Option(min=1, max=1024, help="of one request")] = 64,
     max_seconds: Annotated[float, typer.Option(min=0.01, help="for one answer")] = 30,
     max_waiting: Annotated[int, typer.Option(min=1, help="listings in line; then clients are told 503")] = 512,
+    workers: Annotated[
+        int, typer.Option(min=0, help="processes that answer; 0: one a core, 4 at most; one with a GPU")
+    ] = 0,
     task: OfTask = None,
     device: OnDevice = Device.auto,
     threads: OfThreads = 0,
@@ -482,6 +486,7 @@ def serve(
     with terminal.errors(debug):
         from workbench import asking
         from workbench.serve.limits import Limits
+        from workbench.serve.run import Served, opened, usual_workers
         from workbench.serve.run import serve as run_server
 
         limits = Limits(
@@ -491,8 +496,9 @@ def serve(
             waiting=max_waiting,
             seconds=max_seconds,
         )
-        with asking.opened_model(model, task, sets or (), device, threads) as answers:
-            run_server(answers, index, (host, port), limits, allow_urls)
+        opening = partial(opened, asking.model_folder(model, task, sets or ()), device)
+        served = Served(opening, index, limits, allow_urls)
+        run_server(served, (host, port), workers or usual_workers(device), threads)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from workbench.answers.listing import Listing
+from workbench.errors import ArtifactError
 from workbench.images.picture import Broken, pillow_set_up, square
 from workbench.recipe.schema import Images
 
@@ -144,3 +145,12 @@ def serving(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def opened(slow: float, threads: int) -> Answers:
+    """For a process of its own."""
+    return Answers(slow=slow)
+
+
+def broken(threads: int) -> Answers:
+    raise ArtifactError("model: a damaged model; export it again")

@@ -1,12 +1,14 @@
 """Over HTTP a model says what it says in the same process."""
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import polars as pl
+from PIL import Image
 
 from tests.answers.conftest import answers, sold  # noqa: F401
 from tests.serve.fake import png, serving
@@ -47,5 +49,5 @@ def test_labels_matches_points_and_neighbours(answers: Any, tmp_path: Path) -> N
     np.testing.assert_allclose([m["probability"] for m in matches], expected, atol=1e-6)
     assert [m["match"] for m in matches] == (expected >= answers.tasks["match"]["threshold"]).tolist()
     assert [each[0]["id"] for each in found] == ["a", "b", "c"]
-    assert small == prepared.squares[0]
+    assert np.asarray(Image.open(io.BytesIO(small))).tobytes() == prepared.squares[0]
     assert found[0][[r["id"] for r in found[0]].index("b")]["picture"] is None

@@ -147,9 +147,21 @@ class Answers:
     def _pooled(self, batch: Batch) -> Tensor:
         """Remembered of the batch, which may be asked for several answers."""
         if "pooled" not in batch.__dict__:
-            batch.__dict__["pooled"] = self.tuned.pooled(batch.to(self.device))
+            batch.__dict__["pooled"] = self._read(batch.to(self.device))
         pooled: Tensor = batch.__dict__["pooled"]
         return pooled
+
+    def _read(self, batch: Batch) -> Tensor:
+        """Listings without a picture by themselves: their sequences are so much shorter."""
+        has_B = batch.has_image_B
+        if has_B.all():
+            return self.tuned.pooled(batch)
+        bare_bX = self.tuned.pooled(batch.of(~has_B).without_pictures(self.tuned.network.shape.patch))
+        pooled_BX = bare_bX.new_empty(len(batch), bare_bX.shape[1])
+        pooled_BX[~has_B] = bare_bX
+        if has_B.any():
+            pooled_BX[has_B] = self.tuned.pooled(batch.of(has_B))
+        return pooled_BX
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def embedding(answers: Answers, index: Path | None = None, batch: int = BATCH) -
         table = pl.DataFrame({POINT: pl.Series(points_BD, dtype=pl.Array(pl.Float32, points_BD.shape[1]))})
         if not index:
             return table
-        small = [thumbnail(square, answers.preparation.images.encoding) for square in prepared.squares]
+        small = [thumbnail(square, answers.preparation.stored) for square in prepared.squares]
         return table.with_columns(pl.Series(THUMBNAIL, small, pl.Binary))
 
     def then(frames: Frames) -> Iterator[pl.DataFrame]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from workbench.answers.listing import Listing
 from workbench.answers.pictures import Fetch
-from workbench.answers.squares import Placeholders, Squares, square_of
+from workbench.answers.squares import Placeholders, Squares, lossless_as_raw, reading_pictures, square_of
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.catalog.clean.boilerplate import Boilerplate
@@ -43,7 +43,7 @@ class Prepared:
 
     batch: Batch
     pictures: list[str]  # "present", "absent" or "absent: why", "broken: why", "placeholder"
-    squares: Sequence[bytes] = ()  # the pictures as they were stored in training; b"" where there is none
+    squares: Sequence[bytes] = ()  # of `Preparation.stored`, the pictures; b"" where there is none
 
 
 class Preparation:
@@ -54,6 +54,7 @@ class Preparation:
         self.fields = tokenizer.fields  # names of the texts that a listing may have
         self.image_side: int = told["image_side"]
         self.images = Images.model_validate_json(json.dumps(told["images"]))  # its encoding is never auto
+        self.stored = lossless_as_raw(self.images.encoding)
         self._clean = Clean.model_validate_json(json.dumps(told["clean"]))
         self._columns = ("title", *(f"text.{name}" for name in self.fields[1:]))
         self._placeholders = Placeholders(told)
@@ -81,9 +82,13 @@ class Preparation:
     def prepare(self, listings: Sequence[Listing]) -> Prepared:
         """Read, clean, decode. Raises DataError for a field of texts that the model doesn't know."""
         how = self.images, self._placeholders, self.fetch
-        made = [self._pool.submit(square_of, listing, *how) for listing in listings]
-        tokens = TokenTable.of(self.tokenizer, *self._tokens(listings))
-        stored = Squares(self.images.encoding, [each.result() for each in made])
+        with reading_pictures(self.images.max_pixels):
+            made = [self._pool.submit(square_of, listing, *how) for listing in listings]
+            try:
+                tokens = TokenTable.of(self.tokenizer, *self._tokens(listings))
+            finally:
+                wait(made)
+        stored = Squares(self.stored, [each.result() for each in made])
         decoder = CpuDecoder(stored, self.image_side, min(self._threads, max(1, len(listings))))
         try:
             batch = Listings(tokens, decoder, self.told["patch"]).batch(np.arange(len(listings)))

@@ -32,7 +32,7 @@ class Square(NamedTuple):
 class Squares:
     """Those of some listings, as a decoder reads them."""
 
-    encoding: str
+    encoding: str  # of the bytes: jpeg or raw
     squares: Sequence[Square]
 
     @property
@@ -67,8 +67,13 @@ class Placeholders:
         return bool(self._resembles and entry.thumb and entry.colours and self._resembles(entry.thumb, entry.colours))
 
 
+def lossless_as_raw(encoding: str) -> str:
+    """How a square is kept until it is read: to write a PNG takes as long as all else, and says the same."""
+    return "jpeg" if encoding == "jpeg" else "raw"
+
+
 def square_of(listing: Listing, images: Images, placeholders: Placeholders, fetch: Fetch | None) -> Square:
-    """Of the first picture that can be used; else the state of the main one."""
+    """Of the first picture that can be used; else the state of the main one. Called within `reading_pictures`."""
     first = Square("absent")
     for nth, picture in enumerate(p for p in (listing.picture, *listing.more) if p is not None):
         square = _square(picture, images, placeholders, fetch)
@@ -91,9 +96,7 @@ def _square(picture: Any, images: Images, placeholders: Placeholders, fetch: Fet
         return Square(f"broken: {error}")
     if (sha256 := hashlib.sha256(data).hexdigest()) in placeholders:
         return Square("placeholder")
-    with _pillow(images.max_pixels):
-        made = made_of(Source(data, sha256), images, images.encoding)
-    entry, encoded = made
+    entry, encoded = made = made_of(Source(data, sha256), images, lossless_as_raw(images.encoding))
     if entry.state != "present":
         return Square(f"broken: {entry.reason}")
     return Square("placeholder") if placeholders.shown(made) else Square("present", encoded, entry.side or 0)
@@ -110,7 +113,8 @@ _set_up = _SetUp()
 
 
 @contextmanager
-def _pillow(max_pixels: int) -> Iterator[None]:
+def reading_pictures(max_pixels: int) -> Iterator[None]:
+    """While any thread is within, Pillow is set up for `square_of` in every thread."""
     with _set_up.lock:
         if not _set_up.users:
             _set_up.settings.enter_context(pillow_set_up(max_pixels))

@@ -24,13 +24,13 @@ QUALITY = 85
 
 
 def thumbnail(square: bytes, encoding: str) -> bytes:
-    """Of a prepared picture, JPEG or PNG; b"" of none."""
-    if not square or (len(square) <= SMALL and encoding != "raw"):
+    """Of a prepared picture (encoding jpeg or raw), JPEG or PNG; b"" of none."""
+    if encoding == "raw" and square:
+        Image.frombytes("RGB", (isqrt(len(square) // 3),) * 2, square).save(whole := io.BytesIO(), "PNG")
+        square = whole.getvalue()
+    if len(square) <= SMALL:
         return square
-    if encoding == "raw":
-        image = Image.frombytes("RGB", (isqrt(len(square) // 3),) * 2, square)
-    else:
-        image = Image.open(io.BytesIO(square)).convert("RGB")
+    image = Image.open(io.BytesIO(square)).convert("RGB")
     image.thumbnail((SIDE, SIDE))
     image.save(out := io.BytesIO(), "JPEG", quality=QUALITY)
     return out.getvalue()

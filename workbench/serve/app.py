@@ -39,9 +39,9 @@ class Desk:
     def __init__(self, service: Service, web: Web | None) -> None:
         self.service, self.web = service, web
         self.limits: Limits = service.limits
-        self.bodies = Bodies(self.limits)
-        self.metrics = Metrics(waiting=lambda: self.line.waiting, held=lambda: self.bodies.held)
-        self.line: Line[Read] = Line(service, self.limits, self.metrics.batched)
+        self.metrics = Metrics()
+        self.bodies = Bodies(self.limits, self.metrics.held.inc)
+        self.line: Line[Read] = Line(service, self.limits, self.metrics)
 
     async def answer(self, kind: Kind, request: Request) -> bytes:
         """The answer as JSON. Raises Refused."""
@@ -101,6 +101,7 @@ def make_app(service: Service, web: Web | None = None) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
     )
+    app.state.seconds = desk.limits.seconds
     app.add_middleware(Door, metrics=desk.metrics)
     for kind in KINDS:
         app.post(f"/{kind.name}", **openapi.post(kind))(_path(desk, kind))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,9 +15,9 @@ PATIENCE = 2.0  # seconds for a client to finish sending what is too much, else 
 
 
 class Bodies:
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.held = 0  # bytes
+    def __init__(self, limits: Limits, told: Callable[[int], None]) -> None:
+        self._limits, self._told = limits, told  # the latter of bytes more, or less
+        self._held = 0  # bytes
 
     @asynccontextmanager
     async def reading(self, request: Request) -> AsyncIterator[bytes]:
@@ -29,14 +29,18 @@ class Bodies:
                 await self._too_large(request)
             async for chunk in request.stream():
                 data += chunk
-                self.held += len(chunk)
+                self._hold(len(chunk))
                 if len(data) > self._limits.body:
                     await self._too_large(request)
-                if self.held > self._limits.held:
+                if self._held > self._limits.held:
                     raise busy("too many large requests at once")
             yield bytes(data)
         finally:
-            self.held -= len(data)
+            self._hold(-len(data))
+
+    def _hold(self, more: int) -> None:
+        self._held += more
+        self._told(more)
 
     async def _too_large(self, request: Request) -> None:
         if "expect" not in request.headers:  # else it waits for our word before it sends

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import Queue
 from threading import Condition, Thread
 from typing import Any, Generic, Protocol, TypeVar
 
 from workbench.serve.limits import Limits, busy, failed
+from workbench.serve.metrics import Metrics
 
 log = logging.getLogger("mlim.serve")
 
@@ -61,8 +62,8 @@ class Work(Protocol[R]):
 class Line(Generic[R]):
     """One thread prepares a batch while another answers the one before."""
 
-    def __init__(self, work: Work[R], limits: Limits, batched: Callable[[int], None]) -> None:
-        self._work, self._limits, self._batched = work, limits, batched  # the last is told of listings in each batch
+    def __init__(self, work: Work[R], limits: Limits, metrics: Metrics) -> None:
+        self._work, self._limits, self._metrics = work, limits, metrics
         self._jobs: deque[Job] = deque()
         self._changed = Condition()
         self._ready: Queue[R | None] = Queue(1)
@@ -82,7 +83,7 @@ class Line(Generic[R]):
             if self.waiting and self.waiting + len(job.items) > self._limits.waiting:
                 raise busy("too many requests at once")
             self._jobs.append(job)
-            self.waiting += len(job.items)
+            self._wait(len(job.items))
             self._changed.notify()
         return job.future
 
@@ -103,8 +104,12 @@ class Line(Generic[R]):
             while self._jobs and (not taken or listings + len(self._jobs[0].items) <= self._limits.batch):
                 taken.append(self._jobs.popleft())
                 listings += len(taken[-1].items)
-            self.waiting -= listings
+            self._wait(-listings)
             return taken
+
+    def _wait(self, more: int) -> None:
+        self.waiting += more
+        self._metrics.waiting.inc(more)
 
     def _prepare(self) -> None:
         while taken := self._next():
@@ -129,7 +134,7 @@ class Line(Generic[R]):
 
     def _answer(self) -> None:
         while ready := self._ready.get():
-            self._batched(sum(len(job.items) for job in ready.jobs))
+            self._metrics.batched(sum(len(job.items) for job in ready.jobs))
             try:
                 self._work.answer(ready)
             except Exception:

@@ -115,8 +115,7 @@ class Service:
 
     def _found(self, place: int, score: float) -> dict[str, Any]:
         assert self.index
-        id, title = self._shown[place]
-        picture = f"picture/{quote(id, safe='')}" if self.index.thumbnails.has(place) else None
+        id, title, picture = self._shown[place]
         return {"id": id, "title": title, "score": round(score, 6), "picture": picture}
 
     def thumbnail(self, id: str) -> bytes | None:
@@ -124,13 +123,17 @@ class Service:
         return None if place is None or self.index is None else self.index.thumbnails[place]
 
     @cached_property
-    def _shown(self) -> list[tuple[str, str | None]]:
-        return [] if self.index is None else self.index.listings.select("id", "title").rows()
+    def _shown(self) -> list[tuple[str, str | None, str | None]]:
+        """id, title and the address of the small picture of every listing, made once: each is found again and again."""
+        if self.index is None:
+            return []
+        has, rows = self.index.thumbnails.has, enumerate(self.index.listings.select("id", "title").rows())
+        return [(id, title, f"picture/{quote(id, safe='')}" if has(place) else None) for place, (id, title) in rows]
 
     @cached_property
     def _places(self) -> dict[str, int]:
         """Of an id that several feeds have, the first listing's."""
-        return {id: place for place, (id, _) in reversed([*enumerate(self._shown)])}
+        return {id: place for place, (id, *_) in reversed([*enumerate(self._shown)])}
 
 
 def _there(prepared: Prepared) -> list[bool]:

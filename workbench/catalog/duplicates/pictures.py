@@ -125,15 +125,21 @@ def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8
 
 def small(thumbs: Thumbs, window: int, side: int = SIDE // 2) -> NDArray[np.float16]:
     """(N, side * side): each made smaller, cut, of mean 0 and length 1."""
-    left, top, right, bottom = WINDOWS[window]
-    fewer = np.kron(np.eye(side), np.full(SIDE // side, side / SIDE))
-    down, across = fewer @ _stretched(top, bottom), fewer @ _stretched(left, right)
+    down, across = _fewer(window, side)
     small = np.zeros((len(thumbs), side * side), np.float16)
     for start in range(0, len(thumbs), AT_ONCE):
         some = (down @ thumbs[start : start + AT_ONCE].astype(np.float64) @ across.T).reshape(-1, small.shape[1])
         some -= some.mean(axis=1, keepdims=True)
         small[start : start + AT_ONCE] = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1)
     return small
+
+
+@cache
+def _fewer(window: int, side: int) -> tuple[Doubles, Doubles]:
+    """(side, SIDE) each: lines and columns of a thumbnail, cut and made smaller."""
+    left, top, right, bottom = WINDOWS[window]
+    fewer = np.kron(np.eye(side), np.full(SIDE // side, side / SIDE))
+    return fewer @ _stretched(top, bottom), fewer @ _stretched(left, right)
 
 
 def _nearest(count: int, left: Ints, right: Ints, fit: NDArray[np.float32]) -> Ints:
