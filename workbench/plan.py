@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.changes import changes
+from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.key import Digests, key_of
 from workbench.artifacts.remote import Remote
 from workbench.artifacts.stage import Stage, Work
@@ -282,7 +283,8 @@ def _make(
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
             watch = _watch(foreseen, name, log) if foreseen and not step.partial else None
-            work = Work(folder, inputs, runtime, console, log, _earlier(step, store), step.ingredients, resume, world)
+            earlier, executor = _earlier(step, store), executor_of(runtime)
+            work = Work(folder, inputs, runtime, console, log, earlier, step.ingredients, resume, executor, world)
             summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
@@ -292,6 +294,11 @@ def _make(
         else:
             folder.rmdir()
     return Made(artifact, time.monotonic() - begun)
+
+
+def executor_of(runtime: Runtime) -> Executor:
+    """The one that the recipe asks for."""
+    return Threads(runtime.threads)
 
 
 def _watch(foreseen: Forecast, stage: str, log: Path) -> Watch:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.artifacts.executor import Executor, Threads
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,6 +30,7 @@ class Work:
     # unchanged listings may be taken over, the bytes written being the same as if it weren't there
     ingredients: Mapping[str, Any] = field(default_factory=dict)  # what its key is made of
     resume: bool = True  # else what an unfinished run left, also outside of the folder, is thrown away
+    executor: Executor = field(default_factory=Threads)  # that does the pieces of its work
     world: World | None = None  # the processes that run this stage together; None: it is alone
 
 

@@ -826,6 +826,12 @@ class Runtime(Section):
     reports: Path = Field(Path("reports"), description="folder for reports: REPORTS/RECIPE NAME/report.html")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="where data is prepared: in this process, or on a Ray cluster (docs/ray.md)"
+    )
+    cluster: str = Field(
+        "", description="of `executor: ray`: its address, as ray://head:10001 or auto; empty: a cluster of this machine"
+    )
     compile: bool = Field(
         False, description="torch.compile: faster steps on a GPU, after a minute or more of compiling"
     )
