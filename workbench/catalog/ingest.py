@@ -11,7 +11,8 @@
     summary.json      every count; rows = listings + joined + dropped
 
 Items hold no file name and no line, so that one catalog gives the same bytes from any format. A feed goes through in
-chunks: the next is read and cleaned while the last is written, and memory holds a few of them, whatever its size.
+chunks: the next are read here, and cleaned by the executor, while the last is written; memory holds a few of them,
+whatever its size.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def _run(work: Work, catalog: Catalog, readings: Sequence[Reading]) -> dict[str,
         for number, (feed, reading) in enumerate(zip(catalog.feeds, readings, strict=True)):
             taken, key = intake.feed(number, reading.dialect), f"catalog.feeds.{number}"
             begin = intake.position
-            for chunk in read_clean(feed, reading, key, list(columns), catalog.clean, begin, taken.recurring):
+            how = key, list(columns), catalog.clean, begin, taken.recurring
+            for chunk in read_clean(work.executor, feed, reading, *how):
                 intake.take(taken, *chunk)
     return intake.finish(catalog.same_id)

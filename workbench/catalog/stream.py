@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 import polars as pl
 
+from workbench.artifacts.executor import Executor
 from workbench.catalog.clean.boilerplate import SAMPLE, Boilerplate
 from workbench.catalog.dialects.dialect import Products, Reading
 from workbench.catalog.dialects.products import products
@@ -20,10 +19,11 @@ from workbench.catalog.listings import Listings, learn, to_listings, words
 from workbench.errors import DataError
 from workbench.recipe.schema import Clean, Feed
 
-T = TypeVar("T")
+AT_ONCE = 4  # chunks that are cleaned at once, at most: more would wait for one to be read and written
 
 
 def read_clean(
+    executor: Executor,
     feed: Feed,
     reading: Reading,
     key: str,
@@ -38,26 +38,28 @@ def read_clean(
     Raises DataError when the feed can't be read, or when a column that the recipe names is in none of its chunks.
     """
     header: dict[str, None] = {}
+    waiting: deque[Products] = deque()
+    first, rest = _first(products(feed, reading))
+    if first and clean.boilerplate:
+        sample = pl.concat([chunk.cells for chunk in first], how="diagonal").head(SAMPLE)
+        recurring.update(learn(sample, reading.columns, clean))
 
-    def cleaned(chunk: Products, position: int) -> tuple[Products, Listings]:
-        return chunk, to_listings(chunk, position, reading.columns, names, recurring, clean)
-
-    def chunks() -> Iterator[Callable[[], tuple[Products, Listings]]]:
+    def pieces() -> Iterator[tuple[Products, int]]:
         nonlocal position
-        first, rest = _first(products(feed, reading))
-        if clean.boilerplate:
-            sample = pl.concat([chunk.cells for chunk in first], how="diagonal").head(SAMPLE)
-            recurring.update(learn(sample, reading.columns, clean))
-        while first:
-            chunk = first.pop(0)
+        while chunk := first.pop(0) if first else next(rest, None):
             header.update(dict.fromkeys(chunk.cells.columns))
-            yield partial(cleaned, chunk, position)
+            waiting.append(chunk)
+            yield chunk, position
             position += chunk.cells.height
-            if not first and (following := next(rest, None)):
-                first.append(following)
 
-    yield from _in_order(chunks(), min(4, os.cpu_count() or 1))
+    work = partial(_cleaned, columns=reading.columns, names=names, recurring=recurring, clean=clean)
+    for listings in executor.in_order(work, pieces(), min(executor.workers, AT_ONCE) + 1):
+        yield waiting.popleft(), listings
     check_header(feed, list(header), reading, key)
+
+
+def _cleaned(piece: tuple[Products, int], **how: Any) -> Listings:
+    return to_listings(*piece, **how)
 
 
 def check_header(feed: Feed, header: Sequence[str], reading: Reading, key: str) -> None:
@@ -80,15 +82,3 @@ def _first(chunks: Iterator[Products]) -> tuple[list[Products], Iterator[Product
     while sum(chunk.cells.height for chunk in first) < SAMPLE and (chunk := next(chunks, None)):
         first.append(chunk)
     return first, chunks
-
-
-def _in_order(tasks: Iterable[Callable[[], T]], workers: int) -> Iterator[T]:
-    """The tasks' results in their order; so many tasks are worked on, or wait for their turn, at once."""
-    with ThreadPoolExecutor(workers) as pool:
-        running: deque[Future[T]] = deque()
-        for task in tasks:
-            running.append(pool.submit(task))
-            if len(running) > workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
