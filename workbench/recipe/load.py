@@ -20,7 +20,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import RecipeError
-from workbench.recipe.schema import ON_HUB, Recipe, check_side, fields, sections
+from workbench.recipe.places import READ, WRITTEN, is_url, path_of, url_of, usual_scratch
+from workbench.recipe.schema import IS_WRITTEN, ON_HUB, Recipe, check_side, fields, sections
 
 KeyPath = tuple[str | int, ...]
 
@@ -241,7 +242,7 @@ def _overlay(old: Any, new: Any) -> Any:
 
 def _validate(source: _Source, top: Origin) -> Recipe:
     source.tree = {"runtime": {}, **_fill_in(source.tree, (), source.origins)}  # its paths have defaults to resolve
-    _resolve_paths(Recipe, source.tree, (), source.origins, top)
+    _resolve_paths(Recipe, source.tree, (), source.origins, top, _scratch(source, top))
     try:
         recipe = Recipe.model_validate_json(json.dumps(source.tree), strict=True)
     except ValidationError as error:
@@ -397,25 +398,43 @@ def _policy(model: type[BaseModel]) -> str | None:
     return get_args(field.annotation)[0] if field else None
 
 
+def _scratch(source: _Source, top: Origin) -> Path:
+    runtime = source.tree["runtime"]
+    given = runtime.get("scratch") if isinstance(runtime, dict) else None
+    folder = source.origins.get(("runtime", "scratch"), top).folder
+    return Path(_absolute(folder, given)) if isinstance(given, str) else usual_scratch()
+
+
 def _resolve_paths(
-    model: type[BaseModel], tree: Any, path: KeyPath, origins: Mapping[KeyPath, Origin], top: Origin
+    model: type[BaseModel], tree: Any, path: KeyPath, origins: Mapping[KeyPath, Origin], top: Origin, scratch: Path
 ) -> None:
-    """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it; what may be a
-    name on the Hugging Face hub, and is no path of this machine, stays as it is."""
+    """Make every value of a `Path` field absolute, in place, by the folder of the file that wrote it, and addresses in
+    object storage paths below `scratch`; what may be a name on the Hugging Face hub, and is no path of this machine,
+    stays as it is."""
     if isinstance(tree, list):
         for i, child in enumerate(tree):
-            _resolve_paths(model, child, (*path, i), origins, top)
+            _resolve_paths(model, child, (*path, i), origins, top, scratch)
     if not isinstance(tree, dict):
         return
     for name, field in model.model_fields.items():
         value = tree.get(name, field.default)
         if _is_path(field.annotation) and isinstance(value, (str, Path)):
-            folder = origins.get((*path, name), top).folder
-            resolved = os.path.normpath(folder / os.path.expanduser(value))
+            resolved = _absolute(origins.get((*path, name), top).folder, value)
             on_hub = field.json_schema_extra == ON_HUB and _HUB_NAME.fullmatch(str(value))
             tree[name] = value if on_hub and not os.path.exists(resolved) else resolved
+            if url := str(value) if is_url(str(value)) else url_of(resolved):
+                kind = WRITTEN if field.json_schema_extra == IS_WRITTEN else READ
+                try:
+                    tree[name] = str(path_of(url, scratch, kind))
+                except ValueError as error:
+                    key = (*path, name)
+                    raise RecipeError(f"{_where(origins, key) or top.where}: {_dotted(key)}: {error}") from None
         for inner in sections(field.annotation):
-            _resolve_paths(inner, tree.get(name), (*path, name), origins, top)
+            _resolve_paths(inner, tree.get(name), (*path, name), origins, top, scratch)
+
+
+def _absolute(folder: Path, value: str | Path) -> str:
+    return os.path.normpath(folder / os.path.expanduser(value))
 
 
 def _is_path(annotation: Any) -> bool:

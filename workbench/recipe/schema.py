@@ -2,7 +2,8 @@
 
 `docs/recipe.md` is generated from this file. Defaults are for a catalog of some thousand listings on one GPU; the
 paper's values are in `recipes/paper.yaml`. Fields of type `Path` are resolved against the folder of the file that
-names them (or the working directory, for `--set`) when a recipe is loaded.
+names them (or the working directory, for `--set`) when a recipe is loaded; each may also be an address in object
+storage, s3://… or gs://…, of which a copy is read (docs/storage.md).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ OrAuto = Annotated[
 ]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ON_HUB: dict[str, Any] = {"on_hub": True}  # marks a Path that may be a name on the Hugging Face hub: it stays relative
+IS_WRITTEN: dict[str, Any] = {"is_written": True}  # marks a Path of a folder that runs write into
 
 
 class Section(BaseModel):
@@ -822,8 +824,17 @@ class Checkpoints(Section):
 class Runtime(Section):
     """Where and how to run. Nothing here enters a cache key, or changes what is computed by more than rounding."""
 
-    cache: Path = Field(Path(".mlim"), description="folder of the artifacts")
-    reports: Path = Field(Path("reports"), description="folder for reports: REPORTS/RECIPE NAME/report.html")
+    cache: Path = Field(Path(".mlim"), description="folder of the artifacts", json_schema_extra=IS_WRITTEN)
+    reports: Path = Field(
+        Path("reports"),
+        description="folder for reports: REPORTS/RECIPE NAME/report.html; also in object storage",
+        json_schema_extra=IS_WRITTEN,
+    )
+    scratch: Path | None = Field(
+        None,
+        description="folder on a fast disk for copies of what the recipe reads from object storage, and for what is on "
+        "its way there (docs/storage.md); default: mlim in XDG_CACHE_HOME, or in ~/.cache",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the first GPU if there is one")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="threads for decoding and for torch; 0: all cores")
     executor: Literal["local", "ray"] = Field(
