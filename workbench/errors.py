@@ -24,6 +24,10 @@ class ArtifactError(MlimError):
     """A cached artifact that is damaged, locked or made from other inputs."""
 
 
+class ClusterError(MlimError):
+    """A cluster that can't be reached, whose machines lack what a run needs, or that lost a piece of work for good."""
+
+
 class Interrupted(MlimError):
     """The user stopped a run (Ctrl-C or SIGTERM); the state was saved and the message says how to go on."""
 

@@ -18,8 +18,9 @@ from workbench.artifacts.changes import changes
 from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.key import Digests, key_of
 from workbench.artifacts.remote import Remote
+from workbench.artifacts.shared import Shared, store_of
 from workbench.artifacts.stage import Stage, Work
-from workbench.artifacts.store import Artifact, Away, Store
+from workbench.artifacts.store import Artifact, Store
 from workbench.errors import ArtifactError, DataError, RecipeError
 from workbench.sources import Sources
 from workbench.tasks.baselines.check import check
@@ -49,7 +50,7 @@ class Step:
     artifact: Artifact | None
     partial: Path | None  # what an unfinished run of this key left
     reason: str  # "" when cached and all its sources are here
-    there: Artifact | None = None  # at `runtime.remote`, from where it is to be taken
+    there: Artifact | None = None  # in the object store, from where it is to be taken
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,13 @@ def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step
     for key in ("cache", *(["reports"] if {"audit", "census", "report"} & set(goals) else [])):
         _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
     store, digests = store_of(recipe.runtime), Digests(recipe.runtime.cache / "digests.json")
-    remote = Remote(recipe.runtime.remote) if recipe.runtime.remote else None
+    remote = Remote(store.away.url) if store.away else None
     sources = Sources(recipe, digests, remote)
     try:
         steps = plan_stages(wanted(builders(recipe, sources), goals), store, remote)
     finally:
         digests.save()
     return [_with_sources(step, sources, steps, store) for step in steps]
-
-
-def store_of(runtime: Runtime) -> Store:
-    return Store(runtime.cache, Away(runtime.remote, runtime.remote_bytes) if runtime.remote else None)
 
 
 def _with_sources(step: Step, sources: Sources, steps: Sequence[Step], store: Store) -> Step:
@@ -193,12 +190,14 @@ def plan_stages(stages: Sequence[Stage], store: Store, remote: Remote | None = N
 
 
 def _find(stage: Stage, key: str, store: Store, remote: Remote | None) -> tuple[Artifact | None, Artifact | None]:
-    """The artifact in the cache; else, also for one that is damaged, the artifact at `remote`."""
+    """The artifact in the cache; else, also for one that is damaged, the artifact at `remote`, which has data alone but
+    where it is the cache itself."""
     try:
         artifact, damage = store.find(stage.name, key), None
     except ArtifactError as error:
         artifact, damage = None, error
-    there = remote.find(stage.name, key) if remote and not artifact and stage.name in DATA else None
+    may = remote and not artifact and (stage.name in DATA or isinstance(store, Shared))
+    there = remote.find(stage.name, key) if remote and may else None
     if damage and not there:
         raise damage
     return artifact, there
@@ -243,13 +242,14 @@ def run_plan(
 
     Raises ArtifactError when another process is making the same artifact, or when a cached input is damaged.
     """
-    store = store_of(runtime)
+    store = store_of(runtime, lambda line: console.print(line, soft_wrap=True, markup=False))
     if any(step.stage.name == "pretrain" and not step.artifact for step in steps):
         check_installed(runtime.trackers)
     made: dict[str, Made] = {}
     unread: set[str] = set()
     for step in steps:
         if step.artifact:
+            store.share(step.artifact)  # unless it was
             made[step.stage.name] = Made(step.artifact, None)
             unread.add(step.stage.name)
             continue
@@ -274,12 +274,13 @@ def _make(
     world: World | None,
 ) -> Made:
     begun = time.monotonic()
-    if step.there and runtime.remote:
-        return Made(Remote(runtime.remote).fetch(step.there, store, step.stage.streams), time.monotonic() - begun)
+    if step.there:
+        return Made(_bring(step.there, store, step.stage.streams), time.monotonic() - begun)
     name, log = step.stage.name, store.log(step.stage.name, step.key)
     with store.making(name, step.key, resume=resume) as folder:
         artifact = store.find(name, step.key)  # another process may have made it since the plan
-        if artifact is None:
+        there = store.remote.find(name, step.key) if isinstance(store, Shared) and not artifact else None
+        if artifact is None and there is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
             watch = _watch(foreseen, name, log) if foreseen and not step.partial else None
@@ -289,15 +290,28 @@ def _make(
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:
                 times.write(json.dumps({"stage_seconds": time.monotonic() - begun}) + "\n")
+            store.share(artifact)
             if watch:
                 watch.learn({**made, name: artifact})
-        else:
+        elif artifact:
             folder.rmdir()
+    artifact = artifact or _bring(there, store, step.stage.streams)
     return Made(artifact, time.monotonic() - begun)
+
+
+def _bring(there: Artifact, store: Store, streams: str) -> Artifact:
+    if isinstance(store, Shared):
+        return store.bring(there, streams)
+    assert store.away
+    return Remote(store.away.url).fetch(there, store, streams)
 
 
 def executor_of(runtime: Runtime) -> Executor:
     """The one that the recipe asks for."""
+    if runtime.executor == "ray":
+        from workbench.artifacts.ray import Ray
+
+        return Ray(runtime.cluster, runtime.threads)
     return Threads(runtime.threads)
 
 
@@ -315,7 +329,8 @@ def _earlier(step: Step, store: Store) -> Artifact | None:
         for a in reversed(store.all_of(step.stage.name))
         if all(a.ingredients[k] == step.ingredients[k] for k in alike)
     )
-    return next(found, None)
+    newest = next(found, None)
+    return newest and store.here(newest)
 
 
 def tell(artifact: Artifact, console: Console) -> None:
