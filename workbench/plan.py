@@ -295,7 +295,9 @@ def _make(
                 watch.learn({**made, name: artifact})
         elif artifact:
             folder.rmdir()
-    artifact = artifact or _bring(there, store, step.stage.streams)
+    if artifact is None and there is not None:
+        artifact = _bring(there, store, step.stage.streams)
+    assert artifact
     return Made(artifact, time.monotonic() - begun)
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from workbench.artifacts.conditional import Seen, look, put
 from workbench.errors import ArtifactError, MlimError, RecipeError
 from workbench.recipe.secrets import without_password
 
@@ -70,6 +71,24 @@ class Bucket:
         """A file of the disk, there as a whole or not at all."""
         self._put(name, lambda path: self._fs.put_file(str(file), path))
 
+    def look(self, name: str) -> Seen | None:
+        """A small file that is written by `put` only."""
+        return self._tried(name, lambda: look(self._fs, self._path(name)))
+
+    def put(self, name: str, data: bytes, tag: str | None = None) -> str | None:
+        """A small file where there is none, or in place of the one seen with that tag: its tag. None: there is another.
+
+        RecipeError where the store can't tell."""
+        return self._tried(name, lambda: put(self._fs, self._path(name), data, tag))
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly below."""
+        try:
+            found = self._tried("", lambda: self._fs.ls(self._root, detail=True))
+        except FileNotFoundError:
+            return []
+        return sorted(info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory")
+
     def delete(self, name: str) -> None:
         """Also where there is none."""
         with suppress(FileNotFoundError):
@@ -88,7 +107,7 @@ class Bucket:
         return {path[begin:]: int(info["size"]) for path, info in found.items()}
 
     def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
+        return f"{self._root}/{name}" if name else self._root
 
     def _put(self, name: str, put: Callable[[str], object]) -> None:
         path = self._path(name)

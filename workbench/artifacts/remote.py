@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.bucket import Bucket
-from workbench.artifacts.store import MANIFEST, Artifact, Store, as_json, digests_of
+from workbench.artifacts.store import MANIFEST, Artifact, Store, as_json, digests_of, locked
 from workbench.errors import ArtifactError
 from workbench.recipe.secrets import without_password
 
 PUSHING = "pushing.json"
+AT_ONCE = 8  # files on their way
 NOTED = 1 << 28  # bytes: a killed push sends no more than this again
 
 
@@ -71,7 +73,10 @@ class Remote:
         """Copy an artifact into the cache, verified, but for the files that match `streams`; continues after a kill."""
         if (artifact := _found(store, there)) is not None:
             return artifact
-        with store.making(there.stage, there.key) as partial:
+        folder = store.root / f"{there.stage}-{there.key[:16]}"
+        partial = folder.with_suffix(".partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
             if (artifact := _found(store, there)) is not None:  # another process fetched it meanwhile
                 partial.rmdir()
                 return artifact
@@ -80,8 +85,8 @@ class Remote:
             for left in partial.rglob("*"):
                 if left.is_file() and left.relative_to(partial).as_posix() not in wanted.here:
                     left.unlink()
-            for name in wanted.here:
-                self._fetch_file(there, name, partial / name)
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(lambda name: self._fetch_file(there, name, partial / name), wanted.here))
             return store.adopt(wanted)
 
     def _fetch_file(self, there: Artifact, name: str, path: Path) -> None:
@@ -94,10 +99,16 @@ class Remote:
             self.bucket.read_into(out, f"{there.folder}/{name}", size, sha256)
         aside.replace(path)
 
-    def push(self, artifact: Artifact, tell: Callable[[str], None] = lambda name: None) -> Sent:
+    def push(
+        self,
+        artifact: Artifact,
+        tell: Callable[[str], None] = lambda name: None,
+        check: Callable[[], None] | None = None,
+    ) -> Sent:
         """Copy an artifact there, manifest last; what is there with the same size and digest is not sent again.
 
-        Raises ArtifactError where its own files are damaged, or are not all here.
+        `check` raises where another process does so meanwhile; then the manifest is put only if there is none. Raises
+        ArtifactError where its own files are damaged, or are not all here.
         """
         folder = f"{artifact.stage}-{artifact.key[:16]}"
         there = self.find(artifact.stage, artifact.key)
@@ -115,17 +126,32 @@ class Remote:
             self.bucket.delete(f"{folder}/{MANIFEST}")
         artifact.verify(*waiting)
         unsent, noted, total = set(waiting), 0, 0
-        for name in waiting:
-            tell(f"{folder}/{name}")
+
+        def send(name: str) -> str:
+            if check:
+                check()
             self.bucket.send(artifact.folder / name, f"{folder}/{name}")
-            unsent.remove(name)
-            total += artifact.files[name]["bytes"]
-            if total - noted >= NOTED:
-                noted = total
-                self.put_json(f"{folder}/{PUSHING}", {n: f for n, f in artifact.files.items() if n not in unsent})
-        self.put_json(f"{folder}/{MANIFEST}", replace(artifact, streamed=()).manifest())
-        self.bucket.delete(f"{folder}/{PUSHING}")
+            return name
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for name in pool.map(send, waiting):
+                tell(f"{folder}/{name}")
+                unsent.remove(name)
+                total += artifact.files[name]["bytes"]
+                if total - noted >= NOTED:
+                    noted = total
+                    self.put_json(f"{folder}/{PUSHING}", {n: f for n, f in artifact.files.items() if n not in unsent})
+        self._finish(folder, replace(artifact, streamed=()).manifest(), check)
         return Sent(len(waiting), total, len(artifact.files) - len(waiting))
+
+    def _finish(self, folder: str, manifest: Any, check: Callable[[], None] | None) -> None:
+        if check is None:
+            self.put_json(f"{folder}/{MANIFEST}", manifest)
+        else:
+            check()
+            if not self.bucket.put(f"{folder}/{MANIFEST}", as_json(manifest).encode()):
+                raise ArtifactError(f"{self.shown}/{folder}: another process has just finished it; run again")
+        self.bucket.delete(f"{folder}/{PUSHING}")
 
 
 def _found(store: Store, there: Artifact) -> Artifact | None:

@@ -138,14 +138,28 @@ class Store:
 
         Raises ArtifactError if another process is making it.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         folder = self._folder(stage, key)
-        with locked(folder):
+        with self.locked(folder.name):
             partial = folder.with_suffix(".partial")
             if not resume:
                 shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(exist_ok=True)
             yield partial
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the lock of a folder of the cache. Raises ArtifactError if another process does."""
+        folder = self.root / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield
+
+    def share(self, artifact: Artifact) -> None:
+        """Let other machines have it, where the cache is theirs too (shared.py). Raises MlimError."""
+
+    def here(self, artifact: Artifact) -> Artifact:
+        """One of `all_of`, with its files on this machine. Raises MlimError."""
+        return artifact
 
     def commit(self, stage: str, ingredients: Mapping[str, Any], summary: Mapping[str, Any]) -> Artifact:
         """Turn the partial folder into the artifact: manifest last, everything on disk, then one rename."""

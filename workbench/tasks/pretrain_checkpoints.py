@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.changes import changes
+from workbench.artifacts.shared import Shared, store_of
 from workbench.artifacts.stage import Work
-from workbench.artifacts.store import Store, locked
 from workbench.tasks.line import checkpoints_folder, line_of
 from workbench.train.checkpoint import POSITION, open_checkpoint
 from workbench.train.checkpoints import Checkpoints, free
@@ -28,7 +28,9 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
     """
     of = line_of(work.ingredients)
     folder = checkpoints_folder(work.ingredients, work.runtime.cache)
-    when = work.runtime.checkpoints
+    when, store = work.runtime.checkpoints, store_of(work.runtime)
+    if isinstance(store, Shared) and not when.remote:
+        when = when.model_copy(update={"remote": f"{store.remote.url}/checkpoints"})
     if work.world and not work.world.chief:
         yield Checkpoints(folder, of, when.model_copy(update={"remote": None}))
         return
@@ -38,11 +40,10 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
 
     def differs(before: Mapping[str, Any]) -> list[str]:
         known = {name: artifact.ingredients for name, artifact in work.inputs.items()}
-        return changes(before, of, known, Store(work.runtime.cache))
+        return changes(before, of, known, store)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
     found = Checkpoints(folder, of, when, best=best, model=config, say=say, differs=differs)
-    with locked(folder), found as checkpoints:
+    with store.locked(f"{folder.parent.name}/{folder.name}"), found as checkpoints:
         if not work.resume:
             checkpoints.remove()
         if not (here := len(checkpoints.all())):
