@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "workbench"
 FLOORS = {
-    **dict.fromkeys(("batch", "draws", "errors", "linux"), 0),
+    **dict.fromkeys(("batch", "draws", "errors", "linux", "progress"), 0),
     "recipe": 1,
     "artifacts": 2,
     **dict.fromkeys(("catalog", "images", "text", "model"), 3),
@@ -18,7 +18,7 @@ FLOORS = {
     "plan": 7,
     **dict.fromkeys(("export", "serve"), 7),
     "together": 8,
-    **dict.fromkeys(("ablate", "chaos", "doctor"), 8),
+    **dict.fromkeys(("ablate", "chaos", "doctor", "wizard"), 8),
     "terminal": 8,
     "command": 9,
     "asking": 10,

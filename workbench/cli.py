@@ -45,7 +45,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-app = typer.Typer(
+app = terminal.App(
     name="mlim",
     help="From a product feed to a fine-tuned image-and-text model and a report.",
     no_args_is_help=True,
@@ -53,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-benches = typer.Typer(help="Measure the recipe's own work on its own catalog.", no_args_is_help=True)
+benches = terminal.App(help="Measure the recipe's own work on its own catalog.", no_args_is_help=True)
 app.add_typer(benches, name="bench")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
@@ -76,7 +76,6 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="change one key of the recipe: --set pretrain.epochs=3"),
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="continue an unfinished run, or start it anew")]
-Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="folder of a model (mlim export), or a recipe", show_default=False)
 ]
@@ -113,132 +112,144 @@ def _main(
     pass
 
 
-@app.command()
-def ingest(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
+@app.command(example="mlim init products.csv")
+def init(
+    feed: Annotated[
+        Path, typer.Argument(metavar="FEED", help="feed: a file, or a folder that holds one", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="recipe to write; default: named as the feed, here")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="ask nothing: take what is likely, and say so")] = False,
+) -> None:
+    """Look at a feed, ask at most five questions, and write a commented recipe that runs as it is."""
+    from workbench.wizard.asking import Asking, keyboard
+    from workbench.wizard.init import init as recipe_for
+    from workbench.wizard.init import place_for
+
+    place = place_for(feed, out)
+    text = recipe_for(
+        feed, place, Asking(keyboard if sys.stdin.isatty() and not yes else nobody, print), terminal.table
+    )
+    with place.open("x", encoding="utf-8") as file:
+        file.write(text)
+    terminal.tell(recipe=place)
+    print(f"next: mlim plan {place} shows what would run, mlim run {place} does it")
+
+
+@app.command(example="mlim ingest products.csv")
+def ingest(path: RecipeOrFeed, sets: Sets = None) -> None:
     """Read and clean the feeds; every dropped row is listed with its reason."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # chunks are cleaned side by side: more would wait for each other
-    with terminal.errors(debug):
-        from workbench.plan import tell
+    from workbench.plan import tell
 
-        recipe = command.recipe(path, sets)
-        made = command.run(recipe, ["ingest"])["ingest"]
-        if made.seconds is None:  # else it was told when it was made
-            tell(made.artifact, terminal.console())
-        if not recipe.fetch and (waiting := _waiting(made.artifact)):
-            print(f"note: {waiting}")
-        print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
-        print(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
+    recipe = command.recipe(path, sets)
+    made = command.run(recipe, ["ingest"])["ingest"]
+    if made.seconds is None:  # else it was told when it was made
+        tell(made.artifact, terminal.console())
+    if not recipe.fetch and (waiting := _waiting(made.artifact)):
+        print(f"note: {waiting}")
+    print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
+    print(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
 
 
-@app.command()
-def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim verify products.csv")
+def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True) -> None:
     """Look at pictures, find duplicates, split, prove that nothing crosses the split; a page of it all."""
-    with terminal.errors(debug):
-        from workbench.catalog.verify import prove
+    from workbench.catalog.verify import prove
 
-        made = command.run(command.recipe(path, sets), ["census"], resume)
-        verdict = prove({name: m.artifact for name, m in made.items()})
-        print(*verdict.lines, sep="\n")
-        if not verdict.holds:
-            raise ArtifactError("the split does not hold; see the lines above")
+    made = command.run(command.recipe(path, sets), ["census"], resume)
+    verdict = prove({name: m.artifact for name, m in made.items()})
+    print(*verdict.lines, sep="\n")
+    if not verdict.holds:
+        raise ArtifactError("the split does not hold; see the lines above")
 
 
-@app.command()
+@app.command(example="mlim diff products.csv next_week.csv --out diff.csv")
 def diff(
     before: StateOf,
     after: StateOf,
     out: Annotated[Path | None, typer.Option(help="write every difference to this CSV file")] = None,
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """Which products came, went, changed, or moved to another part of the split."""
-    with terminal.errors(debug):
-        from workbench.catalog.diff import WHATS, diff
+    from workbench.catalog.diff import WHATS, diff
 
-        states = _state(before, sets), _state(after, sets)
-        if not all(state.split for state in states):
-            print("note: parts are not compared, since no split was made of both; `mlim verify` makes one")
-        found = diff(*states)
-        for what in WHATS:
-            lines = found.filter(what=what)
-            print(f"{what}\t{lines['id'].n_unique()} products")
-            for line in lines.head(5).iter_rows(named=True):
-                print(f"  {line['id']}\t{line['column']}: {line['before']} -> {line['after']}")
-        if out:
-            found.write_csv(out)
-            print(f"all of them: {out}")
+    states = _state(before, sets), _state(after, sets)
+    if not all(state.split for state in states):
+        print("note: parts are not compared, since no split was made of both; `mlim verify` makes one")
+    found = diff(*states)
+    for what in WHATS:
+        lines = found.filter(what=what)
+        print(f"{what}\t{lines['id'].n_unique()} products")
+        for line in lines.head(5).iter_rows(named=True):
+            print(f"  {line['id']}\t{line['column']}: {line['before']} -> {line['after']}")
+    if out:
+        found.write_csv(out)
+        print(f"all of them: {out}")
 
 
-@app.command()
+@app.command(example="mlim why shop.yaml SKU-1234")
 def why(
     path: RecipeOrFeed,
     product: Annotated[
         str, typer.Argument(metavar="ID", help="id of a listing, or of a dropped row", show_default=False)
     ],
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """One product's way through every step: source lines, cleaning, pictures, duplicates, split, tokens."""
-    with terminal.errors(debug):
-        from workbench.report.why import why
+    from workbench.report.why import why
 
-        recipe = command.recipe(path, sets)
-        made = command.run(recipe, ["census", "tokens"])
-        for headline, lines in why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product):
-            print(headline, *(f"  {line}" for line in lines), sep="\n")
+    recipe = command.recipe(path, sets)
+    made = command.run(recipe, ["census", "tokens"])
+    for headline, lines in why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product):
+        print(headline, *(f"  {line}" for line in lines), sep="\n")
 
 
-@app.command()
-def preview(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim preview shop.yaml")
+def preview(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Draw listings as the model will read them, here and as a page, before anything is trained (tokens first)."""
-    with terminal.errors(debug):
-        recipe = command.load(path, sets)
-        made = command.run(recipe, ["split", "tokens"], resume)
-        from workbench.report.preview import preview
-        from workbench.report.preview_page import render
-        from workbench.report.preview_text import paint, told
+    recipe = command.load(path, sets)
+    made = command.run(recipe, ["split", "tokens"], resume)
+    from workbench.report.preview import preview
+    from workbench.report.preview_page import render
+    from workbench.report.preview_text import paint, told
 
-        found = preview({name: m.artifact for name, m in made.items()}, recipe)
-        file = recipe.runtime.reports / recipe.name / "preview.html"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(render(recipe.name, found), "utf-8")
-        if sys.stdout.isatty():
-            paint(found, terminal.console())
-        else:
-            print(*told(found), sep="\n")
-        print(f"preview: {file}")
+    found = preview({name: m.artifact for name, m in made.items()}, recipe)
+    file = recipe.runtime.reports / recipe.name / "preview.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(render(recipe.name, found), "utf-8")
+    if sys.stdout.isatty():
+        paint(found, terminal.console())
+    else:
+        print(*told(found), sep="\n")
+    print(f"preview: {file}")
 
 
-@app.command()
-def pretrain(
-    path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
-) -> None:
+@app.command(example="mlim pretrain shop.yaml --set pretrain.epochs=20")
+def pretrain(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True) -> None:
     """Pre-train the model on the catalog (ingest, images and tokens first)."""
-    with terminal.errors(debug):
-        recipe = command.load(path, sets)
-        command.run_among(nproc, recipe, ["pretrain"], path, sets, resume, debug)
+    recipe = command.load(path, sets)
+    command.run_among(nproc, recipe, ["pretrain"], path, sets, resume)
 
 
-@app.command()
-def finetune(
-    path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False
-) -> None:
+@app.command(example="mlim finetune shop.yaml --set finetune.classify.label=category")
+def finetune(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True) -> None:
     """Fine-tune for the tasks of the recipe's `finetune` section (pre-training first)."""
-    with terminal.errors(debug):
-        recipe = command.load(path, sets)
-        goals = [*recipe.finetune.tasks, *(["together"] if recipe.finetune.together else [])]
-        if not goals:
-            raise RecipeError(
-                f"{path}: finetune names no task; add one, for example\n"
-                "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
-                "    classify: {label: category}     # a name in columns.labels\n"
-                "    retrieve: {by: group}\n"
-                "    fill: {attributes: [brand]}     # names in columns.text or columns.labels"
-            )
-        command.run_among(nproc, recipe, goals, path, sets, resume, debug)
+    recipe = command.load(path, sets)
+    goals = [*recipe.finetune.tasks, *(["together"] if recipe.finetune.together else [])]
+    if not goals:
+        raise RecipeError(
+            f"{path}: finetune names no task; add one, for example\n"
+            "  finetune:\n    match: {pairs: pairs.csv}       # columns left, right, match\n"
+            "    classify: {label: category}     # a name in columns.labels\n"
+            "    retrieve: {by: group}\n"
+            "    fill: {attributes: [brand]}     # names in columns.text or columns.labels"
+        )
+    command.run_among(nproc, recipe, goals, path, sets, resume)
 
 
-@app.command()
+@app.command(example="mlim probes shop.yaml")
 def probes(
     path: RecipePath,
     checkpoint: Annotated[
@@ -246,99 +257,90 @@ def probes(
     ] = None,
     sets: Sets = None,
     resume: Resume = True,
-    debug: Debug = False,
 ) -> None:
     """Does the picture matter for hidden words, the text for a hidden picture, and where (pretrain first)?"""
-    with terminal.errors(debug):
-        import json
+    import json
 
-        from workbench.report.gaps import QUESTIONS, UNITS, table
+    from workbench.report.gaps import QUESTIONS, UNITS, table
 
-        other = [f"probes.checkpoint={json.dumps(str(checkpoint.absolute()))}"] if checkpoint else []
-        artifact = command.run(command.load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
-        found = json.loads(artifact.path("probes.json").read_text("utf-8"))
-        if "reason" in found:
-            print(f"nothing probed: {found['reason']}")
-        for loss, unit in UNITS.items():
-            if loss in found:
-                print(QUESTIONS[loss])
-                terminal.table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
-            elif reason := found.get("left_out", {}).get(loss):
-                print(f"{loss} left out: {reason}")
-        print(f"figures: {artifact.path('probes.json')}")
+    other = [f"probes.checkpoint={json.dumps(str(checkpoint.absolute()))}"] if checkpoint else []
+    artifact = command.run(command.load(path, [*(sets or ()), *other]), ["probes"], resume)["probes"].artifact
+    found = json.loads(artifact.path("probes.json").read_text("utf-8"))
+    if "reason" in found:
+        print(f"nothing probed: {found['reason']}")
+    for loss, unit in UNITS.items():
+        if loss in found:
+            print(QUESTIONS[loss])
+            terminal.table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
+        elif reason := found.get("left_out", {}).get(loss):
+            print(f"{loss} left out: {reason}")
+    print(f"figures: {artifact.path('probes.json')}")
 
 
-@app.command()
-def audit(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim audit shop.yaml")
+def audit(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Listings whose picture and text don't fit, the worst first: a CSV file and a page (pretrain first)."""
-    with terminal.errors(debug):
-        import csv
+    import csv
 
-        from workbench.report.audit import told
+    from workbench.report.audit import told
 
-        recipe = command.load(path, sets)
-        made = command.run(recipe, ["audit"], resume)["audit"].artifact
-        with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
-            worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
-        terminal.table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
-        print(f"all of them: {recipe.runtime.reports / recipe.name / 'audit.csv'}")
+    recipe = command.load(path, sets)
+    made = command.run(recipe, ["audit"], resume)["audit"].artifact
+    with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
+        worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
+    terminal.table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
+    print(f"all of them: {recipe.runtime.reports / recipe.name / 'audit.csv'}")
 
 
-@app.command()
-def run(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim run shop.yaml --set model.size=small")
+def run(path: RecipePath, sets: Sets = None, nproc: Nproc = 1, resume: Resume = True) -> None:
     """Run every stage of the recipe, through to the report."""
-    with terminal.errors(debug):
-        recipe = command.load(path, sets)
-        command.run_among(nproc, recipe, EVERYTHING, path, sets, resume, debug)
+    recipe = command.load(path, sets)
+    command.run_among(nproc, recipe, EVERYTHING, path, sets, resume)
 
 
-@app.command()
-def report(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim report shop.yaml")
+def report(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Write the report (everything it shows first)."""
-    with terminal.errors(debug):
-        command.run(command.load(path, sets), EVERYTHING, resume)
+    command.run(command.load(path, sets), EVERYTHING, resume)
 
 
-@app.command()
-def plan(path: RecipeOrFeed, sets: Sets = None, debug: Debug = False) -> None:
+@app.command(example="mlim plan shop.yaml --set images.side=128")
+def plan(path: RecipeOrFeed, sets: Sets = None) -> None:
     """Show what `mlim run` would do: which stages are cached, and why a stage is not."""
-    with terminal.errors(debug):
-        from workbench.forecast.forecast import shown
-        from workbench.plan import disk_of, foresee, plan_recipe
+    from workbench.forecast.forecast import shown
+    from workbench.plan import disk_of, foresee, plan_recipe
 
-        recipe = command.recipe(path, sets)
-        steps = plan_recipe(recipe, EVERYTHING)
-        states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
-        rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
-        terminal.table(("stage", "key", "", "why"), rows)
-        if line := disk_of(recipe, steps):
-            print(line)
-        if "to run" in states:
-            (header, *estimates), lines = shown(foresee(recipe, steps))
-            terminal.table(header, estimates)
-            print(*lines, sep="\n")
-        misses = [
-            f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states
-        ]
-        print(", ".join(misses) or command.NOTHING)
+    recipe = command.recipe(path, sets)
+    steps = plan_recipe(recipe, EVERYTHING)
+    states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
+    rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
+    terminal.table(("stage", "key", "", "why"), rows)
+    if line := disk_of(recipe, steps):
+        print(line)
+    if "to run" in states:
+        (header, *estimates), lines = shown(foresee(recipe, steps))
+        terminal.table(header, estimates)
+        print(*lines, sep="\n")
+    misses = [f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states]
+    print(", ".join(misses) or command.NOTHING)
 
 
-@app.command()
-def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True, debug: Debug = False) -> None:
+@app.command(example="mlim ablate recipes/ablations/emoji.yaml")
+def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Train the variants of the recipe's `ablate` section with several seeds: one table, intervals, cost."""
-    with terminal.errors(debug):
-        from workbench.ablate.ablate import ablate as run_variants
-        from workbench.ablate.show import rows
+    from workbench.ablate.ablate import ablate as run_variants
+    from workbench.ablate.show import rows
 
-        command.load(path, sets)  # its errors first
-        content, page = run_variants(path, sets or (), terminal.console(), resume)
-        header, *lines = rows(content)
-        join = "\n" if sys.stdout.isatty() else "  "
-        terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
-        print(*content["verdict"], f"ablation: {page}", sep="\n")
+    command.load(path, sets)  # its errors first
+    content, page = run_variants(path, sets or (), terminal.console(), resume)
+    header, *lines = rows(content)
+    join = "\n" if sys.stdout.isatty() else "  "
+    terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
+    print(*content["verdict"], f"ablation: {page}", sep="\n")
 
 
-@app.command()
+@app.command(example="mlim predict model products.csv answers.csv --top 3")
 def predict(
     model: Model,
     feed: AnyFeed,
@@ -357,22 +359,20 @@ def predict(
     threads: OfThreads = 0,
     sets: Sets = None,
     resume: Resume = True,
-    debug: Debug = False,
 ) -> None:
     """What the model says of each listing of a feed: classes by name, missing attributes, matches."""
-    with terminal.errors(debug):
-        from workbench import asking
-        from workbench.answers.out import check
-        from workbench.answers.predict import predicting
+    from workbench import asking
+    from workbench.answers.out import check
+    from workbench.answers.predict import predicting
 
-        check(out, (feed, pairs))
-        asked = task or ("match" if pairs or clusters else None)
-        with asking.opened_model(model, asked, sets or (), device, threads, fetch) as answers:
-            how = predicting(answers, asked, top, pairs, clusters, batch)
-            asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+    check(out, (feed, pairs))
+    asked = task or ("match" if pairs or clusters else None)
+    with asking.opened_model(model, asked, sets or (), device, threads, fetch) as answers:
+        how = predicting(answers, asked, top, pairs, clusters, batch)
+        asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
 
 
-@app.command()
+@app.command(example="mlim embed model products.csv points.parquet --index")
 def embed(
     model: Model,
     feed: AnyFeed,
@@ -387,23 +387,21 @@ def embed(
     threads: OfThreads = 0,
     sets: Sets = None,
     resume: Resume = True,
-    debug: Debug = False,
 ) -> None:
     """Each listing of a feed as a vector of length 1: near ones are alike."""
-    with terminal.errors(debug):
-        from workbench import asking
-        from workbench.answers.embed import embedding
-        from workbench.answers.out import beside, check
+    from workbench import asking
+    from workbench.answers.embed import embedding
+    from workbench.answers.out import beside, check
 
-        check(out, (feed,))
-        with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
-            how = embedding(answers, beside(out, "index") if index else None, batch)
-            asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
-            if index:
-                print(f"next: mlim search {model} {beside(out, 'index')} --text …")
+    check(out, (feed,))
+    with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
+        how = embedding(answers, beside(out, "index") if index else None, batch)
+        asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
+        if index:
+            print(f"next: mlim search {model} {beside(out, 'index')} --text …")
 
 
-@app.command()
+@app.command(example='mlim search model points.parquet.index --text "red mug"')
 def search(
     model: Model,
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="OUT.index of mlim embed", show_default=False)],
@@ -415,20 +413,18 @@ def search(
     sets: Sets = None,
     device: OnDevice = Device.auto,
     threads: OfThreads = 0,
-    debug: Debug = False,
 ) -> None:
     """The listings of an index that are nearest to a text, a picture, or both."""
-    with terminal.errors(debug):
-        from workbench import asking
-        from workbench.answers.index import Index
+    from workbench import asking
+    from workbench.answers.index import Index
 
-        with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
-            found = Index.open(index, answers.key).search(asking.query(answers, text, picture), count)
-        rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.select("id", "title", "score").rows()]
-        terminal.table(("id", "title", "score"), rows)
+    with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
+        found = Index.open(index, answers.key).search(asking.query(answers, text, picture), count)
+    rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.select("id", "title", "score").rows()]
+    terminal.table(("id", "title", "score"), rows)
 
 
-@app.command()
+@app.command(example="mlim export shop.yaml model --onnx")
 def export(
     model: Model,
     out: NewFolder,
@@ -441,27 +437,25 @@ def export(
         str | None, typer.Option("--push", metavar="REPO", help="then upload to USER/NAME of the Hugging Face hub")
     ] = None,
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """A folder that plain transformers loads, with a model card; tried before it is there."""
-    with terminal.errors(debug):
-        from workbench.asking import model_folder
-        from workbench.export.export import export as written
-        from workbench.export.push import check, push
-        from workbench.images.export import check_new
+    from workbench.asking import model_folder
+    from workbench.export.export import export as written
+    from workbench.export.push import check, push
+    from workbench.images.export import check_new
 
-        check_new(out)
-        hub = check(repo) if repo else None
-        folder = model_folder(model, task, sets or ())
-        feeds = () if folder == model else command.load(model, sets).catalog.feeds
-        for line in written(folder, out, name=repo, onnx=onnx, licence=licence, feeds=feeds):
-            print(line)
-        print(f"model: {out}")
-        if hub and repo:
-            print(push(hub, out, repo))
+    check_new(out)
+    hub = check(repo) if repo else None
+    folder = model_folder(model, task, sets or ())
+    feeds = () if folder == model else command.load(model, sets).catalog.feeds
+    for line in written(folder, out, name=repo, onnx=onnx, licence=licence, feeds=feeds):
+        print(line)
+    print(f"model: {out}")
+    if hub and repo:
+        print(push(hub, out, repo))
 
 
-@app.command()
+@app.command(example="mlim serve model --index points.parquet.index --port 8000")
 def serve(
     model: Model,
     index: Annotated[Path | None, typer.Option(help="OUT.index of mlim embed, to be searched")] = None,
@@ -480,28 +474,26 @@ def serve(
     device: OnDevice = Device.auto,
     threads: OfThreads = 0,
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """Answers over HTTP: predict, match, embed, search, and a page to search by words and pictures."""
-    with terminal.errors(debug):
-        from workbench import asking
-        from workbench.serve.limits import Limits
-        from workbench.serve.run import Served, opened, usual_workers
-        from workbench.serve.run import serve as run_server
+    from workbench import asking
+    from workbench.serve.limits import Limits
+    from workbench.serve.run import Served, opened, usual_workers
+    from workbench.serve.run import serve as run_server
 
-        limits = Limits(
-            body=int(max_megabytes * 1e6),
-            pixels=int(max_megapixels * 1e6),
-            listings=max_listings,
-            waiting=max_waiting,
-            seconds=max_seconds,
-        )
-        opening = partial(opened, asking.model_folder(model, task, sets or ()), device)
-        served = Served(opening, index, limits, allow_urls)
-        run_server(served, (host, port), workers or usual_workers(device), threads)
+    limits = Limits(
+        body=int(max_megabytes * 1e6),
+        pixels=int(max_megapixels * 1e6),
+        listings=max_listings,
+        waiting=max_waiting,
+        seconds=max_seconds,
+    )
+    opening = partial(opened, asking.model_folder(model, task, sets or ()), device)
+    served = Served(opening, index, limits, allow_urls)
+    run_server(served, (host, port), workers or usual_workers(device), threads)
 
 
-@app.command()
+@app.command(example="mlim push shop.yaml s3://bucket/folder")
 def push(
     path: RecipePath,
     url: Annotated[
@@ -509,45 +501,35 @@ def push(
     ],
     sets: Sets = None,
     resume: Resume = True,
-    debug: Debug = False,
 ) -> None:
     """Copy the recipe's data to object storage, for machines that train from there (it is made first)."""
-    with terminal.errors(debug):
-        from workbench.artifacts.key import Digests
-        from workbench.artifacts.remote import Remote
-        from workbench.plan import DATA_GOALS
-        from workbench.sources import Sources
+    from workbench.artifacts.key import Digests
+    from workbench.artifacts.remote import Remote
+    from workbench.plan import DATA_GOALS
+    from workbench.sources import Sources
 
-        recipe = command.load(path, sets)
-        artifacts = {name: m.artifact for name, m in command.run(recipe, DATA_GOALS, resume).items()}
-        with terminal.console().status("") as status:
-            sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
-            sent = sources.push(remote := Remote(url), artifacts, status.update)
-        rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
-        terminal.table(("artifact", "", "", ""), rows)
-        print(f"next: set runtime.remote to {remote.shown} where you train")
+    recipe = command.load(path, sets)
+    artifacts = {name: m.artifact for name, m in command.run(recipe, DATA_GOALS, resume).items()}
+    with terminal.console().status("") as status:
+        sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
+        sent = sources.push(remote := Remote(url), artifacts, status.update)
+    rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
+    terminal.table(("artifact", "", "", ""), rows)
+    print(f"next: set runtime.remote to {remote.shown} where you train")
 
 
-@app.command()
-def shards(
-    path: RecipeOrFeed,
-    out: NewFolder,
-    form: As,
-    sets: Sets = None,
-    resume: Resume = True,
-    debug: Debug = False,
-) -> None:
+@app.command(example="mlim shards shop.yaml out --as webdataset")
+def shards(path: RecipeOrFeed, out: NewFolder, form: As, sets: Sets = None, resume: Resume = True) -> None:
     """Write the stored pictures with their listings for other programs (duplicates and split first)."""
-    with terminal.errors(debug):
-        from workbench.images.export import check_new, export
+    from workbench.images.export import check_new, export
 
-        check_new(out)
-        recipe = command.recipe(path, sets)
-        made = command.run(recipe, ["split"], resume)
-        print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
+    check_new(out)
+    recipe = command.recipe(path, sets)
+    made = command.run(recipe, ["split"], resume)
+    print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
 
 
-@app.command()
+@app.command(example="mlim samples shop.yaml out --as datasets --epochs 2")
 def samples(
     path: RecipePath,
     out: NewFolder,
@@ -555,114 +537,103 @@ def samples(
     epochs: Annotated[int, typer.Option(min=1, help="epochs of the train part, each with masks of its own")] = 1,
     sets: Sets = None,
     resume: Resume = True,
-    debug: Debug = False,
 ) -> None:
     """Write what pre-training reads, masked, for other trainers (tokens and split first)."""
-    with terminal.errors(debug):
-        from workbench.images.export import check_new
+    from workbench.images.export import check_new
 
-        check_new(out)
-        recipe = command.load(path, sets)
-        artifacts = {name: m.artifact for name, m in command.run(recipe, ["split", "tokens"], resume).items()}
-        from workbench.tasks.samples_write import export_samples
+    check_new(out)
+    recipe = command.load(path, sets)
+    artifacts = {name: m.artifact for name, m in command.run(recipe, ["split", "tokens"], resume).items()}
+    from workbench.tasks.samples_write import export_samples
 
-        print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
+    print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
 
 
-@app.command()
+@app.command(example="mlim chaos shop.yaml --kills 10 --goal pretrain")
 def chaos(
     path: RecipePath,
     kills: Annotated[int, typer.Option(min=1, help="how often it is killed")] = 20,
     seed: Annotated[int, typer.Option(help="draws the moments and the signals")] = 0,
     goal: Annotated[Goal, typer.Option(help="the command that is killed; run: through to the report")] = Goal.pretrain,
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """Self-test: run the recipe quietly, then again while killing it at random; all bytes must be the same."""
-    with terminal.errors(debug):
-        from workbench.chaos.chaos import chaos as try_it
+    from workbench.chaos.chaos import chaos as try_it
 
-        rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
-        terminal.table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
-        print(said)
-        if differing := [row.name for row in rows if row.differs]:
-            raise ArtifactError(f"not as without kills: {', '.join(differing)}; see the lines above")
+    rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
+    terminal.table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
+    print(said)
+    if differing := [row.name for row in rows if row.differs]:
+        raise ArtifactError(f"not as without kills: {', '.join(differing)}; see the lines above")
 
 
-@app.command()
+@app.command(example="mlim doctor shop.yaml")
 def doctor(
     path: Annotated[
         Path | None, typer.Argument(metavar="RECIPE", help="also what this recipe needs", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
     sets: Sets = None,
-    debug: Debug = False,
 ) -> None:
     """What is installed here, what works, what is missing, and how to mend it."""
-    with terminal.errors(debug):
-        from time import monotonic
+    from time import monotonic
 
-        from workbench.doctor import show
-        from workbench.doctor.asked import Asked
-        from workbench.doctor.examine import examine
+    from workbench.doctor import show
+    from workbench.doctor.asked import Asked
+    from workbench.doctor.examine import examine
 
-        if sets and not path:
-            raise RecipeError("--set changes a recipe, and none is given: mlim doctor RECIPE --set …")
-        begun, console, findings = monotonic(), terminal.console(markup=False), []
-        recipe = command.load(path, sets) if path else None
-        for finding in examine(Asked.by(recipe) if recipe else Asked(), recipe):
-            findings.append(finding)
-            for line, style in show.lines(finding) if not as_json else ():
-                console.print(line, style=style, soft_wrap=True)
-        print(show.as_json(findings, monotonic() - begun) if as_json else show.summary(findings))
-        if any(finding.stops for finding in findings):
-            raise typer.Exit(1)
+    if sets and not path:
+        raise RecipeError("--set changes a recipe, and none is given: mlim doctor RECIPE --set …")
+    begun, console, findings = monotonic(), terminal.console(markup=False), []
+    recipe = command.load(path, sets) if path else None
+    for finding in examine(Asked.by(recipe) if recipe else Asked(), recipe):
+        findings.append(finding)
+        for line, style in show.lines(finding):
+            console.print(line, style=style, soft_wrap=True)
+    print(show.summary(findings))
+    terminal.told(**show.fields(findings, monotonic() - begun))
+    if any(finding.stops for finding in findings):
+        raise typer.Exit(1)
 
 
-@app.command()
+@app.command(example="mlim replay .mlim/bad-steps/pretrain-0123456789abcdef/step-00000123")
 def replay(
     folder: Annotated[
         Path,
         typer.Argument(metavar="FOLDER", help="of a step that pre-training left out, as it told", show_default=False),
     ],
-    debug: Debug = False,
 ) -> None:
     """Run a step that wasn't finite again: in which listing, module and weight it begins, and what to do."""
-    with terminal.errors(debug):
-        import torch
+    import torch
 
-        from workbench.tasks.replay import replay as run_again
-        from workbench.tasks.replay_told import SHOWN, table, told, write
+    from workbench.tasks.replay import replay as run_again
+    from workbench.tasks.replay_told import SHOWN, table, told, write
 
-        found = run_again(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        print(*told(found), sep="\n")
-        header, lines = table(found)
-        terminal.table(header, lines[:SHOWN])
-        print(f"all {len(lines)} listings: {write(found)}")
+    found = run_again(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    print(*told(found), sep="\n")
+    header, lines = table(found)
+    terminal.table(header, lines[:SHOWN])
+    print(f"all {len(lines)} listings: {write(found)}")
 
 
-@benches.command("loader")
-def bench_loader(path: RecipePath, sets: Sets = None, debug: Debug = False) -> None:
+@benches.command("loader", example="mlim bench loader shop.yaml")
+def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     """What bounds the loader of training batches, and whether training waits for it; what to change."""
-    with terminal.errors(debug):
-        recipe = command.load(path, sets)
-        made = command.run(recipe, ["split", "tokens"])
-        import json
-        from dataclasses import asdict
+    recipe = command.load(path, sets)
+    made = command.run(recipe, ["split", "tokens"])
+    import json
+    from dataclasses import asdict
 
-        from workbench.artifacts.stage import Work
-        from workbench.bench.advice import report
-        from workbench.bench.loader import bench
+    from workbench.artifacts.stage import Work
+    from workbench.bench.advice import report
+    from workbench.bench.loader import bench
 
-        file = recipe.runtime.reports / recipe.name / "bench-loader.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        work = Work(
-            file.parent, {name: m.artifact for name, m in made.items()}, recipe.runtime, terminal.console(), file
-        )
-        figures = bench(work, recipe.model, recipe.pretrain)
-        print(*report(figures), sep="\n")
-        file.write_text(json.dumps(asdict(figures), indent=1))
-        print(f"figures: {file}")
+    file = recipe.runtime.reports / recipe.name / "bench-loader.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    work = Work(file.parent, {name: m.artifact for name, m in made.items()}, recipe.runtime, terminal.console(), file)
+    figures = bench(work, recipe.model, recipe.pretrain)
+    print(*report(figures), sep="\n")
+    file.write_text(json.dumps(asdict(figures), indent=1))
+    print(f"figures: {file}")
 
 
 def _waiting(ingest: Artifact) -> str:

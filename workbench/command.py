@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from workbench.errors import DataError, RecipeError
-from workbench.terminal import console, table
+from workbench.terminal import console, flags_given, table
 
 if TYPE_CHECKING:
     from workbench.plan import Made
@@ -91,7 +91,6 @@ def run_among(
     path: Path,
     sets: Sequence[str] | None,
     resume: bool,
-    debug: bool,
 ) -> None:
     """The same, where pre-training may be done by several processes; only the first goes on after that."""
     from workbench.train.launch import launched, of_a_world
@@ -108,7 +107,7 @@ def run_among(
     elif nproc > 1:
         from workbench.together import pretrain_by
 
-        flags = [*([] if resume else ["--no-resume"]), *(["--debug"] if debug else [])]
+        flags = [*([] if resume else ["--no-resume"]), *flags_given()]
         arguments = ["pretrain", str(path), *(word for each in sets or () for word in ("--set", each)), *flags]
         made = pretrain_by(nproc, arguments, recipe, console(), resume)
     run(recipe, goals, resume, made)

@@ -1,4 +1,4 @@
-"""What all commands share at the terminal: errors as exit codes, tables, the console."""
+"""What all commands share at the terminal: --json, --quiet and --debug, errors as exit codes, tables, the console."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +24,75 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.
 GO_ON = "run the same command again: it continues"
 
 
+def _flag(name: str, said: str) -> Parameter:
+    return Parameter(
+        name, Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, typer.Option(f"--{name}", help=said)]
+    )
+
+
+FLAGS = (
+    _flag("json", "one JSON object on stdout, for programs; all else goes to stderr"),
+    _flag("quiet", "no progress and no account of the stages: results, warnings and errors alone"),
+    _flag("debug", "show the traceback of an error"),
+)
+
+
+@dataclass
+class _Asked:
+    """How the running command is to answer."""
+
+    quiet: bool = False
+    debug: bool = False
+    answer: dict[str, Any] | None = None  # the object of --json
+
+
+_asked = _Asked()
+
+
+class App(typer.Typer):
+    """Commands that have the FLAGS, an example in their help, and errors that are told in words."""
+
+    def command(  # type: ignore[override]
+        self, name: str | None = None, *, example: str = "", **how: Any
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def add(function: Callable[..., None]) -> Callable[..., None]:
+            @wraps(function)
+            def run(json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+                with _answering(json, quiet, debug), errors(debug):
+                    function(**given)
+
+            own = signature(function, eval_str=True)
+            run.__signature__ = own.replace(parameters=[*own.parameters.values(), *FLAGS])  # type: ignore[attr-defined]
+            register(run)
+            return function
+
+        register = super().command(name, epilog=f"Example: {example}", **how)
+        return add
+
+
+def flags_given() -> list[str]:
+    """Those of this command that go on to processes which do a part of its work."""
+    return [f"--{name}" for name in ("quiet", "debug") if getattr(_asked, name)]
+
+
+def note(*lines: object) -> None:
+    """Print what is done, but not with --quiet."""
+    if not _asked.quiet:
+        print(*lines, sep="\n")
+
+
+def told(**fields: object) -> None:
+    """Fields of the object that --json asks for."""
+    if _asked.answer is not None:
+        _asked.answer |= fields
+
+
+def tell(**results: object) -> None:
+    """Print a line `name: value` for each, which are fields of that object too."""
+    told(**results)
+    print(*(f"{name}: {value}" for name, value in results.items()), sep="\n")
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines when piped."""
     if not sys.stdout.isatty():
@@ -31,13 +103,52 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*header, box=None, header_style="dim")
     for row in rows:
         table.add_row(*row, style="green" if "cached" in row else None)
-    console(markup=False).print(table)  # what differs may hold brackets of the user's
+    _console(markup=False).print(table)  # what differs may hold brackets of the user's
 
 
 def console(markup: bool = True) -> Console:
+    """Where what is done is told; with --quiet only warnings are."""
+    from workbench.progress import Hushed
+
+    return Hushed() if _asked.quiet else _console(markup)
+
+
+def _console(markup: bool) -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=markup)
+
+
+@contextmanager
+def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
+    """With --json the object is the only thing on stdout, also where the command fails."""
+    global _asked
+    _asked = _Asked(quiet, debug, {} if json else None)
+    try:
+        if not json:
+            yield
+            return
+        with _stdout_aside() as out:
+            try:
+                yield
+            finally:
+                from json import dumps
+
+                print(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str), file=out, flush=True)
+    finally:
+        _asked = _Asked()
+
+
+@contextmanager
+def _stdout_aside() -> Iterator[IO[str]]:
+    """stdout; whatever else is printed meanwhile, also by processes started here, goes to stderr."""
+    out: IO[str] = sys.stdout
+    if out is sys.__stdout__:
+        out.flush()
+        out = open(os.dup(1), "w", encoding="utf-8")  # noqa: SIM115
+        os.dup2(2, 1)
+    with redirect_stdout(sys.stderr):
+        yield out
 
 
 @contextmanager
@@ -73,6 +184,7 @@ def _exit(message: str, code: int) -> NoReturn:
     from workbench.train.launch import record
 
     print(message, file=sys.stderr)
+    told(error=message.removeprefix("error: "), exit_code=code)
     record(message, code)
     raise typer.Exit(code) from None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from workbench.doctor.finding import Finding
 
@@ -30,8 +30,8 @@ def summary(findings: Sequence[Finding]) -> str:
     return "; ".join(said + ([f"not here, and not needed: {', '.join(absent)}"] if absent else []))
 
 
-def as_json(findings: Sequence[Finding], seconds: float) -> str:
+def fields(findings: Sequence[Finding], seconds: float) -> dict[str, Any]:
     """All of it."""
     works = not any(finding.stops for finding in findings)
     found = [asdict(finding) | {"stops": finding.stops} for finding in findings]
-    return json.dumps({"works": works, "seconds": round(seconds, 1), "findings": found}, indent=1, ensure_ascii=False)
+    return {"works": works, "seconds": round(seconds, 1), "findings": found}
