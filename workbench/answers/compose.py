@@ -22,7 +22,8 @@ from typing import Any
 import polars as pl
 
 from workbench import __version__
-from workbench.answers.preparation import FORMAT, PREPARATION
+from workbench.answers.preparation import PREPARATION
+from workbench.artifacts.format import NEWEST
 from workbench.artifacts.store import Artifact, fsync
 from workbench.errors import DataError
 from workbench.recipe.load import to_yaml
@@ -77,7 +78,7 @@ def preparation_of(artifacts: Mapping[str, Artifact], shape: Mapping[str, Any]) 
     catalog = ingest.ingredients["section"]["catalog"]
     recurring = ingest.summary["boilerplate"]
     return {
-        "format": FORMAT,
+        "format": NEWEST,
         "feeds": [
             {
                 **{name: feed[name] for name in ("dialect", "language", "columns")},

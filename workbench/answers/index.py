@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.answers.thumbnails import Thumbnails, Writing, writing
+from workbench.artifacts.format import NEWEST, check_format
 from workbench.artifacts.store import fsync
 from workbench.errors import ArtifactError, DataError, RecipeError
 
@@ -74,7 +75,7 @@ def write_index(folder: Path, model: str, frames: Iterator[pl.DataFrame]) -> Non
         index = index_of(width, points(small))
     index.save(str(partial / INDEX))
     pl.concat(told).write_parquet(partial / LISTINGS)
-    (partial / TOLD).write_text(json.dumps({"format": 1, "model": model, "width": width, "listings": len(index)}))
+    (partial / TOLD).write_text(json.dumps({"format": NEWEST, "model": model, "width": width, "listings": len(index)}))
     for path in (*partial.iterdir(), partial):
         fsync(path)
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,6 +97,7 @@ class Index:
         library = usearch()
         try:
             told = json.loads((folder / TOLD).read_text())
+            check_format(told, folder / TOLD, "make it again: mlim embed … --index")
             listings = pl.read_parquet(folder / LISTINGS)
             index = library.Index.restore(str(folder / INDEX), view=False)
         except OSError as error:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from workbench.answers.listing import Listing
 from workbench.answers.pictures import Fetch
 from workbench.answers.squares import Placeholders, Squares, lossless_as_raw, reading_pictures, square_of
+from workbench.artifacts.format import as_written_here, check_format
 from workbench.batch import Batch
 from workbench.batches.loader import Listings
 from workbench.catalog.clean.boilerplate import Boilerplate
@@ -33,7 +34,7 @@ from workbench.text.encode import Encoder, shortened
 from workbench.text.tokenizer import TextTokenizer
 from workbench.text.tokens import TokenTable
 
-PREPARATION, FORMAT = "preparation.json", 1
+PREPARATION = "preparation.json"
 Recurring = Mapping[str, Boilerplate]  # by column of the items
 
 
@@ -75,9 +76,9 @@ class Preparation:
             tokenizer = TextTokenizer.load(folder)
         except (OSError, ValueError) as error:
             raise ArtifactError(f"{folder}: not a model's folder ({error}); give one that mlim export wrote") from None
-        if told.get("format") != FORMAT:
-            raise ArtifactError(f"{folder / PREPARATION}: format {told.get('format')}, this version reads {FORMAT}")
-        return cls(told, tokenizer, threads, fetch)
+        check_format(told, folder / PREPARATION, "export the model again with this one")
+        with as_written_here(folder / PREPARATION):
+            return cls(told, tokenizer, threads, fetch)
 
     def prepare(self, listings: Sequence[Listing]) -> Prepared:
         """Read, clean, decode. Raises DataError for a field of texts that the model doesn't know."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.artifacts.format import check_format
 from workbench.artifacts.key import key_of
 from workbench.errors import ArtifactError
 
@@ -57,6 +58,7 @@ class Artifact:
 
     @classmethod
     def of(cls, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
+        check_format(manifest, folder / MANIFEST, f"delete {folder} and run again")
         stage, key, ingredients, summary, files = (
             manifest[name] for name in ("stage", "key", "ingredients", "summary", "files")
         )

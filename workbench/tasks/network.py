@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from workbench.artifacts.format import as_written_here, check_format
 from workbench.artifacts.store import Artifact
 from workbench.batch import Batch
 from workbench.errors import ArtifactError, DataError, RecipeError
@@ -26,7 +27,8 @@ WEIGHTS, HEADS, CONFIG = "model.safetensors", "heads.safetensors", "model.json"
 
 def model_section(pretrained: Artifact) -> Model:
     """The model section of the recipe that a pre-training ran with."""
-    return Model(**pretrained.ingredients["section"]["model"])
+    with as_written_here(pretrained.folder):
+        return Model(**pretrained.ingredients["section"]["model"])
 
 
 def build(model: Model, tokenizer: TextTokenizer) -> tuple[Mlim, Loaded | None]:
@@ -100,10 +102,12 @@ def config_of(network: Mlim) -> bytes:
 
 
 def read_shape(folder: Path) -> tuple[Shape, float]:
-    """Shape and dropout of a saved network."""
-    config = json.loads((folder / CONFIG).read_text())
-    dropout = config.pop("dropout")
-    return Shape(**config | {"size": Size(**config["size"])}), dropout
+    """Shape and dropout of a saved network. Raises ArtifactError for one of a version that this one doesn't read."""
+    with as_written_here(folder / CONFIG):
+        config = json.loads((folder / CONFIG).read_text())
+        check_format(config, folder / CONFIG, "train it again with this one")
+        dropout = config.pop("dropout")
+        return Shape(**config | {"size": Size(**config["size"])}), dropout
 
 
 def load_network(folder: Path, shape: Shape | None = None, dropout: float | None = None) -> Mlim:
@@ -128,7 +132,8 @@ def load_network(folder: Path, shape: Shape | None = None, dropout: float | None
 
 def trained_for(pretrained: Artifact) -> Objectives:
     """The objectives of the recipe that a pre-training ran with."""
-    return Objectives(**pretrained.ingredients["section"]["pretrain"]["objectives"])
+    with as_written_here(pretrained.folder):
+        return Objectives(**pretrained.ingredients["section"]["pretrain"]["objectives"])
 
 
 def load_heads(pretrained: Artifact) -> Heads:
@@ -141,7 +146,8 @@ def load_heads(pretrained: Artifact) -> Heads:
 
 def of_checkpoint(folder: Path) -> tuple[Pretrain, Heads]:
     """What a pre-training whose checkpoint this is was told, but for its length, and the heads of its objectives."""
-    pretrain = Pretrain.model_validate(open_checkpoint(folder).of["section"]["pretrain"])
+    with as_written_here(folder):
+        pretrain = Pretrain.model_validate(open_checkpoint(folder).of["section"]["pretrain"])
     heads = Heads(pretrain.objectives, read_shape(folder)[0].size.width)
     if heads.state_dict():
         read_weights(folder / STATE, heads, "heads.")

@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from workbench.artifacts.format import check_format
 from workbench.artifacts.store import fsync
 from workbench.errors import ArtifactError
 from workbench.train.snapshot import Snapshot
@@ -75,10 +76,11 @@ class Checkpoint:
         return f"step-{self.position.step:08d}-of-{self.position.steps:08d}"
 
     @classmethod
-    def parse(cls, text: str | bytes) -> Checkpoint:
-        """Raises ValueError where this is no position.json."""
+    def parse(cls, text: str | bytes, place: object = POSITION) -> Checkpoint:
+        """Raises ValueError where this is no position.json, ArtifactError for one of a newer mlim, found at `place`."""
         try:
             said = json.loads(text)
+            check_format(said, place, "take this checkpoint away: an earlier one is taken")
             own = {key: said.pop(key) for key in ("of", "why", "sizes", "crc32")}
             return cls(Position(**said), **own)
         except (AttributeError, KeyError, TypeError) as error:
@@ -121,7 +123,7 @@ class Checkpoint:
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Of a folder; raises OSError or ValueError where a file of it is missing or of another size than recorded."""
-    checkpoint = Checkpoint.parse((folder / POSITION).read_bytes())
+    checkpoint = Checkpoint.parse((folder / POSITION).read_bytes(), folder / POSITION)
     for name, size in checkpoint.sizes.items():
         if (found := (folder / name).stat().st_size) != size:
             raise ValueError(f"{name} has {found} bytes, expected {size}")
