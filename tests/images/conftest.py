@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
@@ -68,13 +69,15 @@ class Shop:
         threads: int = 1,
         earlier: Path | None = None,
         digests: Digests | None = None,
+        executor: Executor | None = None,
     ) -> tuple[Path, Mapping[str, Any]]:
         out = self.root / folder
         out.mkdir(exist_ok=True)
         catalog = Catalog(feeds=(Feed(path=self.root / "feed.csv", pictures=self.place),))
         before = artifact(earlier, "images") if earlier else None
-        runtime = Runtime(threads=threads, cache=self.root / "cache")
-        work = Work(out, {"ingest": self.ingest}, runtime, self.console, self.root / "log", before)
+        runtime = Runtime(cache=self.root / "cache")
+        executor = executor or Threads(threads)
+        work = Work(out, {"ingest": self.ingest}, runtime, self.console, self.root / "log", before, executor=executor)
         return out, build.stage(images, catalog, {"catalog.feeds.0.pictures": "digest"}, digests=digests).run(work)
 
 

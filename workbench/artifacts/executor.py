@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -23,7 +23,7 @@ class Executor(Protocol):
         """Pieces that are worked on at once."""
         ...
 
-    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Iterator[Out]:
+    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Generator[Out]:
         """`work` of each piece, in their order; at most `ahead` (0: twice the workers) are begun and not yet taken, so
         that a slow reader or a slow disk holds back what is made. An error of a piece is raised where its result is
         taken. On a cluster `work`, pieces and results are pickled, and a piece that is lost with its machine is done
@@ -37,7 +37,7 @@ class Threads:
     def __init__(self, workers: int = 0) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
 
-    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Iterator[Out]:
+    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Generator[Out]:
         ahead = ahead or 2 * self.workers
         pool, waiting = ThreadPoolExecutor(self.workers), deque[Future[Out]]()
         try:

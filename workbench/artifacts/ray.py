@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from importlib.util import find_spec
 from traceback import format_exc
 from typing import Any, NamedTuple, TypeVar
@@ -50,7 +50,7 @@ class Ray:
         """Cores of all machines that are there now."""
         return max(1, int(self._connected().cluster_resources().get("CPU", 1)))
 
-    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Iterator[Out]:
+    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Generator[Out]:
         """Raises ClusterError where the cluster can't be reached, or loses a piece more than RETRIES times."""
         ray = self._connected()
         from ray import cloudpickle

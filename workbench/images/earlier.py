@@ -18,7 +18,7 @@ class Earlier:
     """The present pictures of an earlier artifact, by the digest of their source, 1.6 KB of memory each. Broken ones
     are tried again: what reads them may have been installed since."""
 
-    def __init__(self, artifact: Artifact | None, verifier: Executor) -> None:
+    def __init__(self, artifact: Artifact | None, verifier: Executor | None) -> None:
         """Shards are verified beside the use of those before them. Raises ArtifactError where the index has changed."""
         self._lines = pl.DataFrame(schema=SCHEMA)
         if artifact is not None:
@@ -29,7 +29,7 @@ class Earlier:
         self._where = self._lines.select("shard", "offset", "length").cast(pl.Int64).to_numpy()
         shards = self._lines["shard"].unique().sort() if artifact else ()
         self._paths = {s: artifact.path(shard_name(s)) for s in shards if artifact}
-        self._verified = {s: verifier.submit(artifact.verify, shard_name(s)) for s in shards if artifact}
+        self._verified = {s: verifier.submit(artifact.verify, shard_name(s)) for s in shards if artifact and verifier}
 
     def __len__(self) -> int:
         return len(self._places)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from workbench.artifacts.key import Digests
 from workbench.images.aside import Asides, is_small
@@ -14,24 +15,51 @@ from workbench.images.fetched import Fetched
 from workbench.images.line import Entry
 from workbench.images.made import Made, Source, made_of
 from workbench.images.origin import Absent, Pictures
+from workbench.images.picture import pillow_set_up
 from workbench.recipe.schema import Images
 
 Named = tuple[int, str]  # number of the feed, name of the picture
 Line = tuple[int, Sequence[str]]  # a listing: number of the feed, names of its pictures in their order
 Found = Made | Place
+Listing = tuple[int, int, list[int] | None, list[str] | None]  # row, feed, order and name of each picture
+
+
+class Piece(NamedTuple):
+    """Listings whose pictures are made together, and what is known of them."""
+
+    listings: Sequence[Listing]
+    ready: Mapping[Named, Found]
+    fetched: Fetched
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Reads pictures from where they lie, decodes those that are new, and encodes them."""
+    """Reads pictures from where they lie, decodes those that are new, and encodes them. Another process, to which it is
+    pickled, knows nothing of earlier runs but what a piece tells it."""
 
     images: Images
     encoding: str
     places: Mapping[int, Pictures]  # by number of feed
     fetched: Fetched
     earlier: Earlier
-    digests: Digests | None  # of files, as the plan knows them
+    digests: Digests | None = None  # of files, as the plan knows them
     asides: Asides | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _elsewhere, (self.images, self.encoding, self.places, self.fetched.of(()))
+
+    def piece(self, listings: Sequence[Listing], ready: Mapping[Named, Found]) -> Piece:
+        names = {name for _, _, _, names in listings for name in names or ()}
+        return Piece(listings, ready, self.fetched.of(names))
+
+    def made(self, piece: Piece) -> list[tuple[int, int, Found]]:
+        """Row and order of each picture, and what became of it."""
+        maker, lines = replace(self, fetched=piece.fetched), lines_of(piece.listings)
+        return [
+            (row, order, one)
+            for (row, _, orders, _), found in zip(piece.listings, maker.listings(lines, piece.ready), strict=True)
+            for order, one in zip(orders or (0,), found, strict=False)
+        ]
 
     def listings(self, lines: Sequence[Line], ready: Mapping[Named, Found]) -> list[list[Found]]:
         """The pictures of several listings; `ready` are known already."""
@@ -108,3 +136,16 @@ class Maker:
 
     def _made(self, found: Source | Found) -> Found:
         return made_of(found, self.images, self.encoding) if isinstance(found, Source) else found
+
+
+def lines_of(listings: Sequence[Listing]) -> list[Line]:
+    return [(feed, names or ()) for _, feed, _, names in listings]
+
+
+def _elsewhere(images: Images, encoding: str, places: Mapping[int, Pictures], fetched: Fetched) -> Maker:
+    """In a process of a cluster, whose settings of Pillow stay."""
+    _SETTINGS.enter_context(pillow_set_up(images.max_pixels))
+    return Maker(images, encoding, places, fetched, Earlier(None, None))
+
+
+_SETTINGS = ExitStack()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from copy import copy
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -30,6 +31,12 @@ class Fetched:
             self._folder = artifact.folder
             table = pl.read_parquet(artifact.path("fetched.parquet"), columns=["url", "state", "reason", "sha256"])
             self._lines = {url: (state, reason, sha256) for url, state, reason, sha256 in table.iter_rows()}
+
+    def of(self, names: Iterable[str]) -> Fetched:
+        """What is known of these alone: little enough to be sent to another machine."""
+        part = copy(self)
+        part._lines = {name: self._lines[name] for name in names if name in self._lines}
+        return part
 
     def __contains__(self, name: str) -> bool:
         """Whether a picture's name is a web address, and so not for a folder or an archive."""

@@ -11,12 +11,12 @@ import stat
 import tarfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 from workbench.errors import DataError
 from workbench.images.containers import Container, Tar, Zip, open_container
@@ -27,9 +27,12 @@ __all__ = ["Absent", "Pictures", "open_pictures", "place_of"]
 
 OPEN_CONTAINERS = 32
 MOST_LISTED = 5_000_000  # names, for finding those that differ from the feed's by case or accents
+SIGHTED = 8  # names by which another machine tells that a folder is the same there
 
 
 class Pictures(Protocol):
+    """Pickled, they are opened again where they are unpickled."""
+
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
 
@@ -62,18 +65,31 @@ def open_pictures(path: Path, key: str) -> Pictures:
     """
     try:
         if path.is_dir():
-            return _Folder(path)
-        return _Packed(Zip(path) if zipfile.is_zipfile(path) else Tar(path))
+            return _Folder(path, key)
+        return _Packed(path, key)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
         found = error.strerror if isinstance(error, OSError) else "neither a zip nor an uncompressed tar, or damaged"
         raise DataError(f"{key}: {path}: {found}; expected a folder, a .zip or a .tar of pictures") from None
 
 
+def _there(path: Path, key: str, seen: Sequence[str]) -> Pictures:
+    """Open them on another machine. Raises DataError also where it lacks what was seen: were a shared folder missing
+    there, all its pictures would be taken for absent."""
+    for name in seen:
+        if not os.path.lexists(path / name):
+            raise DataError(f"{key}: {path}: isn't the same folder on each machine: {name} is missing")
+    return open_pictures(path, key)
+
+
 class _Packed:
     """One archive."""
 
-    def __init__(self, archive: Zip | Tar) -> None:
-        self._archive = archive
+    def __init__(self, path: Path, key: str) -> None:
+        self._origin = path, key
+        self._archive = Zip(path) if zipfile.is_zipfile(path) else Tar(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_pictures, self._origin
 
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
@@ -94,7 +110,8 @@ class _Packed:
 
 
 class _Folder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str) -> None:
+        self._origin = path, key
         self._path = str(path)
         self._root = os.path.realpath(path)
         self._folders = [folder for folder in SUBFOLDERS if os.path.isdir(f"{self._root}/{folder}")]
@@ -102,6 +119,10 @@ class _Folder:
         self._names = Names(lambda: islice(_files(self._root), MOST_LISTED))
         self._lock = Lock()
         self._containers: OrderedDict[Path, Container] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with os.scandir(self._root) as entries:
+            return _there, (*self._origin, [entry.name for entry in islice(entries, SIGHTED)])
 
     def read(self, name: str) -> bytes:
         outer, mark, member = name.partition("::")

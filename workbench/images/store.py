@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 from rich.markup import escape
@@ -24,7 +22,7 @@ from workbench.errors import ArtifactError
 from workbench.images.aside import Asides
 from workbench.images.disk import PIXEL, disk, encoding_of, pictures_named
 from workbench.images.earlier import Earlier
-from workbench.images.entry import Found, Line, Maker, Named
+from workbench.images.entry import Listing, Maker, Piece, lines_of
 from workbench.images.fetched import WAITS, WEB, Fetched, say_waiting
 from workbench.images.made import FLAT
 from workbench.images.origin import open_pictures
@@ -33,12 +31,8 @@ from workbench.images.shard import FORMAT, INDEX, shard_name
 from workbench.images.writer import ShardWriter, join_index, piece_of
 from workbench.recipe.schema import Images
 
-In = TypeVar("In")
-Out = TypeVar("Out")
-Listing = tuple[int, int, list[int] | None, list[str] | None]  # row, feed, order and name of each picture
-
 WITHOUT = "pictures.csv"  # every picture that can't be used, and why
-TOGETHER = 32  # listings that a thread takes at once
+TOGETHER = 32  # listings that a thread, or a process of a cluster, takes at once
 HELD = 1 << 28  # bytes of pictures, about, that wait for a slow one before them
 MANY = 1000  # listings whose small pictures are worth the start of processes, a quarter of a second each
 NAMED = 5  # pictures named in a warning
@@ -104,69 +98,53 @@ def _write_shards(
     fetched = Fetched(work)
     feeds = listings.filter(pl.col("name").is_not_null())["feed"].unique().sort()
     opened = {feed: open_pictures(places[feed], f"catalog.feeds.{feed}.pictures") for feed in feeds}
-    threads = work.runtime.threads or len(os.sched_getaffinity(0))
-    many = threads > 1 and len(listings) >= MANY and artifact is None
+    many = work.executor.workers > 1 and len(listings) >= MANY and artifact is None
     asides = Asides(images, encoding) if many else None
+    shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
+    paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
+    waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
 
-    def asked(shard: pl.DataFrame) -> Iterator[tuple[list[Listing], dict[Named, Found]]]:
-        listings: list[Listing] = shard.rows()
-        ready = maker.unchanged(_lines_of(listings))
-        return ((listings[start : start + TOGETHER], ready) for start in range(0, len(listings), TOGETHER))
-
-    def make(some: tuple[list[Listing], dict[Named, Found]]) -> list[tuple[int, int, Found]]:
-        listings, ready = some
-        return [
-            (row, order, one)
-            for (row, _, orders, _), found in zip(listings, maker.listings(_lines_of(listings), ready), strict=True)
-            for order, one in zip(orders or (0,), found, strict=False)
-        ]
+    def pieces() -> Iterator[Piece]:
+        for shard in waiting:
+            rows: list[Listing] = shards[shard].rows()
+            ready = maker.unchanged(lines_of(rows))
+            yield from (maker.piece(rows[start : start + TOGETHER], ready) for start in range(0, len(rows), TOGETHER))
 
     with (
         _progress(work) as progress,
-        _threads(threads, asides) as pool,
-        _threads(1) as verifier,
-        _threads(1) as syncer,
+        closing(asides) if asides else nullcontext(),
+        _thread() as verifier,
+        _thread() as syncer,
         pillow_set_up(images.max_pixels),
     ):
         earlier = Earlier(artifact, verifier)
         maker = Maker(images, encoding, opened, fetched, earlier, digests, asides)
         bar = progress.add_task("pictures", total=len(listings))
-        shards = list(listings.select("row", "feed", "order", "name").iter_slices(images.shard_pictures))
-        paths = [work.folder / shard_name(shard) for shard in range(len(shards))]
-        waiting = [shard for shard, path in enumerate(paths) if not _is_complete(path)]
         progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
-        parts = (some for shard in waiting for some in asked(shards[shard]))
-        size = TOGETHER * images.side**2 * PIXEL[encoding][1]
-        results = _in_order(pool, make, parts, max(2 * threads, int(HELD // size)))
-        for shard in waiting:
-            writer = ShardWriter(work.folder, shard, earlier)
-            for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
-                for row, order, one in some:
-                    if isinstance(one, tuple):
-                        writer.add(row, order, *one)
-                    else:
-                        writer.keep(row, order, one)
-                progress.advance(bar, len({row for row, _, _ in some}))
-            writer.close()
-            syncer.submit(fsync, paths[shard])  # while others are made, not after them all
-    pieces = [piece_of(path) for path in paths]
-    join_index(work.folder, pieces)
-
-
-def _lines_of(listings: Sequence[Listing]) -> list[Line]:
-    return [(feed, names or ()) for _, feed, _, names in listings]
+        ahead = max(2 * work.executor.workers, int(HELD // (TOGETHER * images.side**2 * PIXEL[encoding][1])))
+        with closing(work.executor.in_order(maker.made, pieces(), ahead)) as results:
+            for shard in waiting:
+                writer = ShardWriter(work.folder, shard, earlier)
+                for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
+                    for row, order, one in some:
+                        if isinstance(one, tuple):
+                            writer.add(row, order, *one)
+                        else:
+                            writer.keep(row, order, one)
+                    progress.advance(bar, len({row for row, _, _ in some}))
+                writer.close()
+                syncer.submit(fsync, paths[shard])  # while others are made, not after them all
+    join_index(work.folder, [piece_of(path) for path in paths])
 
 
 @contextmanager
-def _threads(count: int, asides: Asides | None = None) -> Iterator[ThreadPoolExecutor]:
-    """What waits to be made is left unmade where the run ends early, as by Ctrl-C."""
-    pool = ThreadPoolExecutor(count)
+def _thread() -> Iterator[ThreadPoolExecutor]:
+    """What waits to be done is left undone where the run ends early, as by Ctrl-C."""
+    pool = ThreadPoolExecutor(1)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        if asides:
-            asides.close()
 
 
 def _is_complete(shard: Path) -> bool:
@@ -176,17 +154,6 @@ def _is_complete(shard: Path) -> bool:
         return shard.stat().st_size == length
     except (FileNotFoundError, pl.exceptions.ComputeError):  # a machine that loses its power may leave an empty file
         return False
-
-
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Iterable[In], ahead: int) -> Iterator[Out]:
-    """`pool.map` with at most `ahead` results in memory."""
-    waiting: deque[Future[Out]] = deque()
-    for one in inputs:
-        waiting.append(pool.submit(work, one))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) -> None:

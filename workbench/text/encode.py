@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -35,17 +37,15 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
             parts = pl.read_parquet(work.inputs["split"].path("split.parquet"), columns=["part"])["part"]
             tokenizer = train(_training_texts(items, columns, parts), fields, tokens)
     tokenizer.save(work.folder)
-    encoder = Encoder(tokenizer)
 
     lengths, longest, cut, unknown = [np.zeros(1, np.int64)], 0, 0, 0
-    with (work.folder / IDS).open("wb") as file:
-        for listings in _slices(items, columns):
-            ids, length = encoder.listings(listings)
+    results = work.executor.in_order(Encoder(tokenizer).cut, _slices(items, columns))
+    with (work.folder / IDS).open("wb") as file, closing(results):
+        for ids, length in results:
             longest, cut = max(longest, int(length.max()) + 2), cut + int((length > tokens.max_length - 2).sum())
-            ids, length = shortened(ids, length, tokens.max_length - 2)
+            lengths.append(np.minimum(length, tokens.max_length - 2))
             unknown += int((ids == tokenizer.unk).sum())
-            lengths.append(length)
-            file.write(ids.astype(id_type(tokenizer.size)).tobytes())
+            file.write(ids.tobytes())
     offsets = np.cumsum(np.concatenate(lengths))
     np.save(work.folder / OFFSETS, offsets)
     return {
@@ -59,15 +59,26 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
 
 
 class Encoder:
-    """Encodes each distinct word once for a whole catalog, as long as WORDS_KEPT lasts."""
+    """Encodes each distinct word once for a whole catalog, as long as WORDS_KEPT lasts; for several threads. Pickled,
+    it is one that knows no word yet."""
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
+        self._turn = Lock()
         self._forget()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Encoder, (self.tokenizer,)
 
     def _forget(self) -> None:
         self._known: dict[str, int] = {}  # word -> its number
         self._ids, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)  # of all known words, by number
+
+    def cut(self, listings: pl.DataFrame) -> tuple[NDArray[Any], Ints]:
+        """As `listings`, the ids those that are stored, but how many each had before it was cut to `max_length`."""
+        ids, lengths = self.listings(listings)
+        ids, _ = shortened(ids, lengths, self.tokenizer.max_length - 2)
+        return ids.astype(id_type(self.tokenizer.size)), lengths
 
     def listings(self, listings: pl.DataFrame) -> tuple[Ints, Ints]:
         """Ids of all listings, one after another, and how many each has: a marker and the ids of each field it has.
@@ -92,10 +103,13 @@ class Encoder:
         parts = texts.str.split(" ") if self.tokenizer.wordwise else texts.reshape((-1, 1)).arr.to_list()
         words = parts.explode()
         distinct = words.unique()
-        number = self._numbers(distinct.to_list())[words.cast(pl.Enum(distinct)).to_physical().to_numpy()]
-        starts, counts = np.cumsum(self._counts) - self._counts, self._counts[number]
+        with self._turn:
+            numbers = self._numbers(distinct.to_list())
+            known_ids, known_counts = self._ids, self._counts
+        number = numbers[words.cast(pl.Enum(distinct)).to_physical().to_numpy()]
+        starts, counts = np.cumsum(known_counts) - known_counts, known_counts[number]
         ends = np.concatenate([[0], np.cumsum(counts)])
-        ids = self._ids[np.repeat(starts[number] - ends[:-1], counts) + np.arange(ends[-1])]
+        ids = known_ids[np.repeat(starts[number] - ends[:-1], counts) + np.arange(ends[-1])]
         last_words = np.cumsum(parts.list.len().cast(pl.Int64).to_numpy())
         return ids, np.diff(ends[np.concatenate([[0], last_words])])
 
