@@ -1,6 +1,5 @@
 """The cache in an object store: what one machine makes, others have; nothing is made twice at once, or seen by half."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -63,3 +62,147 @@ def test_earlier_ones_are_brought_when_they_are_needed(s3: S3, tmp_path):
     assert not found.folder.is_absolute() and found.ingredients == INGREDIENTS
     assert theirs.here(found).path("ids").read_text() == "1 2 3"
     assert theirs.here(theirs.find("tokens", KEY)).folder == tmp_path / "b" / NAME
+
+
+@pytest.mark.parametrize("last", [f"{NAME}/ids", f"{NAME}/manifest.json", f"logs/{NAME}.jsonl"])
+def test_one_that_was_killed_while_it_was_sent_is_sent_by_the_next_run(s3: S3, tmp_path, monkeypatch, last):
+    def dying(real):
+        def call(self, *args):
+            if last in map(str, args):
+                raise KeyboardInterrupt
+            return real(self, *args)
+
+        return call
+
+    ours = store(s3, tmp_path / "a")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Bucket, "send", dying(Bucket.send))
+        patch.setattr(Bucket, "put", dying(Bucket.put))
+        make(ours)
+    assert (f"{NAME}/manifest.json" in there(s3)) == ("logs" in last)
+    found = store(s3, tmp_path / "a").find("tokens", KEY)
+    store(s3, tmp_path / "a").share(found)
+    assert there(s3)[f"{NAME}/manifest.json"] == (found.folder / "manifest.json").read_bytes()
+    assert not list((tmp_path / "a").glob("*.unsent")) and f"{NAME}.lock" not in there(s3)
+
+
+HOLDER = """
+import sys
+from workbench.artifacts import lease
+from workbench.artifacts.bucket import Bucket
+lease.RENEWED = 0.2
+with lease.Lease(Bucket(sys.argv[1]), "tokens", sys.argv[2], print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(s3: S3):
+    """Another process that has the lock, and renews it."""
+    command = [sys.executable, "-c", HOLDER, s3.url, "theirs"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr(leases, "LEASE", 2.5)
+    monkeypatch.setattr(leases, "RENEWED", 0.2)
+    monkeypatch.setattr(leases, "POLL", 0.3)
+
+
+def test_a_living_process_keeps_its_lock_and_a_dead_one_loses_it(s3: S3, holder, soon):
+    said: list[str] = []
+    lock = Lease(Bucket(s3.url), "tokens", "ours", said.append)
+    with pytest.raises(ArtifactError, match=rf"process {holder.pid} of \S+ is making it; wait until"), lock:
+        pass
+    holder.kill()
+    with Lease(Bucket(s3.url), "tokens", "ours", said.append):
+        assert json.loads(there(s3)["tokens.lock"])["owner"] == "ours"
+        assert said[-1].endswith("is making it; if nothing is heard of it for 2 seconds, its work is taken over")
+    assert there(s3) == {}
+
+
+def test_a_process_of_the_same_folder_takes_over_at_once(s3: S3, holder):
+    holder.kill()
+    said: list[str] = []
+    with Lease(Bucket(s3.url), "tokens", "theirs", said.append) as lock:
+        lock.check()
+    assert said == []
+
+
+def test_of_many_who_find_a_dead_one_s_lock_one_takes_it(s3: S3, holder, soon):
+    holder.kill()
+    holding, most, refused = [0], [0], list[str]()
+    turn = threading.Lock()
+
+    def hold(owner: str) -> None:
+        try:
+            with Lease(Bucket(s3.url), "tokens", owner, lambda line: None) as lock:
+                with turn:
+                    holding[0] += 1
+                    most[0] = max(most[0], holding[0])
+                lock._end.wait(1)
+                with turn:
+                    holding[0] -= 1
+        except ArtifactError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=hold, args=(f"o{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] and len(refused) == 3
+
+
+def test_who_slept_too_long_sends_nothing_while_another_process_makes_it(s3: S3, tmp_path, soon):
+    ours, theirs = store(s3, tmp_path / "a"), store(s3, tmp_path / "b")
+    with ours.making("tokens", KEY) as folder:
+        (folder / "ids").write_text("1 2 3")
+        artifact = ours.commit("tokens", INGREDIENTS, {"tokens": 3})
+        ours._leases[NAME]._end.set()  # no sign of life, as stopped by SIGSTOP, or with a closed lid
+        with theirs.making("tokens", KEY):
+            with pytest.raises(ArtifactError, match=r"another process took over, since .* 2 seconds; run again"):
+                ours.share(artifact)
+            assert [name for name in there(s3) if name.startswith(f"{NAME}/")] == []
+    make(theirs)
+    ours.share(artifact)  # the next run: all of it is there
+    assert sorted(there(s3)) == [f"logs/{NAME}.jsonl", f"{NAME}/ids", f"{NAME}/manifest.json"]
+    assert not list((tmp_path / "a").glob("*.unsent"))
+
+
+def test_a_store_without_conditions_is_refused(s3: S3, tmp_path, monkeypatch):
+    real = Bucket.put
+    monkeypatch.setattr(Bucket, "put", lambda self, name, data, tag=None: self.write(name, data) or "tag")
+    with pytest.raises(RecipeError, match=rf"runtime.cache: {s3.url}: this store knows no conditional writes"):
+        make(store(s3, tmp_path))
+    assert there(s3) == {}
+    monkeypatch.setattr(Bucket, "put", real)
+    make(store(s3, tmp_path))
+
+
+def test_a_file_of_the_store_is_written_once(s3: S3):
+    bucket = Bucket(s3.url)
+    first = bucket.put("a", b"1")
+    assert first and bucket.put("a", b"1") == first  # its answer was lost, and it is tried again
+    assert bucket.put("a", b"2") is None
+    seen = bucket.look("a")
+    assert seen and (seen.data, seen.tag) == (b"1", first) and 0 <= seen.age < 5
+    second = bucket.put("a", b"3", first)
+    assert second and second != first and bucket.put("a", b"4", first) is None
+    bucket.delete("a")
+    assert bucket.look("a") is None and bucket.put("a", b"5", second) is None
+
+
+def test_other_stores_than_s3(tmp_path):
+    bucket = Bucket(f"memory://{tmp_path.name}")
+    first = bucket.put("a", b"1")
+    assert first and bucket.put("a", b"2") is None
+    assert (second := bucket.put("a", b"3", first)) and bucket.put("a", b"4", first) is None
+    assert bucket.look("a").data == b"3" and bucket.look("a").tag == second
+    assert bucket.look("b") is None

@@ -13,6 +13,10 @@ from typing import Any
 
 from workbench.errors import RecipeError
 
+NO_CONDITIONS = (
+    "this store knows no conditional writes (If-None-Match, If-Match), of which locks and commits are made; update its "
+    "server, or give runtime.cache a disk and copy the data there by `mlim push`"
+)
 REFUSED = (409, 412)  # somebody writes it now; it is another one
 
 
@@ -67,10 +71,7 @@ def _put_s3(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
         if _status(error) in REFUSED:
             return None
         if _status(error) == 501:
-            raise RecipeError(
-                f"s3://{path}: the store knows no conditional writes (If-None-Match, If-Match), of which locks and "
-                "commits are made; update it, or give runtime.cache a disk and copy the data by `mlim push`"
-            ) from None
+            raise RecipeError(f"s3://{path}: {NO_CONDITIONS}") from None
         raise
 
 

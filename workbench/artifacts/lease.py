@@ -11,16 +11,18 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from uuid import uuid4
 
 from workbench.artifacts.bucket import Bucket
-from workbench.artifacts.conditional import Seen
-from workbench.errors import ArtifactError, MlimError
+from workbench.artifacts.conditional import NO_CONDITIONS, Seen
+from workbench.errors import ArtifactError, MlimError, RecipeError
 
 LEASE = 60.0  # seconds without a sign of life after which its holder is taken for dead
 RENEWED = 15.0  # seconds from sign to sign
-POLL = 1.0
+POLL = 1.0  # seconds between looks at another one's
+PATIENCE = 5.0  # seconds for a sign of life under way, at the end
 
 
 class Lease:
@@ -52,6 +54,9 @@ class Lease:
                 self._say(f"{_told(there)}; if nothing is heard of it for {LEASE:.0f} seconds, its work is taken over")
             watched = there
             time.sleep(POLL)
+        if self._bucket.put(self._name, b"{}"):
+            self._bucket.delete(self._name)
+            raise RecipeError(f"runtime.cache: {self._bucket.shown}: {NO_CONDITIONS}")
         self._thread.start()
         return self
 
@@ -59,9 +64,10 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end.set()
-        self._thread.join()
-        if not self._lost and _now() - self._renewed < LEASE:  # else it may be another one's by now
-            self._bucket.delete(self._name)
+        self._thread.join(PATIENCE)
+        if not (self._lost or self._thread.is_alive()) and _now() - self._renewed < LEASE:  # else it may be another's
+            with suppress(MlimError):  # it expires
+                self._bucket.delete(self._name)
 
     def check(self) -> None:
         """Raises ArtifactError where another process took it over: this one wasn't heard of for too long."""
