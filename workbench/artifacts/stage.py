@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from workbench.artifacts.store import Artifact
+    from workbench.progress import Progress
     from workbench.recipe.schema import Runtime
     from workbench.train.world import World
 
@@ -32,6 +33,18 @@ class Work:
     resume: bool = True  # else what an unfinished run left, also outside of the folder, is thrown away
     executor: Executor = field(default_factory=Threads)  # that does the pieces of its work
     world: World | None = None  # the processes that run this stage together; None: it is alone
+
+    def warn(self, line: str) -> None:
+        """Tell the user what to look at; --quiet shows it, too."""
+        from workbench.progress import WARNING
+
+        self.console.print(line, style=WARNING, soft_wrap=True, markup=False)
+
+    def progress(self, what: str, total: float | None = None, unit: str = "listings", done: float = 0) -> Progress:
+        """How far it is, shown while it runs."""
+        from workbench.progress import Progress  # rich
+
+        return Progress(self.console, what, total, unit, done)
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,6 @@ def read_listings(inputs: Mapping[str, Artifact]) -> pl.DataFrame:
 
 
 def _run(work: Work, split: Split, actions: Mapping[str, str]) -> dict[str, Any]:
-    from rich.markup import escape
-
     from workbench.catalog.certificate import certificate
     from workbench.catalog.kinship import Kinship
     from workbench.catalog.parts import place
@@ -53,7 +51,7 @@ def _run(work: Work, split: Split, actions: Mapping[str, str]) -> dict[str, Any]
     found = certificate(work.inputs, items, kinship, table, split) | told
     (work.folder / "certificate.json").write_text(json.dumps(found, indent=1, ensure_ascii=False))
     for warning in _warnings(found, kinship):
-        work.console.print(f"[yellow]warning:[/] {escape(warning)}", markup=True)
+        work.warn(f"warning: {warning}")
     listings = items.select("group").hstack(table)
     parts = listings.filter(pl.col("part").is_not_null()).group_by("group").agg(pl.col("part").unique())
     summary = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
@@ -11,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from workbench.artifacts.key import Digests
 from workbench.artifacts.stage import Work
@@ -111,7 +109,7 @@ def _write_shards(
             yield from (maker.piece(rows[start : start + TOGETHER], ready) for start in range(0, len(rows), TOGETHER))
 
     with (
-        _progress(work) as progress,
+        work.progress("images", len(listings), done=len(listings) - sum(len(shards[s]) for s in waiting)) as progress,
         closing(asides) if asides else nullcontext(),
         _thread() as verifier,
         _thread() as syncer,
@@ -119,8 +117,6 @@ def _write_shards(
     ):
         earlier = Earlier(artifact, verifier)
         maker = Maker(images, encoding, opened, fetched, earlier, digests, asides)
-        bar = progress.add_task("pictures", total=len(listings))
-        progress.advance(bar, len(listings) - sum(len(shards[shard]) for shard in waiting))
         ahead = max(2 * work.executor.workers, int(HELD // (TOGETHER * images.side**2 * PIXEL[encoding][1])))
         with closing(work.executor.in_order(maker.made, pieces(), ahead)) as results:
             for shard in waiting:
@@ -131,7 +127,8 @@ def _write_shards(
                             writer.add(row, order, *one)
                         else:
                             writer.keep(row, order, one)
-                    progress.advance(bar, len({row for row, _, _ in some}))
+                    lost = Counter(one[0].state for _, _, one in some if isinstance(one, tuple))
+                    progress.advance(len({row for row, _, _ in some}), absent=lost["absent"], broken=lost["broken"])
                 writer.close()
                 syncer.submit(fsync, paths[shard])  # while others are made, not after them all
     join_index(work.folder, [piece_of(path) for path in paths])
@@ -159,7 +156,7 @@ def _is_complete(shard: Path) -> bool:
 def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) -> None:
     waits = pl.col("reason").eq_missing(pl.lit(WAITS))
     if said := say_waiting(seen.filter(waits)["name"]):
-        work.console.print(f"[yellow]note:[/] {escape(said)}", soft_wrap=True)
+        work.warn(f"note: {said}")
     named = seen.filter(pl.col("name").is_not_null() & ~pl.col("name").str.contains(WEB))
     for feed, place in enumerate(places):
         ours = named.filter(pl.col("feed") == feed)
@@ -168,7 +165,7 @@ def _warn_of_lost_feeds(work: Work, seen: pl.DataFrame, places: Sequence[Path]) 
                 f"none of the {len(ours)} pictures of catalog.feeds.{feed} is in {place}, for example "
                 f"{ours['name'][0]} ({ours['reason'][0]}); set catalog.feeds.{feed}.pictures to where they are"
             )
-            work.console.print(f"[yellow]warning:[/] {escape(message)}")
+            work.warn(f"warning: {message}")
 
 
 def _warn_of_large(work: Work, without: pl.DataFrame, reduced: bool) -> None:
@@ -179,14 +176,4 @@ def _warn_of_large(work: Work, without: pl.DataFrame, reduced: bool) -> None:
         more = f" and {len(large) - NAMED} more" if len(large) > NAMED else ""
         remedy = "" if reduced else ", or set images.too_large: reduce"
         message = f"refused by images.max_pixels: {some}{more}; raise it{remedy}"
-        work.console.print(f"[yellow]warning:[/] {escape(message)}")
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} pictures/s")
-
-
-def _progress(work: Work) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    return Progress(*columns, console=work.console)
+        work.warn(f"warning: {message}")

@@ -35,22 +35,19 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
         yield Checkpoints(folder, of, when.model_copy(update={"remote": None}))
         return
 
-    def say(line: str) -> None:
-        work.console.print(line, style="bold yellow", soft_wrap=True, markup=False, highlight=False)
-
     def differs(before: Mapping[str, Any]) -> list[str]:
         known = {name: artifact.ingredients for name, artifact in work.inputs.items()}
         return changes(before, of, known, store)
 
-    found = Checkpoints(folder, of, when, best=best, model=config, say=say, differs=differs)
+    found = Checkpoints(folder, of, when, best=best, model=config, say=work.warn, differs=differs)
     with store.locked(f"{folder.parent.name}/{folder.name}"), found as checkpoints:
         if not work.resume:
             checkpoints.remove()
         if not (here := len(checkpoints.all())):
             for line in _others(folder, differs):
-                say(line)
+                work.warn(line)
         if line := _room(folder, when.last + 1 + best - here, parameters * 4 * (3 + averaged)):
-            say(line)
+            work.warn(line)
         yield checkpoints
 
 

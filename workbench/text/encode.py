@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
@@ -30,18 +30,20 @@ def write_tokens(work: Work, tokens: Tokens) -> Mapping[str, Any]:
     fields = [name.removeprefix("text.") for name in columns]
     for left in work.folder.iterdir():
         left.unlink()  # a killed run's: all is written again, which takes less than to check it
+    rows = _rows(items)
     if tokens.tokenizer:
         tokenizer = load_huggingface(tokens.tokenizer, fields, tokens.max_length)
     else:
-        with work.console.status("training the tokenizer"):
+        with work.progress("tokenizer", rows) as progress:
             parts = pl.read_parquet(work.inputs["split"].path("split.parquet"), columns=["part"])["part"]
-            tokenizer = train(_training_texts(items, columns, parts), fields, tokens)
+            tokenizer = train(_training_texts(items, columns, parts, progress.advance), fields, tokens)
     tokenizer.save(work.folder)
 
     lengths, longest, cut, unknown = [np.zeros(1, np.int64)], 0, 0, 0
     results = work.executor.in_order(Encoder(tokenizer).cut, _slices(items, columns))
-    with (work.folder / IDS).open("wb") as file, closing(results):
+    with (work.folder / IDS).open("wb") as file, closing(results), work.progress("tokens", rows) as progress:
         for ids, length in results:
+            progress.advance(len(length))
             longest, cut = max(longest, int(length.max()) + 2), cut + int((length > tokens.max_length - 2).sum())
             lengths.append(np.minimum(length, tokens.max_length - 2))
             unknown += int((ids == tokenizer.unk).sum())
@@ -130,7 +132,9 @@ def shortened(ids: Ints, lengths: Ints, most: int) -> tuple[Ints, Ints]:
     return ids[position < most], np.minimum(lengths, most)
 
 
-def _training_texts(items: Path, columns: Sequence[str], parts: pl.Series) -> Iterator[list[str]]:
+def _training_texts(
+    items: Path, columns: Sequence[str], parts: pl.Series, seen: Callable[[int], None]
+) -> Iterator[list[str]]:
     """Texts of the training part alone: what is held out must stay unseen."""
     start = 0
     for listings in _slices(items, columns):
@@ -138,9 +142,15 @@ def _training_texts(items: Path, columns: Sequence[str], parts: pl.Series) -> It
         start += len(listings)
         for column in columns:
             yield train[column].drop_nulls().to_list()
+        seen(len(listings))
 
 
 def _slices(items: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     table = pl.scan_parquet(items).select(columns)
-    for start in range(0, table.select(pl.len()).collect().item(), ROWS_AT_ONCE):
+    for start in range(0, _rows(items), ROWS_AT_ONCE):
         yield table.slice(start, ROWS_AT_ONCE).collect()
+
+
+def _rows(items: Path) -> int:
+    rows: int = pl.scan_parquet(items).select(pl.len()).collect().item()
+    return rows
