@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.key import key_of
 from workbench.artifacts.lease import Lease
 from workbench.artifacts.remote import AT_ONCE, Remote
@@ -52,9 +53,13 @@ class Shared(Store):
         self._leases: dict[str, Lease] = {}
         self._known: dict[str, list[Artifact]] = {}  # by stage, what is there
 
+    @property
+    def bucket(self) -> Bucket:
+        return self.remote.bucket
+
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        with super().locked(name), Lease(self.remote.bucket, name, self._owner, self._say) as lease:
+        with super().locked(name), Lease(self.bucket, name, self._owner, self._say) as lease:
             self._leases[name] = lease
             try:
                 yield
@@ -78,7 +83,7 @@ class Shared(Store):
         self.remote.push(artifact, check=lease.check)
         log = self.log(artifact.stage, artifact.key)
         if log.exists():
-            self.remote.bucket.send(log, self._log(name))
+            self.bucket.send(log, self._log(name))
         self._unsent(name).unlink()
 
     def bring(self, there: Artifact, streams: str = "") -> Artifact:
@@ -86,7 +91,7 @@ class Shared(Store):
         log = self.log(there.stage, there.key)
         with suppress(FileNotFoundError):
             if not log.exists():
-                data = self.remote.bucket.read(self._log(log.stem))
+                data = self.bucket.read(self._log(log.stem))
                 log.parent.mkdir(exist_ok=True)
                 log.write_bytes(data)
         return artifact
@@ -115,7 +120,7 @@ class Shared(Store):
 
     @cached_property
     def _names(self) -> list[str]:
-        return self.remote.bucket.folders()
+        return self.bucket.folders()
 
     @cached_property
     def _owner(self) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.format import check_format
 from workbench.artifacts.key import key_of
 from workbench.errors import ArtifactError
@@ -155,6 +156,11 @@ class Store:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             yield
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """The object store in which the cache is, too (shared.py)."""
+        return None
 
     def share(self, artifact: Artifact) -> None:
         """Let other machines have it, where the cache is theirs too (shared.py). Raises MlimError."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from copy import copy
 from urllib.parse import urlsplit
 
 import polars as pl
 
+from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Work
 from workbench.errors import ArtifactError
 from workbench.images.origin import Absent
@@ -24,7 +26,8 @@ class Fetched:
 
     def __init__(self, work: Work) -> None:
         self._lines: dict[str, tuple[str, str | None, str | None]] = {}
-        self._root = work.runtime.cache / "pictures"
+        store = store_of(work.runtime)
+        self._root, self._there = store.root / "pictures", store.bucket
         self._missing = WAITS
         if artifact := work.inputs.get("fetch"):
             self._missing = NOT_WANTED
@@ -52,8 +55,12 @@ class Fetched:
             raise Absent(reason)
         if sha256 is None:
             raise ValueError(reason)
-        path = self._root / sha256[:2] / sha256
-        data = path.read_bytes() if path.exists() else b""
+        path, data = self._root / sha256[:2] / sha256, b""
+        with suppress(FileNotFoundError):
+            if path.exists() or not self._there:
+                data = path.read_bytes()
+            else:
+                data = self._there.read(f"pictures/{sha256[:2]}/{sha256}")
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ArtifactError(f"{path}: missing or changed since {url} was fetched; delete {self._folder}, run again")
         return data

@@ -6,10 +6,15 @@ import hashlib
 import io
 import re
 import warnings
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
+
+from workbench.artifacts.bucket import Bucket
 
 _TYPES = {  # how files of each kind begin
     "jpeg": rb"\xff\xd8\xff",
@@ -23,6 +28,7 @@ _TYPES = {  # how files of each kind begin
     "jpeg2000": rb"\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51",
     "web page": rb"(\xef\xbb\xbf)?\s*+(?:(?><\?xml[^>]*>|<!--.*?-->)\s*+)*+<(!doctype\s+html|html|head|body)\b",
 }
+AT_ONCE = 16  # pictures on their way to an object store
 _HEADER = 2**20  # bytes: a header that tells no size within them is left to the images stage
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")
 
@@ -32,20 +38,22 @@ class Broken(Exception):
 
 
 class Content:
-    """The cache of pictures by the SHA-256 of their bytes."""
+    """The cache of pictures by the SHA-256 of their bytes; `there`: the object store in which it is, too."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, there: Bucket | None = None) -> None:
+        self._root, self._there = root, there
 
     def path(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256
 
     def has(self, sha256: str | None, size: int | None) -> bool:
-        """Whether these bytes are there, so many of them."""
-        try:
-            return sha256 is not None and self.path(sha256).stat().st_size == size
-        except OSError:
+        """Whether these bytes are kept, so many of them."""
+        if sha256 is None:
             return False
+        try:
+            return self.path(sha256).stat().st_size == size
+        except OSError:
+            return self._sizes.get(f"{sha256[:2]}/{sha256}") == size
 
     def keep(self, aside: Path, sha256: str, size: int) -> None:
         """Move a complete file in, by one rename, unless its bytes are there already."""
@@ -53,6 +61,18 @@ class Content:
             path = self.path(sha256)
             path.parent.mkdir(parents=True, exist_ok=True)
             aside.replace(path)
+
+    def share(self, sizes: Mapping[str, int]) -> None:
+        """Send what is not there yet of pictures of these SHA-256 and bytes. Raises MlimError."""
+        if there := self._there:
+            names = {f"{sha256[:2]}/{sha256}": size for sha256, size in sizes.items()}
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                waiting = [name for name, size in names.items() if self._sizes.get(name) != size]
+                list(pool.map(lambda name: there.send(self._root / name, f"{self._root.name}/{name}"), waiting))
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._there.sizes(self._root.name) if self._there else {}
 
 
 class Incoming:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,6 +16,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.fetch.content import Content
@@ -42,8 +42,9 @@ def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Map
         if left.name != JOURNAL:
             left.unlink()
     listings = _listings(work.inputs["ingest"], main_only)
-    content, journal = Content(work.runtime.cache / "pictures"), Journal(work.folder / JOURNAL)
-    known, fresh = _earlier(work.runtime.cache, _web(chain.from_iterable(listings)), fetch.snapshot)
+    store, journal = store_of(work.runtime), Journal(work.folder / JOURNAL)
+    content = Content(store.root / "pictures", store.bucket)
+    known, fresh = _earlier(store, _web(chain.from_iterable(listings)), fetch.snapshot)
     known = {u: r for u, r in known.items() if content.has(r.sha256, r.bytes) and (r.bytes or 0) <= fetch.max_bytes}
     had = {url: known[url] for url in fresh & known.keys()}
     had |= {u: r for u, r in journal.results.items() if r.state != "fetched" or content.has(r.sha256, r.bytes)}
@@ -55,6 +56,7 @@ def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Map
             results |= {url: had.get(url) or journal.results[url] for url in urls}
             failed = {url for url in urls if results[url].state != "fetched"}
             listings = [names[1:] for names in listings if names[0] in failed and len(names) > 1]
+    content.share({r.sha256: r.bytes for r in results.values() if r.sha256 and r.bytes})
     table = as_table([*results.values()])
     aside = work.folder / f"{FETCHED}.tmp"
     table.write_parquet(aside)
@@ -80,15 +82,15 @@ def _web(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if WEB.match(name)]
 
 
-def _earlier(cache: Path, urls: Sequence[str], snapshot: str) -> tuple[dict[str, Result], set[str]]:
+def _earlier(store: Store, urls: Sequence[str], snapshot: str) -> tuple[dict[str, Result], set[str]]:
     """What earlier artifacts fetched of these addresses, and which of them were fetched for this snapshot."""
     wanted = pl.DataFrame({"url": urls}, {"url": pl.String})
     tables = [
-        pl.read_parquet(artifact.path(FETCHED))
+        pl.read_parquet(store.here(artifact).path(FETCHED))
         .filter(pl.col("state") == "fetched")
         .join(wanted, on="url", how="semi")
         .with_columns(fresh=pl.lit(artifact.ingredients["section"]["fetch"]["snapshot"] == snapshot))
-        for artifact in Store(cache).all_of("fetch")
+        for artifact in store.all_of("fetch")
     ]
     if not tables:
         return {}, set()
