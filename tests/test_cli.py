@@ -89,6 +89,7 @@ def test_the_command_line_does_not_grow_unnoticed():
     about = ["--device", "--fetch", "--set", "--threads", "model"]
     answering = [*about, "--batch", "--column", "--no-resume", "--pictures", "--resume", "feed", "out"]
     assert commands == {
+        "init": ["--yes", "-y", "feed", "out"],
         "ingest": ["--set", "path"],
         "verify": training,
         "diff": ["--out", "--set", "after", "before"],

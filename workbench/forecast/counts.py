@@ -38,7 +38,7 @@ class Counts:
 def counts(recipe: Recipe, made: Made) -> Counts:
     """From what is made and, where nothing is, from the feeds."""
     split, tokens = recipe.catalog.split, recipe.tokens
-    rows = sum(_rows(feed) for feed in recipe.catalog.feeds)
+    rows = sum(rows_in(feed) for feed in recipe.catalog.feeds)
     pictured = any(feed.columns is None or feed.columns.picture for feed in recipe.catalog.feeds)
     words = min(_WORDS, tokens.max_length)
     found = Counts(
@@ -100,7 +100,7 @@ def _tokens(so_far: Counts, tokens: Artifact, recipe: Recipe) -> Counts:
     return replace(so_far, tokens=mean, longest=longest, vocabulary=said["vocabulary"])
 
 
-def _rows(feed: Feed) -> float:
+def rows_in(feed: Feed) -> float:
     """Rows of a feed, from its size and some of its lines; 10,000 of a database, of which nothing is known."""
     from workbench.catalog.feeds.layouts import source_files
 

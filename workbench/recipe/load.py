@@ -76,9 +76,14 @@ def recipe_from_tree(tree: dict[str, Any], folder: Path, sets: Sequence[str] = (
     return _validate(source, Origin("the guessed recipe", folder.absolute()))
 
 
-def to_yaml(tree: Mapping[str, Any]) -> str:
-    """The YAML of plain values, in their order, such that `load_recipe` reads the same values back."""
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def to_yaml(tree: Mapping[str, Any], flow: bool = False) -> str:
+    """The YAML of plain values, in their order, such that `load_recipe` reads the same values back; `flow`: in braces,
+    on one line."""
+    width = float("inf") if flow else 120
+    written: str = yaml.dump(
+        tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow
+    )
+    return written.strip() if flow else written
 
 
 class _Dumper(yaml.SafeDumper):

@@ -51,6 +51,16 @@ def likeness(tag: str | None, asked: str | None) -> int:
     return 2 if tag.strip().replace("_", "-").lower() == asked.strip().replace("_", "-").lower() else 1
 
 
+def language_in(word: str) -> str | None:
+    """The language that a header word names: `name_en` -> `en`."""
+    match = _tagged(word)
+    return language(match["tag"]) if match else None
+
+
+def _tagged(word: str) -> re.Match[str] | None:
+    return next((m for pattern in _SURE if (m := pattern.fullmatch(word))), None) or _LIKELY.fullmatch(word)
+
+
 def translations(header: Sequence[str], asked: str | None, known: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
     """Column without its language -> the header words to read it from, the best for the asked language first.
 
@@ -61,7 +71,7 @@ def translations(header: Sequence[str], asked: str | None, known: Iterable[str] 
     for word in header:
         if word in known:
             continue
-        match = next((m for pattern in _SURE if (m := pattern.fullmatch(word))), None) or _LIKELY.fullmatch(word)
+        match = _tagged(word)
         if match and language(match["tag"]):
             found.setdefault(match["base"], {})[word] = match["tag"]
             if match.re is not _LIKELY:

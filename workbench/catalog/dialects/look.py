@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ class Head:
         return self.cells.filter(pl.Series([row == head for row, head in enumerate(self.rows.head)], dtype=pl.Boolean))
 
 
-def look(feed: Feed, key: str, language: str | None = None) -> Reading:
-    """How the feed is to be read.
+def look(feed: Feed, key: str, language: str | None = None, given: Mapping[str, str] | None = None) -> Reading:
+    """How the feed is to be read; `given` are header words of roles (id, title) that are not to be guessed.
 
     Raises DataError, naming the recipe key of the feed, for an unknown format, and when no id or no title can be found.
     """
@@ -56,7 +57,7 @@ def look(feed: Feed, key: str, language: str | None = None) -> Reading:
     said: tuple[str, ...] = () if dialect is PLAIN else (f"read as {dialect.name}: {dialect.about}",)
     columns = feed.columns
     if columns is None:
-        columns, lines = _columns(feed, key, dialect, head)
+        columns, lines = _columns(feed, key, dialect, head, given or {})
         said += lines
     where = _place(feed, dialect, columns, head)
     currency = currency_of(columns.price, head.raw)
@@ -90,8 +91,12 @@ def _speaks_languages(cells: pl.DataFrame) -> bool:
     return bool((named.group_by(ids[0]).agg(pl.col(tongues[0]).n_unique())[tongues[0]] > 1).any())
 
 
-def _columns(feed: Feed, key: str, dialect: Dialect, head: Head) -> tuple[Columns, tuple[str, ...]]:
+def _columns(
+    feed: Feed, key: str, dialect: Dialect, head: Head, given: Mapping[str, str]
+) -> tuple[Columns, tuple[str, ...]]:
     roles = Roles(dialect, head.products)
+    for role, word in given.items():
+        roles.give(role, word)
     for column, words in head.translated.items():
         roles.stand_for(column, words)
     named = [word for words in dialect.words.values() for word in words]

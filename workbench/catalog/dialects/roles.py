@@ -52,6 +52,10 @@ class Roles:
         self._said.append((role, word, why))
         self._left.pop(word, None)
 
+    def give(self, role: str, word: str) -> None:
+        """As the user says."""
+        self._give(role, word, "given")
+
     def _ignore(self, words: Sequence[str], why: str) -> None:
         for word in words:
             self._said.append(("ignored", word, why))
@@ -98,7 +102,7 @@ class Roles:
         self._ignore([w for w in self._matching(self._dialect.ignored) if not matching(known, [w])], "shop's own")
         self._ignore(self._matching(own.get(VARIANT_PICTURES, ())), f"read through '{VARIANT_PICTURES}'")
         for role in dict.fromkeys([*WORDS, *own]):
-            if own.get(role) != ():  # the dialect has no such role
+            if own.get(role) != () and role not in self._one:  # else the dialect has no such role, or it is given
                 for word in self._playing(role, self._matching([*own.get(role, ()), *WORDS.get(role, ())])):
                     self._give(role, word, "header word")
         if "picture" not in self._one and NAMED_PICTURE in self._left:
