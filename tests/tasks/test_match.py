@@ -28,17 +28,8 @@ from workbench.tasks.match.pairs import Pairs
 from workbench.tasks.match.results import section
 from workbench.tasks.match.tuning import lost_together, nearest
 from workbench.tasks.network import mean_of_tokens, model_section
-from workbench.tasks.tuned import (
-    PIXELS,
-    WORDS,
-    Tuned,
-    load_tuned,
-    numbers_of,
-    pixels_of,
-    read_answers,
-    width_of,
-    words_of,
-)
+from workbench.tasks.pooling import PIXELS, WORDS, numbers_of, pixels_of, words_of
+from workbench.tasks.tuned import Tuned, load_tuned, read_answers, width_of
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from workbench.artifacts.store import Artifact
 from workbench.batches.order import Order
 from workbench.errors import DataError, RecipeError
 from workbench.recipe.schema import ModalityDropout, Retrieve
+from workbench.tasks.pooling import PIXELS, WORDS
 from workbench.tasks.retrieve import asked
 from workbench.tasks.retrieve.answer import table
 from workbench.tasks.retrieve.asked import MEASURES, Gallery, named
@@ -23,7 +24,7 @@ from workbench.tasks.retrieve.belonging import Belonging, read_belonging
 from workbench.tasks.retrieve.crowds import CROWD, Crowds
 from workbench.tasks.retrieve.net import ContrastiveLoss, QueryBatch, RetrieveHead
 from workbench.tasks.retrieve.tuning import RetrieveTuning, drawn
-from workbench.tasks.tuned import PIXELS, WORDS, Tuned, load_tuned, width_of
+from workbench.tasks.tuned import Tuned, load_tuned, width_of
 
 # What belongs together
 

@@ -28,7 +28,8 @@ from workbench.tasks.heads import outputs
 from workbench.tasks.match.cross import scores
 from workbench.tasks.match.net import PairBatch
 from workbench.tasks.network import CONFIG, WEIGHTS, load_network
-from workbench.tasks.tuned import ALL, ANSWERS, HEAD, Tuned, load_tuned, means_of
+from workbench.tasks.pooling import ALL, means_of
+from workbench.tasks.tuned import ANSWERS, HEAD, Tuned, load_tuned
 from workbench.text.tokenizer import TOKENIZER, VOCABULARY
 
 Floats = NDArray[np.float32]

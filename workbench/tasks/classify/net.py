@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned, means_of
+from workbench.tasks.pooling import means_of
+from workbench.tasks.tuned import Tuned
 
 
 @dataclass(frozen=True)

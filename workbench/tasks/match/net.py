@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import PICTURE, PIXELS, TEXT, WORDS, Tuned, means_of
+from workbench.tasks.pooling import PICTURE, PIXELS, TEXT, WORDS, means_of
+from workbench.tasks.tuned import Tuned
 
 QUICK = 10.0  # times the optimizer's rate, for numbers that each stand for much
 HIDDEN = 64

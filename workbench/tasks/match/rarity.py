@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.tasks.tuned import WORDS, numbers_of
+from workbench.tasks.pooling import WORDS, numbers_of
 from workbench.text.tokens import TokenTable
 
 MOST = 50_000  # listings that are counted

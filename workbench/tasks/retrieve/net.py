@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
-from workbench.tasks.tuned import Tuned, means_of
+from workbench.tasks.pooling import means_of
+from workbench.tasks.tuned import Tuned
 
 SHARPEST = math.log(100.0)  # of the learnt scale, as in CLIP (Radford et al. 2021)
 _NEVER = -1e4  # in place of minus infinity, whose gradients aren't numbers
