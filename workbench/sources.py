@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.key import Digests
+from workbench.artifacts.mirror import bring
 from workbench.artifacts.pushed import Pushed, push
 from workbench.artifacts.remote import Remote, Sent
 from workbench.artifacts.stage import Stage
 from workbench.artifacts.store import Artifact
-from workbench.catalog.feeds.layouts import source_files
+from workbench.catalog.feeds.layouts import is_joined, source_files
 from workbench.errors import DataError
+from workbench.images.origin import place_of
+from workbench.recipe.places import WRITTEN, url_of
 from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
-from workbench.recipe.schema import Model, Recipe, Tokens
+from workbench.recipe.schema import Feed, Model, Recipe, Runtime, Tokens
 
 
 class Sources:
@@ -28,6 +31,9 @@ class Sources:
     def __init__(self, recipe: Recipe, digests: Digests, remote: Remote | None = None) -> None:
         self.digests, self.remote = digests, remote
         self.elsewhere: dict[str, Path | str] = {}
+        self._written = _written(recipe.runtime)
+        for feed in recipe.catalog.feeds:
+            bring_feed(feed, self._written)
         self._recipe, self._paths = recipe, _source_paths(recipe)
         others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
         self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
@@ -58,6 +64,7 @@ class Sources:
     def _published(self, key: str, named: Path | None) -> Path | None:
         if not named:
             return None
+        bring(named)
         self._paths[key] = folder = folder_of(key, named)
         return folder
 
@@ -89,6 +96,8 @@ class Sources:
         return push(remote, self._recipe.name, self._recipe.catalog, named, artifacts, tell)
 
     def _digest(self, key: str, path: Path) -> str:
+        if not key.startswith("catalog."):
+            bring(path, self._written)
         if not self._is_here(key) and self.pushed and (known := self.pushed.digest(key, self._name(key))):
             self.elsewhere[key] = path
             return known
@@ -124,9 +133,23 @@ class Sources:
         return path in self._own or path.endswith((".yaml", ".yml"))
 
 
-def _source_paths(recipe: Recipe) -> dict[str, Path]:
-    from workbench.images.origin import place_of
+def bring_feed(feed: Feed, leave: Collection[str] = ()) -> None:
+    """Copy a feed from object storage, and what is read with it: its pictures, and tables that are joined to it."""
+    if feed.path:
+        bring(feed.path, leave)
+        if is_joined(feed.path):
+            bring(feed.path.parent, leave)
+    if feed.columns is None or feed.columns.picture:
+        bring(place_of(feed), leave)
 
+
+def _written(runtime: Runtime) -> list[str]:
+    """Addresses of what runs write, which may lie beside the pictures."""
+    paths, urls = (runtime.cache, runtime.reports), (runtime.remote, runtime.checkpoints.remote)
+    return [url for url in (*(url_of(path, WRITTEN) for path in paths), *urls) if url]
+
+
+def _source_paths(recipe: Recipe) -> dict[str, Path]:
     tuned = recipe.finetune
     paths: dict[str, Path | None] = {
         "tokens.tokenizer": recipe.tokens.tokenizer,

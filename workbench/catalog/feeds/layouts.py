@@ -43,8 +43,16 @@ def source_files(path: Path) -> list[Path]:
     if path.is_dir():
         names = (name for name in Listing(path).names if not name.lower().endswith((".md", "license")))
         return [path / name for name in names] or sorted(file for file in path.rglob("*") if file.is_file())
-    joins = [join for layout in LAYOUTS if matches(layout.rows, path.name) for join in layout.joins]
-    if not joins:
+    if not (joins := _joins(path)):
         return [path]
     listing = Listing(path.parent)
     return list(dict.fromkeys([path, *(file for join in joins for file in listing.matching(join.glob))]))
+
+
+def is_joined(path: Path) -> bool:
+    """Whether what is read from a feed's file may also be in others of its folder."""
+    return bool(_joins(path))
+
+
+def _joins(path: Path) -> list[Join]:
+    return [join for layout in LAYOUTS if matches(layout.rows, path.name) for join in layout.joins]

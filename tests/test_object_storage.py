@@ -1,0 +1,97 @@
+"""Feeds, pictures, pairs, models and reports in object storage: the same keys and bytes as on disk."""
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.bucket import S3
+from tests.tasks import shop
+from workbench.artifacts.store import Artifact
+from workbench.plan import plan_recipe, run_plan
+from workbench.recipe.load import recipe_from_tree
+
+DATA = ["split", "tokens"]
+
+
+def upload(s3: S3, folder: Path, below: str) -> None:
+    client = s3.client()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "shop", f"{below}/{path.relative_to(folder).as_posix()}")
+
+
+def files(artifact: Artifact) -> dict[str, bytes]:
+    return {name: artifact.path(name).read_bytes() for name in artifact.files} | {
+        "manifest.json": (artifact.folder / "manifest.json").read_bytes()
+    }
+
+
+def made(tree: dict, folder: Path, root: str, cache: Path) -> dict[str, Artifact]:
+    """The data of a recipe whose paths begin with `root`."""
+    feed = tree["catalog"]["feeds"][0]
+    paths = {key: f"{root}/{feed[key]}" for key in ("path", "pictures") if key in feed}
+    tree = tree | {"catalog": tree["catalog"] | {"feeds": [feed | paths]}}
+    tree["runtime"] = {"cache": str(cache), "scratch": "scratch", "threads": 1}
+    recipe = recipe_from_tree(tree, folder)
+    run = run_plan(plan_recipe(recipe, DATA), recipe.runtime, shop.quiet())
+    return {name: each.artifact for name, each in run.items()}
+
+
+def pack(folder: Path, name: str) -> None:
+    """The pictures into an archive, in place of their folder."""
+    pictures = sorted((folder / "pictures").iterdir())
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(folder / name, "w") as file:
+            for path in pictures:
+                file.write(path, path.name)
+    else:
+        with tarfile.open(folder / name, "w") as tar:
+            for path in pictures:
+                tar.add(path, path.name)
+    for path in pictures:
+        path.unlink()
+
+
+def as_rakuten(folder: Path) -> None:
+    lines = (folder / "feed.csv").read_text().splitlines()[1:]
+    rows = [line.split(",") for line in lines]
+    head = ",designation,description,productid,imageid\n"
+    (folder / "X_train.csv").write_text(head + "".join(f"{n},{r[2]},,{r[1]},{n}\n" for n, r in enumerate(rows)))
+    (folder / "Y_train.csv").write_text(",prdtypecode\n" + "".join(f"{n},{r[3]}\n" for n, r in enumerate(rows)))
+    (folder / "feed.csv").unlink()
+
+
+SHAPES: dict[str, tuple[dict[str, object], Callable[[Path], None]]] = {
+    "a folder of pictures": ({}, lambda folder: None),
+    "a zip": ({"pictures": "all.zip"}, lambda folder: pack(folder, "all.zip")),
+    "a tar": ({"pictures": "all.tar"}, lambda folder: pack(folder, "all.tar")),
+    "pictures beside the feed": ({"pictures": None}, lambda folder: None),
+    "nothing told": ({"pictures": None, "columns": None}, lambda folder: None),
+    "a folder as the feed": ({"path": ".", "pictures": None, "columns": None}, lambda folder: None),
+    "joined tables": ({"path": "X_train.csv", "pictures": "pictures", "columns": None}, as_rakuten),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_keys_and_bytes_are_those_of_the_same_files_on_disk(s3: S3, tmp_path, monkeypatch, shape):
+    monkeypatch.setattr(shop, "PRODUCTS", 6)
+    (folder := tmp_path / "june").mkdir()
+    shop.build(folder)
+    (folder / "pairs.csv").unlink()
+    changes, change = SHAPES[shape]
+    change(folder)
+    upload(s3, folder, "june")
+    tree = shop.tree(tmp_path / "cache")
+    feed = tree["catalog"]["feeds"][0] | changes
+    tree["catalog"]["feeds"] = [{key: value for key, value in feed.items() if value}]
+    here = made(tree, tmp_path, str(folder), tmp_path / "here")
+    there = made(tree, tmp_path, "s3://shop/june", tmp_path / "there")
+    assert {name: a.key for name, a in here.items()} == {name: a.key for name, a in there.items()}
+    for name in here:
+        assert files(here[name]) == files(there[name]), name
+    assert pl.read_parquet(here["ingest"].path("items.parquet")).height == 12
+    assert here["images"].summary["present"] == (0 if shape == "joined tables" else 12)
