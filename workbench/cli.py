@@ -128,9 +128,8 @@ def init(
     from workbench.wizard.init import place_for
 
     place = place_for(feed, out)
-    text = recipe_for(
-        feed, place, Asking(keyboard if sys.stdin.isatty() and not yes else nobody, print), terminal.table
-    )
+    asks = sys.stdin.isatty() and not yes
+    text = recipe_for(feed, place, Asking(print, keyboard if asks else None), terminal.table)
     with place.open("x", encoding="utf-8") as file:
         file.write(text)
     terminal.tell(recipe=place)

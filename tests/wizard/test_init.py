@@ -1,12 +1,18 @@
 """`mlim init`: what it sees, what it asks, and that its recipes are read."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from workbench.catalog.dialects.look import recipe_tree
+from workbench.cli import app
 from workbench.errors import DataError
 from workbench.recipe.load import load_recipe
 from workbench.wizard.asking import MOST, Asking
@@ -182,3 +188,20 @@ def test_nothing_is_overwritten(tmp_path, monkeypatch, out, message):
     with pytest.raises(DataError, match="is there already"):
         place_for(Path("there.csv"), None)
     assert place_for(Path(), None).name == f"{tmp_path.name}.yaml"
+
+
+def test_from_the_command_line_on_a_terminal_and_without(tmp_path):
+    feed = shop(tmp_path)
+    command = [sys.executable, "-m", "workbench", "init", feed.name]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ours, theirs = pty.openpty()
+    os.write(ours, b"2\n1\n")
+    answered = subprocess.run(command, cwd=tmp_path, env=environment, stdin=theirs, capture_output=True, text=True)
+    assert "How long may it take" in answered.stdout and answered.stderr == ""
+    assert [*load_recipe(tmp_path / "shop.yaml").finetune.tasks] == ["match"]
+    again = subprocess.run(command, cwd=tmp_path, env=environment, stdin=theirs, capture_output=True, text=True)
+    assert again.returncode == 2 and again.stderr.startswith("error: shop.yaml: is there already")
+    said = CliRunner().invoke(app, ["init", str(feed), str(tmp_path / "other.yaml")]).stdout
+    assert said.endswith(
+        f"next: mlim plan {tmp_path}/other.yaml shows what would run, mlim run {tmp_path}/other.yaml does it\n"
+    )
