@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from workbench.artifacts.executor import Threads
 from workbench.artifacts.key import canonical, key_of
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
@@ -261,8 +262,8 @@ def test_the_slow_twin_finds_nothing_alike_in_texts_without_words() -> None:
 
 def test_a_word_that_is_there_twice_counts_twice() -> None:
     texts = pl.Series(["salt and pepper and oil", "oak mug", None, "salt and pepper oil"])
-    words = _words(texts)
-    assert words.sizes.tolist() == [5, 2, 0, 4]
+    [words] = _words([texts], Threads())
+    assert words.chunks[0].sizes.tolist() == [5, 2, 0, 4]
     assert sorted(words.vocabulary) == ["and", "and 1", "mug", "oak", "oil", "pepper", "salt"]
     matrix = words.matrix(words.vocabulary.sort())
     assert (matrix @ matrix.T).toarray().tolist() == [[5, 0, 0, 4], [0, 2, 0, 0], [0, 0, 0, 0], [4, 0, 0, 4]]

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from workbench.artifacts.executor import Executor
 from workbench.catalog.duplicates.bands import Bools, Ints, Keys, Seen, candidates
 
 Ids = NDArray[np.uint64]
@@ -50,6 +51,7 @@ def search(
     likeness: Callable[[Keys], Callable[[Ints, Ints, int], Bools]],
     crowd: int,
     earlier: Search | None,
+    executor: Executor,
 ) -> tuple[Keys, pl.DataFrame | None, Ints, Ints]:
     """The keys of `things` (ascending); what an earlier search knows of today's candidates; the other candidates.
 
@@ -57,7 +59,7 @@ def search(
     """
     if earlier is None or not len(earlier.things) or not len(things):
         keys = sign(np.arange(len(things)))
-        return keys, None, *candidates(keys, crowd, likeness(keys))[1:]
+        return keys, None, *candidates(keys, crowd, likeness(keys), None, executor)[1:]
     place = np.searchsorted(things, earlier.things).clip(max=len(things) - 1)
     now = np.where(things[place] == earlier.things, place, -1)
     here = now >= 0
@@ -68,5 +70,5 @@ def search(
     ends = [pl.Series(side, now[earlier.pairs[side].to_numpy()]) for side in ("left", "right")]
     pairs = earlier.pairs.with_columns(ends).filter(pl.min_horizontal("left", "right") >= 0)
     seen = Seen(earlier.keys, now, pairs["left"].to_numpy(), pairs["right"].to_numpy())
-    still, left, right = candidates(keys, crowd, likeness(keys), seen)
+    still, left, right = candidates(keys, crowd, likeness(keys), seen, executor)
     return keys, pairs.filter(still), left, right

@@ -11,15 +11,16 @@ is new, or reached farther.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-Keys = NDArray[np.uint32]  # (N, views, bands)
+from workbench.artifacts.executor import Executor, Threads
+
+Keys = NDArray[np.uint32]  # (N, views, bands), or (N, views) of one band
 Told = NDArray[np.uint32] | NDArray[np.uint64]  # what names a bucket of a band
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -27,7 +28,7 @@ Reach = NDArray[np.uint8]  # (N, bands): how a thing is reached in its bucket
 BY_TWO, BY_ONE = 1, 2  # by the keys of a band and the next one; by that of the band
 LOW = 2**18 - 1  # bits of a key: few things share them by chance
 
-AT_ONCE = 500_000  # pairs in memory at once, of each thread
+AT_ONCE = 500_000  # pairs in memory at once, of each band that is worked on
 
 
 @dataclass(frozen=True)
@@ -41,40 +42,31 @@ class Seen:
 
 
 def candidates(
-    keys: Keys, crowd: int, likely: Callable[[Ints, Ints, int], Bools], seen: Seen | None = None
+    keys: Keys,
+    crowd: int,
+    likely: Callable[[Ints, Ints, int], Bools],
+    seen: Seen | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Bools, Ints, Ints]:
     """Which of the pairs seen are candidates still, and the other candidates left < right, ascending.
 
     A pair is a candidate if some view of the one shares a band with the first view of the other. The views are several
     signatures of each thing (a picture as it is, and cut in several ways), the first of which are in the buckets; more
     than `crowd` in one are a crowd. `likely(asked, found, view)` keeps the pairs that are worth a closer look; what it
-    says may depend on nothing but the pair.
+    says may depend on nothing but the pair. The executor works on several bands at once.
     """
-    count = len(keys)
-    reach = _reach(keys, crowd)
+    count, executor = len(keys), executor or Threads()
+    reach = _reach(keys, crowd, executor)
     before, new = np.zeros_like(reach), np.ones(count, np.bool_)
     if seen is not None:
         here = seen.now >= 0
-        before[seen.now[here]] = _reach(seen.keys, crowd)[here]
+        before[seen.now[here]] = _reach(seen.keys, crowd, executor)[here]
         new[seen.now[here]] = False
     farther = reach > before
-
-    def search(band: int) -> Ints:
-        found = [np.zeros(0, np.int64)]
-        for how in (BY_ONE, BY_TWO):
-            told, inside = _told(keys, band, how), reach[:, band] == how
-            for asked, there in ((new, inside), (~new, inside & farther[:, band])):
-                buckets = _Buckets(told[0], np.flatnonzero(there), told[:, asked])
-                for view in range(len(told)):
-                    for a, b in buckets.look_up(told[view], np.flatnonzero(asked)):
-                        kept = (a != b) & likely(a, b, view)
-                        found.append(_distinct(np.minimum(a, b)[kept] * count + np.maximum(a, b)[kept]))
-        return _distinct(np.concatenate(found))
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = np.zeros(0, np.int64)
-        for some in pool.map(search, range(keys.shape[2])):
-            found = _distinct(np.concatenate([found, some]))
+    bands = (_Band(*two, reach[:, band], farther[:, band]) for band, two in enumerate(_by_two(keys)))
+    found = np.zeros(0, np.int64)
+    for some in executor.in_order(partial(_search, new=new, likely=likely), bands):
+        found = _distinct(np.concatenate([found, some]))
     if seen is None:
         return np.zeros(0, np.bool_), found // count, found % count
     lost: Bools = np.any(reach < before, axis=1)
@@ -83,6 +75,36 @@ def candidates(
     still[unsure] = _are_candidates(seen.left[unsure], seen.right[unsure], keys, reach, likely)
     found = np.setdiff1d(found, seen.left * count + seen.right, assume_unique=True)
     return still, found // count, found % count
+
+
+@dataclass(frozen=True)
+class _Band:
+    """A band of all things: a piece of the search."""
+
+    keys: Keys  # (N, views)
+    following: Keys  # those of the next band
+    reach: Reach  # (N,)
+    farther: Bools  # (N,) than in the earlier search
+
+
+def _by_two(keys: Keys) -> Iterator[tuple[Keys, Keys]]:
+    """Each band (N, views), and the next one."""
+    bands = keys.shape[2]
+    return ((keys[:, :, band], keys[:, :, (band + 1) % bands]) for band in range(bands))
+
+
+def _search(band: _Band, new: Bools, likely: Callable[[Ints, Ints, int], Bools]) -> Ints:
+    """The candidates of one band, left * N + right, ascending."""
+    count, found = len(new), [np.zeros(0, np.int64)]
+    for how in (BY_ONE, BY_TWO):
+        told, inside = _told(band.keys, band.following, how), band.reach == how
+        for asked, there in ((new, inside), (~new, inside & band.farther)):
+            buckets = _Buckets(told[0], np.flatnonzero(there), told[:, asked])
+            for view in range(len(told)):
+                for a, b in buckets.look_up(told[view], np.flatnonzero(asked)):
+                    kept = (a != b) & likely(a, b, view)
+                    found.append(_distinct(np.minimum(a, b)[kept] * count + np.maximum(a, b)[kept]))
+    return _distinct(np.concatenate(found))
 
 
 def _are_candidates(
@@ -98,19 +120,23 @@ def _are_candidates(
     return are
 
 
-def _reach(keys: Keys, crowd: int) -> Reach:
+def _reach(keys: Keys, crowd: int, executor: Executor) -> Reach:
     """(N, bands): how each can be reached, 0 for not at all: it comes late in a crowd."""
-    reach = np.zeros((len(keys), keys.shape[2]), np.uint8)
-    for band in range(keys.shape[2]):
-        told = keys[:, 0, band]
-        low = told & LOW
-        crowded = np.flatnonzero(np.bincount(low)[low] > crowd)  # by the low bits: more than there are
-        order, _, size = _ordered(told[crowded])
-        crowded = np.sort(crowded[order[size > crowd]])
-        reach[:, band] = BY_ONE
-        reach[crowded, band] = 0
-        order, start, _ = _ordered(_told(keys[crowded, :1], band, BY_TWO)[0])
-        reach[crowded[order[np.arange(len(order)) - start < crowd]], band] = BY_TWO
+    firsts = _by_two(keys[:, :1])
+    return np.stack([*executor.in_order(partial(_reach_by, crowd=crowd), firsts)], axis=1)
+
+
+def _reach_by(band: tuple[Keys, Keys], crowd: int) -> Reach:
+    """(N,) by one band."""
+    told = band[0][:, 0]
+    low = told & LOW
+    crowded = np.flatnonzero(np.bincount(low)[low] > crowd)  # by the low bits: more than there are
+    order, _, size = _ordered(told[crowded])
+    crowded = np.sort(crowded[order[size > crowd]])
+    reach = np.full(len(told), BY_ONE, np.uint8)
+    reach[crowded] = 0
+    order, start, _ = _ordered(_told(band[0][crowded], band[1][crowded], BY_TWO)[0])
+    reach[crowded[order[np.arange(len(order)) - start < crowd]]] = BY_TWO
     return reach
 
 
@@ -169,12 +195,10 @@ def _reached(keys: Keys, reach: Reach, asked: Ints, found: Ints) -> Bools:
     return reached
 
 
-def _told(keys: Keys, band: int, how: int) -> Told:
+def _told(band: Keys, following: Keys, how: int) -> Told:
     """(views, N): the keys of a band, or of it and the next one."""
-    told = np.ascontiguousarray(keys[:, :, band].T)
-    if how == BY_ONE:
-        return told
-    return told.astype(np.uint64) << np.uint64(32) | keys[:, :, (band + 1) % keys.shape[2]].T
+    told = np.ascontiguousarray(band.T)
+    return told if how == BY_ONE else told.astype(np.uint64) << np.uint64(32) | following.T
 
 
 def _may_be_of(known: Told) -> Callable[[Told], Bools]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from workbench.artifacts.executor import Executor
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.catalog.codes import valid_codes
@@ -37,11 +38,17 @@ class Alike:
     rank: Ints  # (N,) how complete a listing is: first whether it has a picture, then the length of its text
 
 
-def alike(items: pl.DataFrame, index: Path, duplicates: Duplicates, earlier: Artifact | None = None) -> Alike:
+def alike(
+    items: pl.DataFrame,
+    index: Path,
+    duplicates: Duplicates,
+    earlier: Artifact | None = None,
+    executor: Executor | None = None,
+) -> Alike:
     """Candidates by pictures and by words; then placeholders, since these make no kin; `earlier` was verified."""
     with ThreadPoolExecutor(1) as beside:
-        seeing = beside.submit(Looks, index, earlier)
-        facts, texts = described(items)
+        seeing = beside.submit(Looks, index, earlier, executor)
+        facts, texts = described(items, executor)
         left, right, words = texts.likely_pairs(read_search(earlier.folder, "text", 1, BANDS) if earlier else None)
         looks = seeing.result()
     blank = pl.DataFrame(schema={"look": pl.UInt32, "listings": pl.UInt32, "groups": pl.UInt32})
@@ -55,7 +62,7 @@ def alike(items: pl.DataFrame, index: Path, duplicates: Duplicates, earlier: Art
     return Alike(pairs, looks.states(blank), looks, words, (has_picture.astype(np.int64) << 40) | length)
 
 
-def described(items: pl.DataFrame) -> tuple[pl.DataFrame, Texts]:
+def described(items: pl.DataFrame, executor: Executor | None = None) -> tuple[pl.DataFrame, Texts]:
     """row, group, code (valid ones), text (title and texts as one) of each listing; and their words."""
     fields = [name for name in items.columns if name.startswith("text.")]
     text = items.select(pl.concat_str("title", *fields, separator=" ", ignore_nulls=True).alias("text"))["text"]
@@ -63,7 +70,7 @@ def described(items: pl.DataFrame) -> tuple[pl.DataFrame, Texts]:
     facts = pl.DataFrame(
         {"row": items["row"], "group": items["group"], "code": valid_codes(items["code"]), "text": text}
     )
-    return facts, Texts(items["title"], text)
+    return facts, Texts(items["title"], text, executor)
 
 
 def find(work: Work, duplicates: Duplicates) -> Mapping[str, Any]:
@@ -71,7 +78,7 @@ def find(work: Work, duplicates: Duplicates) -> Mapping[str, Any]:
     items = read_items(work.inputs["ingest"].folder)
     if work.earlier:
         work.earlier.verify()
-    found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier)
+    found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier, work.executor)
     actions = {kind: getattr(duplicates, kind.replace(" ", "_")) for kind in KINDS}
     clusters = cluster(found.pairs, actions, found.rank, items["group"])
     for name, table in (

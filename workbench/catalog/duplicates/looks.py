@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.store import Artifact
 from workbench.catalog.duplicates.again import Ids, Search, read_search, search
 from workbench.catalog.duplicates.bands import Ints, Keys
@@ -37,6 +38,7 @@ SIDE = 32
 SHADES = 16  # levels of red, green and blue that are one colour of pictures without anything else
 ONE_LOOK = 0.95  # score of near-duplicates that differ in size and compression, hardly more
 MOST_JOINED, CLEAR = 50, 0.93  # looks that near-duplicates join; of more only clear ones: a plain picture fits many
+SIGNED, FITTED = 4096, 4096  # pictures signed, pairs laid over one another roughly, in a piece: 4 and 10 MB
 COMPARED = {"left": pl.UInt32, "right": pl.UInt32, "view": pl.UInt8, "fit": pl.Float32}
 
 
@@ -48,7 +50,7 @@ class Looks:
     mean: list[int]  # the usual picture's frequencies, on which the keys depend
     shown: pl.DataFrame  # row, order, picture, look (smallest picture of its near-duplicates), plain
 
-    def __init__(self, index: Path, earlier: Artifact | None = None) -> None:
+    def __init__(self, index: Path, earlier: Artifact | None = None, executor: Executor | None = None) -> None:
         """`earlier`, a verified artifact of the Duplicates stage, saves what it holds of the same pictures."""
         self._states = pl.read_parquet(index, columns=["row", "order", "state", "reason"]).sort("row", "order")
         digests, thumbs, colours = distinct(index)
@@ -58,7 +60,7 @@ class Looks:
         self.mean = mean.astype(np.int64).ravel().tolist()
         known = earlier is not None and earlier.summary["usual_picture"] == self.mean
         before = read_search(earlier.folder, "picture", len(WINDOWS), BANDS) if earlier and known else None
-        self.search = near_pictures(thumbs, colours, heads, mean, before)
+        self.search = near_pictures(thumbs, colours, heads, mean, before, executor)
         near = self.search.pairs.filter(pl.col("score") > 0).select("left", "right", "score")
         label = _with_blanks(_joined(self.count, near.filter(pl.col("score") >= ONE_LOOK)), thumbs, colours)
         self.near = _without_crowds(near, label)
@@ -127,14 +129,28 @@ def _without_crowds(near: pl.DataFrame, look: Ints) -> pl.DataFrame:
     return near.with_columns(unsure.otherwise("score").alias("score"))
 
 
-def near_pictures(thumbs: Thumbs, colours: Colours, things: Ids, mean: Doubles, earlier: Search | None) -> Search:
+def near_pictures(
+    thumbs: Thumbs,
+    colours: Colours,
+    things: Ids,
+    mean: Doubles,
+    earlier: Search | None,
+    executor: Executor | None = None,
+) -> Search:
     """All pairs that resemble one another, with the score of the nearest; what an earlier run found is taken over."""
+    executor = executor or Threads()
 
     def sign(some: Ints) -> Keys:
-        return signed(thumbs[some], mean)
+        keys, starts = np.zeros((len(some), len(WINDOWS), BANDS), np.uint32), range(0, len(some), SIGNED)
+        pieces = (thumbs[some[start : start + SIGNED]] for start in starts)
+        for start, part in zip(starts, executor.in_order(partial(signed, usual=mean), pieces), strict=True):
+            keys[start : start + SIGNED] = part
+        return keys
 
-    keys, known, left, right = search(things, sign, lambda keys: likeness(thumbs, keys), CROWD, earlier)
-    view, fit = closest(thumbs, keys, left, right)
+    keys, known, left, right = search(things, sign, lambda keys: likeness(thumbs, keys), CROWD, earlier, executor)
+    pieces = ((thumbs[ends], keys[ends], *pair) for ends, pair in _pieces(left, right, FITTED))
+    none = np.zeros(0, np.uint8), np.zeros(0, np.float32)
+    view, fit = map(np.concatenate, zip(none, *executor.in_order(_closest, pieces), strict=True))
     found = pl.DataFrame({"left": left, "right": right, "view": view, "fit": fit}, COMPARED)
     found = found.filter(pl.col("fit") > 0).with_columns(score=pl.lit(None, pl.Float64))
     if known is not None:
@@ -143,14 +159,38 @@ def near_pictures(thumbs: Thumbs, colours: Colours, things: Ids, mean: Doubles, 
     left, right, view, fit = (found[name].to_numpy() for name in COMPARED)
     near = pl.Series(nearest(len(things), left, right, fit))
     new = (near & found["score"].is_null()).arg_true().to_numpy()
-    scores = found["score"].scatter(new, scores_of(thumbs, colours, left[new], right[new], view[new]))
+    scores = found["score"].scatter(new, scores_of(thumbs, colours, left[new], right[new], view[new], executor))
     pairs = found.with_columns(score=pl.select(pl.when(near).then(scores)).to_series())
     return Search(things, keys, pairs)
 
 
-def scores_of(thumbs: Thumbs, colours: Colours, left: Ints, right: Ints, view: NDArray[np.uint8]) -> Doubles:
-    """(P,) by threads, some pairs at a time."""
-    pieces = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = pool.map(lambda some: score_pairs(thumbs, colours, left[some], right[some], view[some]), pieces)
-        return np.concatenate([np.zeros(0), *found])
+def scores_of(
+    thumbs: Thumbs,
+    colours: Colours,
+    left: Ints,
+    right: Ints,
+    view: NDArray[np.uint8],
+    executor: Executor | None = None,
+) -> Doubles:
+    """(P,) as `score_pairs`, some pairs at a time."""
+    pieces = (
+        (thumbs[ends], colours[ends], *pair, view[start : start + AT_ONCE])
+        for start, (ends, pair) in zip(range(0, len(left), AT_ONCE), _pieces(left, right, AT_ONCE), strict=True)
+    )
+    return np.concatenate([np.zeros(0), *(executor or Threads()).in_order(_scores, pieces)])
+
+
+def _pieces(left: Ints, right: Ints, size: int) -> Iterator[tuple[Ints, tuple[Ints, Ints]]]:
+    """So many pairs at a time: the pictures at their ends, and each pair by numbers of these."""
+    for start in range(0, len(left), size):
+        pairs = np.stack([left[start : start + size], right[start : start + size]])
+        ends, (of_left, of_right) = np.unique(pairs, return_inverse=True)
+        yield ends, (of_left, of_right)
+
+
+def _closest(piece: tuple[Thumbs, Keys, Ints, Ints]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    return closest(*piece)
+
+
+def _scores(piece: tuple[Thumbs, Colours, Ints, Ints, NDArray[np.uint8]]) -> Doubles:
+    return score_pairs(*piece)

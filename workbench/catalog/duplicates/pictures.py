@@ -9,7 +9,7 @@ compared place by place, in grey and in colour: only so are two drawings told ap
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,21 +64,19 @@ def signed(thumbs: Thumbs, usual: Doubles) -> Keys:
 def likeness(thumbs: Thumbs, keys: Keys) -> Callable[[Ints, Ints, int], Bools]:
     """Tells which pairs are alike in most bits, and not plain: `candidates` asks it."""
     plain = np.ptp(thumbs.reshape(-1, SIDE * SIDE), axis=1) < PLAIN
-    rough, packed = _rough(thumbs), _packed(keys)
+    return partial(_likely, _packed(keys), _rough(thumbs), plain)
 
-    def likely(asked: Ints, found: Ints, view: int) -> Bools:
-        most = np.where(rough[asked] & rough[found], MOST_ROUGH, MOST_BITS)
-        close: Bools = _distance(packed[asked, view], packed[found, 0]) <= most
-        seen: Bools = close & ~plain[asked] & ~plain[found]
-        return seen
 
-    return likely
+def _likely(packed: NDArray[np.uint64], rough: Bools, plain: Bools, asked: Ints, found: Ints, view: int) -> Bools:
+    most = np.where(rough[asked] & rough[found], MOST_ROUGH, MOST_BITS)
+    close: Bools = _distance(packed[asked, view], packed[found, 0]) <= most
+    seen: Bools = close & ~plain[asked] & ~plain[found]
+    return seen
 
 
 def closest(thumbs: Thumbs, keys: Keys, left: Ints, right: Ints) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """(P,) which way of cutting fits best, of the left or (from 7 on) the right; and how well, 0 for not enough."""
-    ends, at = np.unique(np.concatenate([left, right]), return_inverse=True)
-    thumbs, packed, (left, right) = thumbs[ends], _packed(keys[ends]), np.split(at, 2)
+    packed = _packed(keys)
     best = np.zeros(len(left), np.uint8)
     least = np.full(len(left), 999)
     for side, (a, b) in enumerate(((left, right), (right, left))):
@@ -113,13 +111,14 @@ def _resemblance(thumbs: Thumbs, left: Ints, right: Ints, view: NDArray[np.uint8
     fit = np.zeros(len(left), np.float32)
     whole = small(thumbs, 0)
     for number in range(len(WINDOWS)):
-        cut = small(thumbs, number) if number else whole
         for side, (a, b) in enumerate(((left, right), (right, left))):
             ours = np.flatnonzero(view == side * len(WINDOWS) + number)
+            ends, at = np.unique(a[ours], return_inverse=True)
+            cut = small(thumbs[ends], number) if number else whole[ends]
             for start in range(0, len(ours), 16 * AT_ONCE):
-                some = ours[start : start + 16 * AT_ONCE]
-                pair = cut[a[some]].astype(np.float32), whole[b[some]].astype(np.float32)
-                fit[some] = np.einsum("pk,pk->p", *pair)
+                some = slice(start, start + 16 * AT_ONCE)
+                pair = cut[at[some]].astype(np.float32), whole[b[ours[some]]].astype(np.float32)
+                fit[ours[some]] = np.einsum("pk,pk->p", *pair)
     return fit
 
 

@@ -9,15 +9,18 @@ words drawn at random, two have words of 2 ln N nats in common.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
+from itertools import islice
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from workbench.artifacts.executor import Executor, Threads
 from workbench.catalog.duplicates.again import Search, search
 from workbench.catalog.duplicates.bands import Bools, Ints, Keys, runs
 
@@ -51,11 +54,10 @@ class Likeness:
 class Texts:
     """The words of N listings."""
 
-    def __init__(self, titles: pl.Series, texts: pl.Series) -> None:
+    def __init__(self, titles: pl.Series, texts: pl.Series, executor: Executor | None = None) -> None:
         """Titles, and titles and texts as one; null where there is none."""
-        self.count = len(texts)
-        with ThreadPoolExecutor(2) as pool:
-            words, title_words = pool.map(_words, (texts, titles))
+        self.count, self._executor = len(texts), executor or Threads()
+        words, title_words = _words((texts, titles), self._executor)
         self.vocabulary = pl.concat([words.vocabulary, title_words.vocabulary]).unique().sort()
         self.words, self.titles = (part.matrix(self.vocabulary) for part in (words, title_words))
         listings = np.maximum(np.bincount(self.words.indices, minlength=len(self.vocabulary)), 1)
@@ -77,13 +79,13 @@ class Texts:
         first = rows[first]
         marks = self._number_marks()[first]
 
-        def likely(asked: Ints, found: Ints, _: int) -> Bools:
-            a, b = marks[asked], marks[found]
-            worth: Bools = (asked < found) & ((a & b == a) | (a & b == b))
-            return worth
-
         keys, known, left, right = search(
-            things, lambda some: self._keys(first[some], elements), lambda _: likely, CROWD, earlier
+            things,
+            lambda some: self._keys(first[some], elements),
+            lambda _: partial(_likely, marks),
+            CROWD,
+            earlier,
+            self._executor,
         )
         pairs = pl.DataFrame({"left": left, "right": right}).cast(pl.UInt32)
         pairs = (pairs if known is None else pl.concat([known.cast(pl.UInt32), pairs])).sort("left", "right")
@@ -115,22 +117,11 @@ class Texts:
         return marks
 
     def _keys(self, rows: Ints, elements: _Elements) -> Keys:
-        """(rows, 1, BANDS): MinHash over the elements of the words."""
-        from rensa import RMinHash
-
-        keys = np.zeros((len(rows), 1, BANDS), np.uint32)
-        for start in range(0, len(rows), SIGNED_AT_ONCE):
-            some = self.words[rows[start : start + SIGNED_AT_ONCE]]
-            taken = elements.copies[some.indices]
-            ends = np.cumsum(taken)
-            places = np.repeat(elements.starts[some.indices] - (ends - taken), taken) + np.arange(ends[-1])
-            offsets = np.concatenate([[0], ends])[some.indptr].astype(np.uint64)
-            signed = RMinHash.digest_matrix_from_flat_token_hashes(elements.hashes[places], offsets, BANDS * ROWS, 0)
-            minima = np.array(signed.to_rows(), np.uint32).reshape(-1, BANDS, ROWS)
-            key = np.zeros(minima.shape[:2], np.uint64)
-            for row in range(ROWS):
-                key = _mixed(key ^ minima[:, :, row])
-            keys[start : start + SIGNED_AT_ONCE, 0] = key >> np.uint64(32)
+        """(rows, 1, BANDS)"""
+        keys, starts = np.zeros((len(rows), 1, BANDS), np.uint32), range(0, len(rows), SIGNED_AT_ONCE)
+        pieces = (self.words[rows[start : start + SIGNED_AT_ONCE]] for start in starts)
+        for start, some in zip(starts, self._executor.in_order(elements.signed, pieces), strict=True):
+            keys[start : start + SIGNED_AT_ONCE, 0] = some
         return keys
 
     def compare(self, left: Ints, right: Ints) -> Likeness:
@@ -160,6 +151,13 @@ class Texts:
         )
 
 
+def _likely(marks: NDArray[np.uint64], asked: Ints, found: Ints, _: int) -> Bools:
+    """Which pairs are worth a closer look by the marks of their numbers."""
+    a, b = marks[asked], marks[found]
+    worth: Bools = (asked < found) & ((a & b == a) | (a & b == b))
+    return worth
+
+
 def near_texts(texts: Texts, left: Ints, right: Ints, like: Likeness) -> Bools:
     """Which pairs are near-duplicates by their texts alone."""
     near: Bools = (like.words >= ALIKE) & (like.titles >= TITLES_ALIKE) & like.numbers & (like.common >= texts.telling)
@@ -187,40 +185,68 @@ class _Elements:
     starts: Ints  # (V,) the first of them
     sums: NDArray[np.uint64]  # (V,) stands for them all
 
+    def signed(self, words: csr_array) -> Keys:
+        """(texts, BANDS): MinHash over the elements of the words of each text."""
+        from rensa import RMinHash
+
+        taken = self.copies[words.indices]
+        ends = np.cumsum(taken)
+        places = np.repeat(self.starts[words.indices] - (ends - taken), taken) + np.arange(ends[-1])
+        offsets = np.concatenate([[0], ends])[words.indptr].astype(np.uint64)
+        minima = RMinHash.digest_matrix_from_flat_token_hashes(self.hashes[places], offsets, BANDS * ROWS, 0)
+        by_band = np.array(minima.to_rows(), np.uint32).reshape(-1, BANDS, ROWS)
+        key = np.zeros(by_band.shape[:2], np.uint64)
+        for row in range(ROWS):
+            key = _mixed(key ^ by_band[:, :, row])
+        return (key >> np.uint64(32)).astype(np.uint32)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The words of some texts, a word that comes again being another one."""
+
+    vocabulary: pl.Series
+    words: NDArray[np.uint32]  # by their number in the vocabulary
+    sizes: Ints  # words of each text
+
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of N texts, a word that comes again being another one."""
+    """The words of N texts."""
 
-    vocabulary: pl.Series
-    columns: list[tuple[pl.Series, NDArray[np.uint32]]]  # a chunk's own vocabulary, and its words by number
-    sizes: Ints  # (N,) words of each text
+    chunks: list[_Chunk]
+
+    @property
+    def vocabulary(self) -> pl.Series:
+        return pl.concat([pl.Series([], dtype=pl.String), *(chunk.vocabulary for chunk in self.chunks)]).unique()
 
     def matrix(self, vocabulary: pl.Series) -> csr_array:
         """(N, V) of ones."""
         place = pl.DataFrame({"word": vocabulary}).with_row_index("place")
-        columns = [np.zeros(0, np.int32)]
-        for own, some in self.columns:
-            joined = pl.DataFrame({"word": own}).join(place, on="word", how="left", maintain_order="left")
-            columns.append(joined["place"].to_numpy()[some].astype(np.int32))
-        starts = np.concatenate([[0], np.cumsum(self.sizes)])
-        shape = (len(self.sizes), len(vocabulary))
+        columns, sizes = [np.zeros(0, np.int32)], np.concatenate([[0], *(chunk.sizes for chunk in self.chunks)])
+        for chunk in self.chunks:
+            joined = pl.DataFrame({"word": chunk.vocabulary}).join(place, on="word", how="left", maintain_order="left")
+            columns.append(joined["place"].to_numpy()[chunk.words].astype(np.int32))
+        starts = np.cumsum(sizes)
+        shape = (len(starts) - 1, len(vocabulary))
         matrix = csr_array((np.ones(starts[-1], np.float32), np.concatenate(columns), starts), shape=shape)
         matrix.sort_indices()
         return matrix
 
 
-def _words(texts: pl.Series) -> _Words:
-    columns, sizes = [], [np.zeros(0, np.int64)]
-    for start in range(0, len(texts), READ_AT_ONCE):
-        some = texts.slice(start, READ_AT_ONCE).fill_null("").str.to_lowercase()
-        lists = some.str.extract_all(WORD).list.head(MOST_WORDS)
-        flat = lists.explode(empty_as_null=False, keep_nulls=False)
-        own = flat.unique().sort()
-        sizes.append(lists.list.len().to_numpy().astype(np.int64))
-        columns.append(_numbered(own, flat.cast(pl.Enum(own)).to_physical().cast(pl.Int64).to_numpy(), sizes[-1]))
-    every = pl.concat([pl.Series([], dtype=pl.String), *(own for own, _ in columns)]).unique()
-    return _Words(every, columns, np.concatenate(sizes))
+def _words(columns: Sequence[pl.Series], executor: Executor) -> list[_Words]:
+    """The words of columns of N texts each."""
+    starts = range(0, len(columns[0]), READ_AT_ONCE)
+    read = executor.in_order(_read, (texts.slice(start, READ_AT_ONCE) for texts in columns for start in starts))
+    return [_Words([*islice(read, len(starts))]) for _ in columns]
+
+
+def _read(texts: pl.Series) -> _Chunk:
+    lists = texts.fill_null("").str.to_lowercase().str.extract_all(WORD).list.head(MOST_WORDS)
+    flat = lists.explode(empty_as_null=False, keep_nulls=False)
+    own = flat.unique().sort()
+    sizes = lists.list.len().to_numpy().astype(np.int64)
+    return _Chunk(*_numbered(own, flat.cast(pl.Enum(own)).to_physical().cast(pl.Int64).to_numpy(), sizes), sizes)
 
 
 def _numbered(own: pl.Series, words: Ints, sizes: Ints) -> tuple[pl.Series, NDArray[np.uint32]]:
