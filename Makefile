@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check
+.PHONY: help setup demo test check wheel
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -23,6 +23,9 @@ demo: setup  ## the sample catalog through every stage, to a report
 # one thread each: threads of two processes on two cores wait for one another with all their strength
 test: setup  ## run the tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+wheel: setup  ## a wheel and an sdist, in dist/
+	@$(BIN)/python -m build --quiet && ls dist
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """What each stage costs at growing catalogs: seconds, bytes and memory, a line through them, and what that misses.
 
-usage: python benchmarks/scale.py FOLDER [LISTINGS ...] [--stages ingest images ...] [--limit GB] [--fresh]
+usage: python benchmarks/scale.py FOLDER [LISTINGS ...] [--texts] [--stages ingest images ...] [--limit GB] [--fresh]
 
-Makes catalogs of 1, 10 and 100 thousand listings (or so many as are asked for) in FOLDER, a million take 12 GB there.
+Makes catalogs of 1, 10 and 100 thousand listings (or so many as are asked for) in FOLDER, with a picture each (8 GB a
+million, all in all) or with texts alone. Each catalog is a function of its size.
 Each stage runs in a process of its own; of it and its children are told the processor's seconds, the bytes of the
 artifact, and the most memory held at once but for mapped files. One that holds more than the limit (3 GB) is ended. A
 line through all sizes but the largest is held against that one; COSTS.json in FOLDER keeps what was measured.
@@ -41,13 +42,14 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("folder", type=Path)
     asked.add_argument("listings", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    asked.add_argument("--texts", action="store_true", help="listings without pictures")
     asked.add_argument("--stages", nargs="+", default=STAGES)
     asked.add_argument("--limit", type=float, default=3.0)
     asked.add_argument("--fresh", action="store_true", help="make again what is there")
     asked.add_argument("--child", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.child:
-        measure(given.folder, given.child, given.listings[0], given.limit * 1e9)
+        measure(given.folder, given.child, given.listings[0], given.texts, given.limit * 1e9)
         return
     kept = given.folder / "COSTS.json"
     costs: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
@@ -55,24 +57,25 @@ def main() -> None:
         for stage in given.stages:
             measured = costs.setdefault(stage, {})
             if given.fresh or str(count) not in measured:
-                measured[str(count)] = in_a_process(given.folder / str(count), stage, count, given.limit)
+                measured[str(count)] = in_a_process(given.folder, stage, count, given.texts, given.limit)
                 print(f"{count:>11,} {stage:<10} {measured[str(count)]}", flush=True)
                 kept.write_text(json.dumps(costs, indent=1))
     for line in model(costs):
         print(line)
 
 
-def in_a_process(folder: Path, stage: str, count: int, limit: float) -> dict[str, float]:
+def in_a_process(folder: Path, stage: str, count: int, texts: bool, limit: float) -> dict[str, float]:
+    folder = folder / str(count)
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, __file__, str(folder), str(count), "--child", stage, "--limit", str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([*command, *(["--texts"] if texts else [])], capture_output=True, text=True)
     if done.returncode not in (0, BROKE):
         raise SystemExit(f"{stage} of {count}: {done.stderr}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def measure(folder: Path, stage: str, count: int, limit: float) -> None:
+def measure(folder: Path, stage: str, count: int, texts: bool, limit: float) -> None:
     """Run one stage here and print its figures; ends the process where it holds more than `limit` bytes."""
     most, begun, over = [0], time.monotonic(), threading.Event()
 
@@ -89,10 +92,7 @@ def measure(folder: Path, stage: str, count: int, limit: float) -> None:
                 os._exit(BROKE)
 
     threading.Thread(target=watch, daemon=True).start()
-    if stage == "make":
-        made = make(folder, count)
-    else:
-        made = run(folder, stage)
+    made = make(folder, count, not texts) if stage == "make" else run(folder, stage)
     over.set()
     print(json.dumps(figures() | {"bytes": made}))
 
@@ -132,7 +132,7 @@ def run(folder: Path, stage: str) -> int:
     return sum(file["bytes"] for file in artifact.files.values())
 
 
-def make(folder: Path, count: int) -> int:
+def make(folder: Path, count: int, seen: bool) -> int:
     """Write a catalog: three in ten listings are colours of one product, one in fifty is another one said anew."""
     import numpy as np
     import polars as pl
@@ -159,8 +159,8 @@ def make(folder: Path, count: int) -> int:
                 "price": [f"{p / 100:.2f} EUR" for p in draw.integers(100, 30_000, many)],
                 "image": [f"{i % 1000:03}/{i}.jpg" for i in range(start, start + many)],
             }
-            pl.DataFrame(rows).write_csv(feed, include_header=start == 0)
-            for name, data in zip(rows["image"], pictures(many, draw), strict=True):
+            pl.DataFrame(rows).drop([] if seen else "image").write_csv(feed, include_header=start == 0)
+            for name, data in zip(rows["image"], pictures(many, draw), strict=True) if seen else ():
                 info = tarfile.TarInfo(str(name))
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
