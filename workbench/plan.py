@@ -285,7 +285,8 @@ def _make(
             inputs = {need: made[need] for need in step.stage.needs}
             watch = _watch(foreseen, name, log) if foreseen and not step.partial else None
             earlier, executor = _earlier(step, store), executor_of(runtime)
-            work = Work(folder, inputs, runtime, console, log, earlier, step.ingredients, resume, executor, world)
+            rows = foreseen.counts.rows if foreseen else None
+            work = Work(folder, inputs, runtime, console, log, earlier, step.ingredients, resume, executor, world, rows)
             summary = step.stage.run(work)
             artifact = store.commit(name, step.ingredients, summary)
             with log.open("a") as times:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
+
+T = TypeVar("T")
 
 WARNING = "yellow"  # the style of what --quiet shows, too
 LINE = 30.0  # seconds between lines, where there is no bar
@@ -26,7 +28,7 @@ _BAR = 16  # characters
 
 class Progress:
     """One step, entered while it runs; safe to use from several threads. `what` names it, `unit` what is counted;
-    `total` is None where nobody knows it. `done` was done by an earlier run, and is no part of the speed."""
+    `total` is None where nobody knows it, or `guessed`. `done` was done by an earlier run: no part of the speed."""
 
     def __init__(
         self,
@@ -35,8 +37,10 @@ class Progress:
         total: float | None = None,
         unit: str = "",
         done: float = 0,
+        guessed: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._guessed = guessed
         self.total, self._done, self._what, self._unit = total, done, what, unit
         self._console, self._clock = console, clock
         self._lost = Counter[str]()
@@ -62,6 +66,8 @@ class Progress:
         of the speed, the most important first."""
         self._done += count
         self._lost.update(lost)
+        if self._guessed and self.total and self._done >= self.total:
+            self.total = None
         self._said = said
         now = self._clock()
         if now - self._seen[-1][0] >= WINDOW / 60:
@@ -86,7 +92,13 @@ class Progress:
         speed = (self._done - before) / (now - then) if now > then else 0.0
         said = self._said or ([_speed(speed)] if speed else [])
         lost = [f"{count:,} {name.replace('_', ' ')}" for name, count in self._lost.items() if count]
-        of = "" if self.total is None else f"/{self.total:,.0f}"
+        of = (
+            ""
+            if self.total is None
+            else f"/~{float(f'{self.total:.2g}'):,.0f}"
+            if self._guessed
+            else f"/{self.total:,.0f}"
+        )
         last = f"in {_clock(now - self._first[0])}" if whole or self.total is None else ""
         if not last and speed and self.total:
             last = f"{_clock((self.total - self._done) / speed)} left"
@@ -98,6 +110,14 @@ class Progress:
         room = self._console.width - _BAR - len(f"{self._what}  {first}  {last}")  # spaces beside the bar, too
         last, ends = last * (room >= 0), accumulate(len(word) + 2 for word in words)
         return Text("  ".join([first, *(word for word, end in zip(words, ends, strict=True) if end <= room), last]))
+
+
+def followed(console: Console, what: str, pieces: Sequence[T], size: Callable[[T], int]) -> Iterator[T]:
+    """The pieces, one after another, while it is shown how many of the listings in them are done."""
+    with Progress(console, what, sum(map(size, pieces)), "listings") as progress:
+        for piece in pieces:
+            yield piece
+            progress.advance(size(piece))
 
 
 class _Words(ProgressColumn):

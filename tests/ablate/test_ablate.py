@@ -95,7 +95,7 @@ def test_side_by_side_interrupted_and_run_again_equals_one_by_one(whole, folder)
     with subprocess.Popen([*COMMAND, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         for line in process.stdout:
-            if line.startswith("  pretrain: as it is"):
+            if line.startswith("ablate  pretrain: as it is"):
                 process.send_signal(signal.SIGINT)
                 break
         process.stdout.read()

@@ -13,11 +13,11 @@ from multiprocessing.context import SpawnProcess
 from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from workbench.ablate.jobs import Job
 from workbench.errors import Interrupted, MlimError, Terminated
 from workbench.plan import DATA_GOALS, plan_recipe, run_plan
+from workbench.progress import Progress
 from workbench.recipe.schema import Runtime
 from workbench.train.processes import ctrl_c_later, die_with_parent
 from workbench.train.stopping import Stop, stoppable
@@ -36,21 +36,11 @@ def run_jobs(jobs: Sequence[Job], runtime: Runtime, console: Console, resume: bo
             console.print(job.name, style="bold", markup=False)
             _make(job, job.recipe.runtime, console, resume)
         return
-    bar = Progress(
-        TextColumn("ablate"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    with stoppable() as stop, bar:
-        shown = bar.add_task("", total=len(jobs), completed=len(jobs) - len(waiting))
+    progress = Progress(console, "ablate", len(jobs), "trainings", len(jobs) - len(waiting))
+    with stoppable() as stop, progress:
         for job, seconds in _side_by_side(waiting, processes, cores // processes, resume, stop):
-            line = f"{job.name} ({seconds:.0f} s)"
-            bar.update(shown, advance=1, description=line)
-            if not console.is_terminal:
-                console.print(f"  {line}", soft_wrap=True, markup=False)
+            progress.say(f"{job.name} ({seconds:.0f} s)")
+            progress.advance()
     if stop():
         raise stop.interrupted("ablate")
 

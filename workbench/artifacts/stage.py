@@ -33,6 +33,7 @@ class Work:
     resume: bool = True  # else what an unfinished run left, also outside of the folder, is thrown away
     executor: Executor = field(default_factory=Threads)  # that does the pieces of its work
     world: World | None = None  # the processes that run this stage together; None: it is alone
+    rows: float | None = None  # of the feeds, guessed by their size
 
     def warn(self, line: str) -> None:
         """Tell the user what to look at; --quiet shows it, too."""
@@ -40,11 +41,13 @@ class Work:
 
         self.console.print(line, style=WARNING, soft_wrap=True, markup=False)
 
-    def progress(self, what: str, total: float | None = None, unit: str = "listings", done: float = 0) -> Progress:
+    def progress(
+        self, what: str, total: float | None = None, unit: str = "listings", done: float = 0, guessed: bool = False
+    ) -> Progress:
         """How far it is, shown while it runs."""
         from workbench.progress import Progress  # rich
 
-        return Progress(self.console, what, total, unit, done)
+        return Progress(self.console, what, total, unit, done, guessed)
 
 
 @dataclass(frozen=True)

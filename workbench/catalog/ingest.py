@@ -82,11 +82,12 @@ def read_items(folder: Path) -> pl.DataFrame:
 
 def _run(work: Work, catalog: Catalog, readings: Sequence[Reading]) -> dict[str, Any]:
     columns = schema([reading.columns for reading in readings])
-    with Intake(work.folder, columns) as intake:
+    with Intake(work.folder, columns) as intake, work.progress("ingest", work.rows, "rows", guessed=True) as progress:
         for number, (feed, reading) in enumerate(zip(catalog.feeds, readings, strict=True)):
             taken, key = intake.feed(number, reading.dialect), f"catalog.feeds.{number}"
             begin = intake.position
             how = key, list(columns), catalog.clean, begin, taken.recurring
             for chunk in read_clean(work.executor, feed, reading, *how):
-                intake.take(taken, *chunk)
+                rows, dropped = intake.take(taken, *chunk)
+                progress.advance(rows, dropped=dropped)
     return intake.finish(catalog.same_id)

@@ -116,8 +116,8 @@ class Intake:
         self.feeds.append(Taken(number, dialect))
         return self.feeds[-1]
 
-    def take(self, feed: Taken, products: Products, listings: Listings) -> None:
-        """Write a chunk's listings that are kept, and note the rest."""
+    def take(self, feed: Taken, products: Products, listings: Listings) -> tuple[int, int]:
+        """Write a chunk's listings that are kept, and note the rest: how many rows it had, and how many are dropped."""
         rows = listings.rows.with_row_index("index").with_columns(pl.lit(feed.number, pl.UInt32).alias("feed"))
         rows = self._numbered(rows)
         kept, gone = rows.filter(pl.col("row").is_not_null()), rows.filter(pl.col("row").is_null())
@@ -133,6 +133,7 @@ class Intake:
         self._changes.include(listings.changes)
         self.position += products.cells.height
         feed.count(products, items, joined, drops)
+        return products.cells.height + products.joined.height + len(products.bad), drops.height
 
     def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
         """With `row` for those kept; for those whose id came before, a reason and the `first` row that had it."""

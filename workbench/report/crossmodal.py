@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
 from workbench.batch import Batch
 from workbench.batches.masking import HEAVY_IMAGE, HEAVY_TEXT
 from workbench.draws import ORDER, stream
 from workbench.model.reading import Reading
+from workbench.progress import followed
 from workbench.recipe.schema import ModalityDropout
 from workbench.report.trained import Trained
 
@@ -91,7 +91,7 @@ class Probe:
         by_length = np.argsort(catalog.listings.tokens.lengths[rows], kind="stable")  # less padding
         other = [partners(lines["group"].to_list(), draw) for draw in range(draws)]
         work = [(draw, by_length[i : i + BATCH]) for draw in range(draws) for i in range(0, len(rows), BATCH)]
-        for draw, chosen in track(work, "probes", console=console, disable=not console.is_terminal):
+        for draw, chosen in followed(console, "probes", work, lambda piece: len(piece[1])):
             for name, batch in self.conditions(rows[chosen], rows[other[draw][chosen]], draw).items():
                 measure = self.trained.objectives[name.split("_")[0]]
                 totals[name][chosen] += measure.by_listing(Reading(network, batch.to(device))).float().cpu().numpy()

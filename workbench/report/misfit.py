@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from workbench.batch import Batch
 from workbench.evaluate.intervals import Floats
 from workbench.model.reading import Reading
+from workbench.progress import followed
 from workbench.recipe.schema import Mam
 from workbench.report.crossmodal import SEED, Rows, partners
 from workbench.report.trained import Trained
@@ -85,7 +85,7 @@ def pair_losses(trained: Trained, rows: Rows, stranger_Sn: Rows, console: Consol
     points: list[tuple[Tensor, Tensor]] = []
     by_length = np.argsort(listings.tokens.lengths[rows], kind="stable")  # less padding
     work = [by_length[first : first + BATCH] for first in range(0, len(rows), BATCH)]
-    for chosen in track(work, "audit", console=console, disable=not console.is_terminal):
+    for chosen in followed(console, "audit", work, len):
         words, picture = (batch.to(device) for batch in hidden(trained, rows[chosen]))
         if itc:
             text_BD, image_BD = Reading(network, words).apart

@@ -25,7 +25,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
@@ -127,22 +126,12 @@ def tune(work: Work, what: str, tuning: Tuning, runs: Sequence[Run] = ()) -> dic
         work.console.print(note, soft_wrap=True, markup=False)
     open_runs = [run for run in runs if not (work.folder / run.name / SCORES).exists()]
     train = _one_by_one if processes == 1 else _side_by_side
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        console=work.console,
-        disable=not work.console.is_terminal,
-    )
-    with stoppable() as stop, bar:
-        task = bar.add_task("", total=len(runs), completed=len(runs) - len(open_runs))
+    with stoppable() as stop, work.progress(what, len(runs), "trainings", len(runs) - len(open_runs)) as progress:
         for run, seconds in train(bench, open_runs, processes, stop):
             outcome = tuning.outcome(read_scores(work.folder / run.name)[0])
             line = f"{run.arm}, {labels_in_words(run.share)}, seed {run.seed}: {outcome} ({seconds:.0f} s)"
-            bar.update(task, advance=1, description=line)
-            if not work.console.is_terminal:
-                work.console.print(f"  {line}", soft_wrap=True, markup=False)
+            progress.say(line)
+            progress.advance()
     if stop():
         raise stop.interrupted(what)
     for run in runs:  # a run was killed between its scores and this

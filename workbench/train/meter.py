@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import ExitStack
 from dataclasses import replace
-from itertools import accumulate
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
+from workbench.progress import Progress as Bar
 from workbench.train.span import Gauge, Span
 from workbench.train.tracing import Trace
 from workbench.train.trackers import Curve, Trackers, flat
@@ -21,13 +19,11 @@ if TYPE_CHECKING:
     from workbench.train.loop import Progress
 
 _SMOOTH = 0.95  # weight of the past in what the bar shows of losses
-_LINE = 30.0  # seconds between lines, where there is no bar
-_BAR = 16  # characters
 _MUCH = 0.05  # share of data wait from which on something should be done about it
 
 
 class Meter:
-    """Speed, data wait, share of the peak and losses: in a bar on a terminal, else in a line every 30 s; at the end a
+    """Speed, data wait, share of the peak and losses, beside the bar or in the lines of `progress.py`; at the end a
     line of it all. Every `every` steps what passed since the last time goes to `work.log` and to the trackers.
 
     Of several processes the first alone shows anything.
@@ -54,19 +50,10 @@ class Meter:
         self._window = Span()  # since the last line of the log
         self._before = Span()  # of the last line of the log
         self._all = Span()  # of all steps but the first, which waits for the very first batch
-        self._quiet = 0.0  # seconds since a line was shown
-        self._bar = Bar(
-            TextColumn(what),
-            BarColumn(_BAR),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[seen]}"),
-            TimeRemainingColumn(),
-            console=work.console,
-            disable=self._silent or not work.console.is_terminal,
-        )
+        self._seconds = 0.0  # of the steps
+        self._shown = ExitStack()
 
     def __enter__(self) -> Meter:
-        self._bar.start()
         return self
 
     def begin(self, step: int) -> None:
@@ -75,7 +62,8 @@ class Meter:
             return
         work = self._work
         self._gauge.begin()
-        self._task = self._bar.add_task(self._what, total=self._steps, completed=step, seen="")
+        bar = Bar(work.console, self._what, self._steps, "steps", step, clock=lambda: self._seconds)
+        self._bar, self._done = self._shown.enter_context(bar), step
         self._trackers = Trackers(work.runtime.trackers, self._curve(), step, self._say)
         self._trace = Trace(work.runtime.profile, self._folder / f"trace-{work.log.stem}.json.gz", self._say)
         self._start = step
@@ -89,7 +77,7 @@ class Meter:
             if self._window.seconds:  # the last steps, or all of a short training
                 self._write()
             self._trackers.close(whole=kind is None)
-        self._bar.stop()
+        self._shown.close()
         if self._latest and self._all.seconds:
             self._say(self._summary(self._latest))
 
@@ -103,15 +91,12 @@ class Meter:
             self._all += span
         self._latest = replace(progress, batches=())  # which would stay in memory
         self._valid = progress.valid or self._valid
-        self._quiet += progress.seconds
+        self._seconds += progress.seconds
         for name, value in progress.losses.items():
             self._losses[name] = _SMOOTH * self._losses.get(name, value) + (1 - _SMOOTH) * value
-        self._bar.update(self._task, completed=progress.step)
         if progress.losses:  # else a GPU is still at work, and speeds would be too high
-            words = self._seen(progress)
-            self._bar.update(self._task, seen=self._fitting(words))
-            if self._bar.disable and self._quiet >= _LINE:
-                self._say("  ".join([f"{progress.step}/{self._steps}", *words]))
+            self._bar.advance(progress.step - self._done, *self._seen(progress))
+            self._done = progress.step
         if progress.step % self._every == 0 or progress.valid:
             self._write()
         self._trace.after(progress.step)
@@ -128,12 +113,6 @@ class Meter:
         if progress.norm is not None:
             words.append(f"norm {progress.norm:.2g}")
         return [*words, f"lr {progress.lr:.1e}"]
-
-    def _fitting(self, words: list[str]) -> str:
-        """As many of the words as the bar leaves room for."""
-        room = self._work.console.width - _BAR - len(f"{self._what}  {self._steps}/{self._steps}  0:00:00 ")
-        ends = accumulate(len(word) + 2 for word in words)
-        return "  ".join(word for word, end in zip(words, ends, strict=True) if end <= room)
 
     def _summary(self, progress: Progress) -> str:
         span, start = self._all, self._start or 0
@@ -188,4 +167,3 @@ class Meter:
 
     def _say(self, line: str) -> None:
         self._work.console.print(f"{self._what}  {line}", soft_wrap=True, markup=False)
-        self._quiet = 0.0

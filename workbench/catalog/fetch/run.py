@@ -13,8 +13,6 @@ from typing import Any
 
 import polars as pl
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Work
@@ -115,10 +113,7 @@ class _Downloads:
     ) -> None:
         self._work, self._fetch, self._journal, self._known = work, fetch, journal, known
         self._downloader = Downloader(fetch, max_pixels, content, work.folder)
-        columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=work.console)
-        self._bar = self._progress.add_task("", total=0, received=0, without=0)
-        self._without = 0
+        self._progress = work.progress("fetch", 0, "pictures")
         self._exits = ExitStack()
         self._portal: BlockingPortal | None = None
 
@@ -139,7 +134,7 @@ class _Downloads:
             self._portal = self._exits.enter_context(start_blocking_portal())
             self._portal.call(self._set_up)
             self._exits.enter_context(self._progress)
-        self._progress.update(self._bar, total=(self._progress.tasks[0].total or 0) + len(urls))
+        self._progress.total = (self._progress.total or 0) + len(urls)
         running = self._portal.start_task_soon(self._all, urls)
         while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
             pass
@@ -190,18 +185,10 @@ class _Downloads:
             url = queue.popleft()
             result = await self._downloader.get(url, self._known.get(url))
             self._journal.add(result)
-            self._without += result.state != "fetched"
-            received = self._downloader.received
-            self._progress.update(self._bar, advance=1, received=received, without=self._without)
+            self._progress.advance(1, absent=result.state == "absent", broken=result.state == "broken")
 
     def _say(self, text: str) -> None:
         self._work.console.print(f"  {text}", soft_wrap=True, markup=False)
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed, received, without = task.speed or 0, _size(task.fields["received"]), task.fields["without"]
-        return Text(f"{speed:,.0f} pictures/s, {received}" + (f", {without:,} failed" if without else ""))
 
 
 def _size(size: float) -> str:
