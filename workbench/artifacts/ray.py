@@ -53,15 +53,14 @@ class Ray:
     def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Generator[Out]:
         """Raises ClusterError where the cluster can't be reached, or loses a piece more than RETRIES times."""
         ray = self._connected()
-        from ray import cloudpickle
-
-        # a process unpacks the work once, not with every piece: it may keep what it learns from one for the next
-        key, packed = uuid4().hex, ray.put(cloudpickle.dumps(work))
+        # A process takes the work once, not with every piece: it may keep what it learns from one for the next. In a
+        # list it isn't sent along; arrays in it are not copied, but read where their machine keeps them for all.
+        key, kept = uuid4().hex, [ray.put(work)]
         remote = ray.remote(_done).options(num_cpus=1, max_retries=RETRIES)
         waiting = deque[Any]()
         try:
             for piece in pieces:
-                waiting.append(remote.remote(__version__, key, packed, piece))
+                waiting.append(remote.remote(__version__, key, kept, piece))
                 if len(waiting) >= (ahead or 2 * self.workers):  # machines come and go
                     yield _taken(waiting.popleft())
             while waiting:
@@ -72,6 +71,7 @@ class Ray:
                     ray.cancel(one)
 
     def _connected(self) -> Any:
+        """Ray, begun by a thread that lives as long as the run: with that one the processes of a local cluster end."""
         os.environ |= {name: value for name, value in QUIET.items() if name not in os.environ}
         import ray
 
@@ -104,18 +104,17 @@ class _Done(NamedTuple):
 _unpacked: dict[str, Callable[[Any], Any]] = {}  # the last few, in a process of the cluster
 
 
-def _done(version: str, key: str, packed: bytes, piece: Any) -> _Done:
+def _done(version: str, key: str, kept: list[Any], piece: Any) -> _Done:
+    import ray
     from ray.util import get_node_ip_address
 
     try:
         if version != __version__:
             raise ClusterError(f"mlim {__version__} is installed there, and {version} here; install the same")
         if key not in _unpacked:
-            from ray import cloudpickle
-
             while len(_unpacked) >= KNOWN:
                 del _unpacked[next(iter(_unpacked))]
-            _unpacked[key] = cloudpickle.loads(packed)
+            _unpacked[key] = ray.get(kept[0])
         return _Done(_unpacked[key](piece))
     except Exception as error:  # returned, since Ray prints what is raised
         error.add_note(f"in a process of the cluster:\n{format_exc()}")

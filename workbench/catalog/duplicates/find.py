@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,9 @@ def alike(
     executor: Executor | None = None,
 ) -> Alike:
     """Candidates by pictures and by words; then placeholders, since these make no kin; `earlier` was verified."""
-    with ThreadPoolExecutor(1) as beside:
-        seeing = beside.submit(Looks, index, earlier, executor)
-        facts, texts = described(items, executor)
-        left, right, words = texts.likely_pairs(read_search(earlier.folder, "text", 1, BANDS) if earlier else None)
-        looks = seeing.result()
+    looks = Looks(index, earlier, executor)
+    facts, texts = described(items, executor)
+    left, right, words = texts.likely_pairs(read_search(earlier.folder, "text", 1, BANDS) if earlier else None)
     blank = pl.DataFrame(schema={"look": pl.UInt32, "listings": pl.UInt32, "groups": pl.UInt32})
     if duplicates.placeholders:
         labels = items.select(name for name in items.columns if name.startswith("label."))
