@@ -15,6 +15,7 @@ FLOORS = {
     **dict.fromkeys(("batches", "evaluate", "train"), 4),
     "tasks": 5,
     **dict.fromkeys(("answers", "bench", "forecast", "report", "sources"), 6),
+    "addresses": 7,
     "plan": 7,
     **dict.fromkeys(("export", "serve"), 7),
     "together": 8,

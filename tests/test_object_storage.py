@@ -7,10 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tests.bucket import S3
 from tests.tasks import shop
 from workbench.artifacts.store import Artifact
+from workbench.cli import app
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
 
@@ -97,3 +99,56 @@ def test_keys_and_bytes_are_those_of_the_same_files_on_disk(s3: S3, tmp_path, mo
         assert files(here[name]) == files(there[name]), name
     assert pl.read_parquet(here["ingest"].path("items.parquet")).height == 12
     assert here["images"].summary["present"] == 12
+
+
+def mlim(*args: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(map(str, args)))
+    assert result.exit_code == code, result.output
+    return result.stderr if code else result.stdout
+
+
+def objects(s3: S3, below: str = "") -> dict[str, bytes]:
+    client = s3.client()
+    names = [found["Key"] for found in client.list_objects_v2(Bucket="shop", Prefix=below).get("Contents", [])]
+    return {name: client.get_object(Bucket="shop", Key=name)["Body"].read() for name in names}
+
+
+@pytest.fixture
+def june(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small shop, also at s3://shop/june; copies lie in the test's own folder, in which commands run."""
+    monkeypatch.setattr(shop, "PRODUCTS", 12)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.chdir(tmp_path)
+    (folder := tmp_path / "june").mkdir()
+    shop.build(folder)
+    upload(s3, folder, "june")
+    return folder
+
+
+def test_a_bare_feed_and_its_report_where_people_look_for_it(s3: S3, june, tmp_path):
+    said = mlim(
+        "verify", "s3://shop/june/feed.csv", "--set", "runtime.reports=s3://shop/pages", "--set", "images.side=16"
+    )
+    assert "path: s3://shop/june/feed.csv\n" in said
+    assert "pictures: s3://shop/june\n" in said
+    assert "\ncensus: s3://shop/pages/feed/catalog.html\n" in said
+    assert str(tmp_path / "caches") not in said
+    assert (tmp_path / ".mlim").is_dir()
+    sent = objects(s3, "pages/")
+    assert {"pages/feed/catalog.html", "pages/feed/fixes.csv"} <= set(sent)
+    folder = tmp_path / "caches/mlim/written.mlim/s3/shop/pages"
+    assert {f"pages/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in folder.rglob("*.*")} == sent
+
+
+def test_what_is_not_there(s3: S3, june):
+    said = mlim("ingest", "s3://shop/june/may.csv", code=2)
+    assert (
+        said
+        == "error: s3://shop/june/may.csv: no such file or folder; give the path of a feed or of a recipe (.yaml)\n"
+    )
+    assert "s3://mall: there is no such bucket" in mlim("ingest", "s3://mall/feed.csv", code=2)
+    assert "expected a path, or an address in an object store" in mlim("ingest", "https://acme.com/feed.csv", code=2)
+    (june / "shop.yaml").write_text("catalog: {feeds: [{path: s3://shop/june/may.csv}]}")
+    assert "catalog.feeds.0.path: s3://shop/june/may.csv: No such file" in mlim("plan", june / "shop.yaml", code=2)
+    where = ("--set", "runtime.reports=s3://mall/pages")
+    assert "s3://mall/pages/shop: there is no such bucket" in mlim("verify", june / "shop.yaml", *where, code=2)

@@ -210,6 +210,7 @@ def preview(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Draw listings as the model will read them, here and as a page, before anything is trained (tokens first)."""
     recipe = command.load(path, sets)
     made = command.run(recipe, ["split", "tokens"], resume)
+    from workbench.artifacts.outbox import send_changed
     from workbench.report.preview import preview
     from workbench.report.preview_page import render
     from workbench.report.preview_text import paint, told
@@ -223,6 +224,7 @@ def preview(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     else:
         print(*told(found), sep="\n")
     print(f"preview: {file}")
+    send_changed(file.parent)
 
 
 @app.command(example="mlim pretrain shop.yaml --set pretrain.epochs=20")
@@ -330,6 +332,7 @@ def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Train the variants of the recipe's `ablate` section with several seeds: one table, intervals, cost."""
     from workbench.ablate.ablate import ablate as run_variants
     from workbench.ablate.show import rows
+    from workbench.artifacts.outbox import send_changed
 
     command.load(path, sets)  # its errors first
     content, page = run_variants(path, sets or (), terminal.console(), resume)
@@ -337,6 +340,7 @@ def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     join = "\n" if sys.stdout.isatty() else "  "
     terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
     print(*content["verdict"], f"ablation: {page}", sep="\n")
+    send_changed(page.parent)
 
 
 @app.command(example="mlim predict model products.csv answers.csv --top 3")
@@ -622,6 +626,7 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     import json
     from dataclasses import asdict
 
+    from workbench.artifacts.outbox import send_changed
     from workbench.artifacts.stage import Work
     from workbench.bench.advice import report
     from workbench.bench.loader import bench
@@ -633,6 +638,7 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     print(*report(figures), sep="\n")
     file.write_text(json.dumps(asdict(figures), indent=1))
     print(f"figures: {file}")
+    send_changed(file.parent)
 
 
 def _waiting(ingest: Artifact) -> str:

@@ -44,12 +44,19 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     feed = feed if feed.name else feed.absolute()  # `.` has no name
     from workbench.catalog.dialects.look import recipe_tree
     from workbench.recipe.load import recipe_from_tree, to_yaml
+    from workbench.recipe.places import url_of
+    from workbench.sources import bring_bare
 
+    bring_bare(feed)
     tree, said = recipe_tree(feed)
+    beside, folder = "beside the feed", feed.absolute().parent
+    if url := url_of(folder):
+        beside, folder, entry = "here", Path.cwd(), tree["catalog"]["feeds"][0]
+        entry |= {key: f"{url}/{entry[key]}".removesuffix("/.") for key in ("path", "pictures") if key in entry}
     print(*said, sep="\n")
-    print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} beside the feed, and change it")
+    print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} {beside}, and change it")
     print(to_yaml(tree))
-    return recipe_from_tree({"name": feed.stem, **tree}, feed.absolute().parent, sets or ())
+    return recipe_from_tree({"name": feed.stem, **tree}, folder, sets or ())
 
 
 def run(
@@ -57,9 +64,12 @@ def run(
 ) -> dict[str, Made]:
     """Run what the goals need, tell each stage's outcome, of what was made `before` too, and publish the pages that are
     among them."""
+    from workbench.artifacts.outbox import check, send_changed
     from workbench.forecast.truth import judge, keep
     from workbench.plan import foresee, plan_recipe, publish, run_plan
 
+    folder = recipe.runtime.reports / recipe.name
+    check(folder)
     steps = plan_recipe(recipe, goals)
     foreseen = foresee(recipe, steps)
     keep(foreseen, f"{steps[-1].stage.name}-{steps[-1].key[:16]}")
@@ -78,9 +88,9 @@ def run(
         print(line)
     for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
         if name in goals:
-            folder = recipe.runtime.reports / recipe.name
             publish(made[name].artifact, folder)
             print(f"{name}: {folder / page}")
+    send_changed(folder)
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from workbench.artifacts.stage import Stage
 from workbench.artifacts.store import Artifact
 from workbench.catalog.feeds.layouts import is_joined, source_files
 from workbench.errors import DataError
-from workbench.images.origin import place_of
 from workbench.recipe.places import WRITTEN, url_of
 from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
 from workbench.recipe.schema import Feed, Model, Recipe, Runtime, Tokens
@@ -135,12 +135,25 @@ class Sources:
 
 def bring_feed(feed: Feed, leave: Collection[str] = ()) -> None:
     """Copy a feed from object storage, and what is read with it: its pictures, and tables that are joined to it."""
+    from workbench.images.origin import place_of
+
     if feed.path:
         bring(feed.path, leave)
         if is_joined(feed.path):
             bring(feed.path.parent, leave)
     if feed.columns is None or feed.columns.picture:
         bring(place_of(feed), leave)
+
+
+def bring_bare(path: Path, pictures: Path | None = None) -> None:
+    """The same for a feed of which nobody said whether it has pictures: its header does."""
+    from workbench.catalog.dialects.look import look
+
+    bring(path)
+    if url_of(path) and not pictures and path.exists():
+        feed = Feed(path=path)
+        with suppress(DataError):
+            bring_feed(feed.model_copy(update={"columns": look(feed, "feed").columns}))
 
 
 def _written(runtime: Runtime) -> list[str]:
@@ -150,6 +163,8 @@ def _written(runtime: Runtime) -> list[str]:
 
 
 def _source_paths(recipe: Recipe) -> dict[str, Path]:
+    from workbench.images.origin import place_of
+
     tuned = recipe.finetune
     paths: dict[str, Path | None] = {
         "tokens.tokenizer": recipe.tokens.tokenizer,

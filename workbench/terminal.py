@@ -15,7 +15,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from workbench.addresses import stored
 from workbench.errors import Interrupted, MlimError, Terminated, Told
+from workbench.recipe.places import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +60,8 @@ class App(typer.Typer):
         def add(function: Callable[..., None]) -> Callable[..., None]:
             @wraps(function)
             def run(json: bool, quiet: bool, debug: bool, **given: Any) -> None:
-                with _answering(json, quiet, debug), errors(debug):
-                    function(**given)
+                with _answering(json, quiet, debug), errors(debug), stored(given) as here:
+                    function(**here)
 
             own = signature(function, eval_str=True)
             run.__signature__ = own.replace(parameters=[*own.parameters.values(), *FLAGS])  # type: ignore[attr-defined]
@@ -134,7 +136,7 @@ def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
             finally:
                 from json import dumps
 
-                print(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str), file=out, flush=True)
+                print(shown(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str)), file=out, flush=True)
     finally:
         _asked = _Asked()
 
@@ -183,6 +185,7 @@ def errors(debug: bool) -> Iterator[None]:
 def _exit(message: str, code: int) -> NoReturn:
     from workbench.train.launch import record
 
+    message = shown(message)
     print(message, file=sys.stderr)
     told(error=message.removeprefix("error: "), exit_code=code)
     record(message, code)

@@ -20,6 +20,7 @@ import polars as pl
 from workbench.artifacts.key import key_of
 from workbench.catalog.write import RowGroups
 from workbench.errors import ArtifactError, DataError
+from workbench.recipe.places import WRITTEN, url_of
 
 SUFFIXES = (".parquet", ".csv")
 
@@ -78,8 +79,13 @@ def check(out: Path, read: Iterable[Path | None]) -> None:
         raise DataError(f"{out}: what kind of file is it to be? Give a name that ends in {' or '.join(SUFFIXES)}")
     if out.is_dir():
         raise DataError(f"{out}: is a folder; give the name of a new file")
-    if out.exists() and any(path and path.exists() and path.samefile(out) for path in read):
+    there = url_of(out, WRITTEN)
+    if any(path and (url_of(path) == there if there else _is(path, out)) for path in read):
         raise DataError(f"{out}: is what is read, and would be lost; give the name of a new file")
+
+
+def _is(path: Path, out: Path) -> bool:
+    return out.exists() and path.exists() and path.samefile(out)
 
 
 @contextmanager

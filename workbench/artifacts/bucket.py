@@ -99,12 +99,18 @@ class Bucket:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Name below `folder` -> bytes of each file."""
+        return {name: int(info["size"]) for name, info in self.found(folder).items()}
+
+    def found(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Name below `folder` -> what the store says of each file; "" where it is one file itself."""
+        root = self._path(folder)
         try:
-            found = self._tried(folder, lambda: self._fs.find(self._path(folder), detail=True))
+            found = self._tried(folder, lambda: self._fs.find(root, detail=True))
+            if list(found) == [root]:
+                return {"": self._tried(folder, lambda: self._fs.info(root))}
         except FileNotFoundError:
             return {}
-        begin = len(self._path(folder)) + 1
-        return {path[begin:]: int(info["size"]) for path, info in found.items()}
+        return {path[len(root) + 1 :]: info for path, info in found.items()}
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root

@@ -80,27 +80,14 @@ def bring(path: Path, leave: Collection[str] = (), tell: Callable[[str], None] =
         name, _, key = below.partition("/")
         root = Path(str(path)[: -len(key) - 1]) if key else path
         with _alone(root, tell):
-            _Mirror(_Listed(f"{protocol}://{name}"), root, key, frozenset(leave), tell).bring()
-
-
-class _Listed(Bucket):
-    def found(self, key: str) -> dict[str, Mapping[str, Any]]:
-        """Name below `key` -> what the store says, of each file; "" where it is one file itself."""
-        path = self._path(key).rstrip("/")
-        try:
-            found = self._tried(key, lambda: self._fs.find(path, detail=True))
-            if list(found) == [path]:
-                return {"": self._tried(key, lambda: self._fs.info(path))}
-        except FileNotFoundError:
-            return {}
-        return {name[len(path) + 1 :]: info for name, info in found.items()}
+            _Mirror(Bucket(f"{protocol}://{name}"), root, key, frozenset(leave), tell).bring()
 
 
 class _Mirror:
     """The objects of a bucket below `key`, or that one object, and their copies below `root`."""
 
     def __init__(
-        self, bucket: _Listed, root: Path, key: str, leave: frozenset[str], tell: Callable[[str], None]
+        self, bucket: Bucket, root: Path, key: str, leave: frozenset[str], tell: Callable[[str], None]
     ) -> None:
         self._bucket, self._root, self._key, self._leave, self._tell = bucket, root, key, leave, tell
         self._aside = root.with_name(f".{root.name}.partial")

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from imagecodecs import png_encode
 
 from workbench.artifacts.key import key_of
+from workbench.artifacts.outbox import is_sent
 from workbench.artifacts.store import Artifact, fsync
 from workbench.errors import DataError
 from workbench.images.shard import INDEX, Shards
@@ -77,7 +78,7 @@ def export(artifacts: Mapping[str, Artifact], images: Images, out: Path, form: s
 
 def check_new(out: Path) -> None:
     """Raises DataError where something is there already."""
-    if out.exists():
+    if out.exists() or is_sent(out):
         raise DataError(f"{out}: is there already; expected a new folder: give another name, or delete it")
 
 
