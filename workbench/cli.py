@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,7 @@ def init(
     with place.open("x", encoding="utf-8") as file:
         file.write(text)
     terminal.tell(recipe=place)
-    print(f"next: mlim plan {place} shows what would run, mlim run {place} does it")
+    terminal.note(f"next: mlim plan {place} shows what would run, mlim run {place} does it")
 
 
 @app.command(example="mlim ingest products.csv")
@@ -147,9 +148,10 @@ def ingest(path: RecipeOrFeed, sets: Sets = None) -> None:
     if made.seconds is None:  # else it was told when it was made
         tell(made.artifact, terminal.console())
     if not recipe.fetch and (waiting := _waiting(made.artifact)):
-        print(f"note: {waiting}")
-    print(f"items: {made.artifact.path('items.parquet')}\ndrops: {made.artifact.path('drops.csv')}")
-    print(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
+        terminal.note(f"note: {waiting}")
+    terminal.told(counts=made.artifact.summary)
+    terminal.tell(items=made.artifact.path("items.parquet"), drops=made.artifact.path("drops.csv"))
+    terminal.note(f"next: mlim verify {path} looks at the pictures, finds duplicates, splits, and shows what to fix")
 
 
 @app.command(example="mlim verify products.csv")
@@ -160,6 +162,7 @@ def verify(path: RecipeOrFeed, sets: Sets = None, resume: Resume = True) -> None
     made = command.run(command.recipe(path, sets), ["census"], resume)
     verdict = prove({name: m.artifact for name, m in made.items()})
     print(*verdict.lines, sep="\n")
+    terminal.told(holds=verdict.holds, proof=verdict.lines)
     if not verdict.holds:
         raise ArtifactError("the split does not hold; see the lines above")
 
@@ -176,16 +179,17 @@ def diff(
 
     states = _state(before, sets), _state(after, sets)
     if not all(state.split for state in states):
-        print("note: parts are not compared, since no split was made of both; `mlim verify` makes one")
+        terminal.note("note: parts are not compared, since no split was made of both; `mlim verify` makes one")
     found = diff(*states)
     for what in WHATS:
         lines = found.filter(what=what)
+        terminal.told(**{what: lines["id"].n_unique()})
         print(f"{what}\t{lines['id'].n_unique()} products")
         for line in lines.head(5).iter_rows(named=True):
             print(f"  {line['id']}\t{line['column']}: {line['before']} -> {line['after']}")
     if out:
         found.write_csv(out)
-        print(f"all of them: {out}")
+        terminal.tell(differences=out)
 
 
 @app.command(example="mlim why shop.yaml SKU-1234")
@@ -201,8 +205,10 @@ def why(
 
     recipe = command.recipe(path, sets)
     made = command.run(recipe, ["census", "tokens"])
-    for headline, lines in why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product):
-        print(headline, *(f"  {line}" for line in lines), sep="\n")
+    way = [*why({name: m.artifact for name, m in made.items()}, recipe.catalog.feeds, product)]
+    terminal.told(way=[{"step": step, "lines": lines} for step, lines in way])
+    for step, lines in way:
+        print(step, *(f"  {line}" for line in lines), sep="\n")
 
 
 @app.command(example="mlim preview shop.yaml")
@@ -223,7 +229,7 @@ def preview(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
         paint(found, terminal.console())
     else:
         print(*told(found), sep="\n")
-    print(f"preview: {file}")
+    terminal.tell(preview=file)
     send_changed(file.parent)
 
 
@@ -275,7 +281,8 @@ def probes(
             terminal.table((loss, "listings", "true", "gap", unit, ""), table(found, loss))
         elif reason := found.get("left_out", {}).get(loss):
             print(f"{loss} left out: {reason}")
-    print(f"figures: {artifact.path('probes.json')}")
+    terminal.told(probes=found)
+    terminal.tell(figures=artifact.path("probes.json"))
 
 
 @app.command(example="mlim audit shop.yaml")
@@ -290,7 +297,8 @@ def audit(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
         worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
     terminal.table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
-    print(f"all of them: {recipe.runtime.reports / recipe.name / 'audit.csv'}")
+    terminal.told(worst=worst)
+    terminal.tell(listings=recipe.runtime.reports / recipe.name / "audit.csv")
 
 
 @app.command(example="mlim run shop.yaml --set model.size=small")
@@ -316,12 +324,15 @@ def plan(path: RecipeOrFeed, sets: Sets = None) -> None:
     steps = plan_recipe(recipe, EVERYTHING)
     states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
     rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
-    terminal.table(("stage", "key", "", "why"), rows)
+    terminal.table(titles := ("stage", "key", "state", "why"), rows)
+    terminal.told(stages=[dict(zip(titles, row, strict=True)) for row in rows])
     if line := disk_of(recipe, steps):
         print(line)
     if "to run" in states:
-        (header, *estimates), lines = shown(foresee(recipe, steps))
+        foreseen = foresee(recipe, steps)
+        (header, *estimates), lines = shown(foreseen)
         terminal.table(header, estimates)
+        terminal.told(seconds=foreseen.seconds, low=foreseen.range[0], high=foreseen.range[1])
         print(*lines, sep="\n")
     misses = [f"{states.count(way)} of {len(steps)} stages {way}" for way in ("to fetch", "to run") if way in states]
     print(", ".join(misses) or command.NOTHING)
@@ -339,7 +350,9 @@ def ablate(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     header, *lines = rows(content)
     join = "\n" if sys.stdout.isatty() else "  "
     terminal.table([" ".join(cell) for cell in header], [[join.join(cell) for cell in row] for row in lines])
-    print(*content["verdict"], f"ablation: {page}", sep="\n")
+    print(*content["verdict"], sep="\n")
+    terminal.told(table=content)
+    terminal.tell(ablation=page)
     send_changed(page.parent)
 
 
@@ -401,7 +414,8 @@ def embed(
         how = embedding(answers, beside(out, "index") if index else None, batch)
         asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
         if index:
-            print(f"next: mlim search {model} {beside(out, 'index')} --text …")
+            terminal.told(index=beside(out, "index"))
+            terminal.note(f"next: mlim search {model} {beside(out, 'index')} --text …")
 
 
 @app.command(example='mlim search model points.parquet.index --text "red mug"')
@@ -423,7 +437,9 @@ def search(
 
     with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
         found = Index.open(index, answers.key).search(asking.query(answers, text, picture), count)
-    rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.select("id", "title", "score").rows()]
+    found = found.select("id", "title", "score")
+    terminal.told(found=found.to_dicts())
+    rows = [(i, title or "", f"{score:.4f}") for i, title, score in found.rows()]
     terminal.table(("id", "title", "score"), rows)
 
 
@@ -452,13 +468,13 @@ def export(
     folder = model_folder(model, task, sets or ())
     feeds = () if folder == model else command.load(model, sets).catalog.feeds
     for line in written(folder, out, name=repo, onnx=onnx, licence=licence, feeds=feeds):
-        print(line)
-    print(f"model: {out}")
+        terminal.note(line)
+    terminal.tell(model=out)
     if hub and repo:
         print(push(hub, out, repo))
 
 
-@app.command(example="mlim serve model --index points.parquet.index --port 8000")
+@app.command(example="mlim serve model --index points.parquet.index --port 8000", tells=False)
 def serve(
     model: Model,
     index: Annotated[Path | None, typer.Option(help="OUT.index of mlim embed, to be searched")] = None,
@@ -509,16 +525,18 @@ def push(
     from workbench.artifacts.key import Digests
     from workbench.artifacts.remote import Remote
     from workbench.plan import DATA_GOALS
+    from workbench.progress import Progress
     from workbench.sources import Sources
 
     recipe = command.load(path, sets)
     artifacts = {name: m.artifact for name, m in command.run(recipe, DATA_GOALS, resume).items()}
-    with terminal.console().status("") as status:
+    with Progress(terminal.console(), "push", unit="files") as progress:
         sources = Sources(recipe, Digests(recipe.runtime.cache / "digests.json"))
-        sent = sources.push(remote := Remote(url), artifacts, status.update)
+        sent = sources.push(remote := Remote(url), artifacts, lambda name: progress.advance())
     rows = [(name, f"{s.files} files sent", f"{s.bytes:,} bytes", f"{s.there} there") for name, s in sent.items()]
     terminal.table(("artifact", "", "", ""), rows)
-    print(f"next: set runtime.remote to {remote.shown} where you train")
+    terminal.told(sent={name: asdict(each) for name, each in sent.items()}, url=remote.shown)
+    terminal.note(f"next: set runtime.remote to {remote.shown} where you train")
 
 
 @app.command(example="mlim shards shop.yaml out --as webdataset")
@@ -530,6 +548,7 @@ def shards(path: RecipeOrFeed, out: NewFolder, form: As, sets: Sets = None, resu
     recipe = command.recipe(path, sets)
     made = command.run(recipe, ["split"], resume)
     print(export({name: m.artifact for name, m in made.items()}, recipe.images, out, form))
+    terminal.told(out=out)
 
 
 @app.command(example="mlim samples shop.yaml out --as datasets --epochs 2")
@@ -550,6 +569,7 @@ def samples(
     from workbench.tasks.samples_write import export_samples
 
     print(export_samples(artifacts, recipe.model, recipe.pretrain, recipe.runtime, epochs, out, form))
+    terminal.told(out=out)
 
 
 @app.command(example="mlim chaos shop.yaml --kills 10 --goal pretrain")
@@ -565,6 +585,7 @@ def chaos(
 
     rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
     terminal.table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
+    terminal.told(stages=[asdict(row) for row in rows])
     print(said)
     if differing := [row.name for row in rows if row.differs]:
         raise ArtifactError(f"not as without kills: {', '.join(differing)}; see the lines above")
@@ -615,7 +636,8 @@ def replay(
     print(*told(found), sep="\n")
     header, lines = table(found)
     terminal.table(header, lines[:SHOWN])
-    print(f"all {len(lines)} listings: {write(found)}")
+    terminal.told(found=told(found))
+    terminal.tell(listings=write(found))
 
 
 @benches.command("loader", example="mlim bench loader shop.yaml")
@@ -624,7 +646,6 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     recipe = command.load(path, sets)
     made = command.run(recipe, ["split", "tokens"])
     import json
-    from dataclasses import asdict
 
     from workbench.artifacts.outbox import send_changed
     from workbench.artifacts.stage import Work
@@ -637,7 +658,8 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     figures = bench(work, recipe.model, recipe.pretrain)
     print(*report(figures), sep="\n")
     file.write_text(json.dumps(asdict(figures), indent=1))
-    print(f"figures: {file}")
+    terminal.told(loader=asdict(figures))
+    terminal.tell(figures=file)
     send_changed(file.parent)
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from workbench.errors import DataError, RecipeError
-from workbench.terminal import console, flags_given, table
+from workbench.terminal import console, flags_given, is_quiet, note, table, tell, told
 
 if TYPE_CHECKING:
     from workbench.plan import Made
     from workbench.recipe.schema import Recipe
 
+STAGES = ("stage", "key", "state", "seconds")
 NOTHING = "nothing to do: everything is cached"
 
 
@@ -53,9 +54,12 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     if url := url_of(folder):
         beside, folder, entry = "here", Path.cwd(), tree["catalog"]["feeds"][0]
         entry |= {key: f"{url}/{entry[key]}".removesuffix("/.") for key in ("path", "pictures") if key in entry}
-    print(*said, sep="\n")
-    print(f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} {beside}, and change it")
-    print(to_yaml(tree))
+    note(
+        *said,
+        f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} {beside}, and change it",
+        to_yaml(tree),
+    )
+    told(recipe=tree)
     return recipe_from_tree({"name": feed.stem, **tree}, folder, sets or ())
 
 
@@ -77,19 +81,22 @@ def run(
         name: m for name, m in (before or {}).items() if m.seconds is not None
     }
     if all(m.seconds is None for m in made.values()):
-        print(NOTHING)
+        note(NOTHING)
     fetched = {step.stage.name for step in steps if step.there}
     outcomes = {
         name: ("cached", "") if m.seconds is None else ("fetched" if name in fetched else "made", f"{m.seconds:.1f}")
         for name, m in made.items()
     }
-    table(("stage", "key", "", "seconds"), [(name, made[name].artifact.key[:8], *o) for name, o in outcomes.items()])
+    rows = [(name, made[name].artifact.key[:8], *outcome) for name, outcome in outcomes.items()]
+    told(stages=[dict(zip(STAGES, row, strict=True)) for row in rows])
+    if not is_quiet():
+        table(STAGES, rows)
     if line := judge(foreseen):
-        print(line)
+        note(line)
     for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):
         if name in goals:
             publish(made[name].artifact, folder)
-            print(f"{name}: {folder / page}")
+            tell(**{name: folder / page})
     send_changed(folder)
     return made
 

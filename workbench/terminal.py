@@ -52,19 +52,21 @@ _asked = _Asked()
 
 
 class App(typer.Typer):
-    """Commands that have the FLAGS, an example in their help, and errors that are told in words."""
+    """Commands that have the FLAGS (--json only if it `tells` something), an example in their help, and errors that are
+    told in words."""
 
     def command(  # type: ignore[override]
-        self, name: str | None = None, *, example: str = "", **how: Any
+        self, name: str | None = None, *, example: str = "", tells: bool = True, **how: Any
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         def add(function: Callable[..., None]) -> Callable[..., None]:
             @wraps(function)
-            def run(json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+            def run(quiet: bool, debug: bool, json: bool = False, **given: Any) -> None:
                 with _answering(json, quiet, debug), errors(debug), stored(given) as here:
                     function(**here)
 
             own = signature(function, eval_str=True)
-            run.__signature__ = own.replace(parameters=[*own.parameters.values(), *FLAGS])  # type: ignore[attr-defined]
+            flags = FLAGS if tells else FLAGS[1:]
+            run.__signature__ = own.replace(parameters=[*own.parameters.values(), *flags])  # type: ignore[attr-defined]
             register(run)
             return function
 
@@ -77,8 +79,12 @@ def flags_given() -> list[str]:
     return [f"--{name}" for name in ("quiet", "debug") if getattr(_asked, name)]
 
 
+def is_quiet() -> bool:
+    return _asked.quiet
+
+
 def note(*lines: object) -> None:
-    """Print what is done, but not with --quiet."""
+    """Print what was done, or may be done next; but not with --quiet."""
     if not _asked.quiet:
         print(*lines, sep="\n")
 
