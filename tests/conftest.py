@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.bucket import S3
+    from tests.cluster import Machines
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,20 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     s3_server.empty()
     yield s3_server
     s3_server.start()
+
+
+@pytest.fixture(scope="session")
+def _machines() -> Iterator[Machines]:
+    pytest.importorskip("ray", reason="pip install mlim[ray]")
+    from tests.cluster import Machines  # some ten seconds
+
+    machines = Machines()
+    yield machines
+    machines.stop()
+
+
+@pytest.fixture
+def machines(_machines: Machines) -> Machines:
+    """Those of a Ray cluster: all are there, whatever another test did."""
+    _machines.start(3)
+    return _machines

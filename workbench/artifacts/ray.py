@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from workbench import __version__
-from workbench.errors import ClusterError, DataError, RecipeError
+from workbench.errors import ArtifactError, ClusterError, DataError, RecipeError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -139,7 +139,7 @@ def _taken(result: Any) -> Any:
             f"a piece of work was lost {RETRIES + 1} times with its process or machine ({told}); give machines more "
             "memory or fewer cores each (docs/ray.md) and run again"
         ) from error
-    if isinstance(done.error, (DataError, OSError)) and done.machine != get_node_ip_address():
+    if isinstance(done.error, (ArtifactError, DataError, OSError)) and done.machine != get_node_ip_address():
         raise DataError(
             f"{done.error} (on {done.machine}, a machine of the cluster; each must find the recipe's files by the same "
             "paths, as in a shared folder: docs/ray.md)"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from workbench.artifacts.key import Digests
@@ -14,7 +15,7 @@ from workbench.images.earlier import Earlier, Place
 from workbench.images.fetched import Fetched
 from workbench.images.line import Entry
 from workbench.images.made import Made, Source, made_of
-from workbench.images.origin import Absent, Pictures
+from workbench.images.origin import Absent, Pictures, Sight
 from workbench.images.picture import pillow_set_up
 from workbench.recipe.schema import Images
 
@@ -46,13 +47,14 @@ class Maker:
     asides: Asides | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _elsewhere, (self.images, self.encoding, self.places, self.fetched.of(()))
+        places = {feed: place.sight() for feed, place in self.places.items()}
+        return Elsewhere, (self.images, self.encoding, places, self.fetched.of(()))
 
     def piece(self, listings: Sequence[Listing], ready: Mapping[Named, Found]) -> Piece:
         names = {name for _, _, _, names in listings for name in names or ()}
         return Piece(listings, ready, self.fetched.of(names))
 
-    def made(self, piece: Piece) -> list[tuple[int, int, Found]]:
+    def __call__(self, piece: Piece) -> list[tuple[int, int, Found]]:
         """Row and order of each picture, and what became of it."""
         maker, lines = replace(self, fetched=piece.fetched), lines_of(piece.listings)
         return [
@@ -142,10 +144,20 @@ def lines_of(listings: Sequence[Listing]) -> list[Line]:
     return [(feed, names or ()) for _, feed, _, names in listings]
 
 
-def _elsewhere(images: Images, encoding: str, places: Mapping[int, Pictures], fetched: Fetched) -> Maker:
-    """In a process of a cluster, whose settings of Pillow stay."""
-    _SETTINGS.enter_context(pillow_set_up(images.max_pixels))
-    return Maker(images, encoding, places, fetched, Earlier(None, None))
+class Elsewhere:
+    """A maker in a process of a cluster, which opens what it reads when it gets its first piece."""
+
+    def __init__(self, images: Images, encoding: str, places: Mapping[int, Sight], fetched: Fetched) -> None:
+        self._settings, self._places, self._fetched = (images, encoding), places, fetched
+
+    def __call__(self, piece: Piece) -> list[tuple[int, int, Found]]:
+        return self._maker(piece)
+
+    @cached_property
+    def _maker(self) -> Maker:
+        _PILLOW.enter_context(pillow_set_up(self._settings[0].max_pixels))
+        places = {feed: sight.open() for feed, sight in self._places.items()}
+        return Maker(*self._settings, places, self._fetched, Earlier(None, None))
 
 
-_SETTINGS = ExitStack()
+_PILLOW = ExitStack()  # its settings stay as long as the process

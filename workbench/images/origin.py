@@ -16,8 +16,9 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
+from workbench.artifacts.mirror import bring
 from workbench.errors import DataError
 from workbench.images.containers import Container, Tar, Zip, open_container
 from workbench.images.names import SUBFOLDERS, Absent, Names, candidates, check_size, inside
@@ -30,8 +31,24 @@ MOST_LISTED = 5_000_000  # names, for finding those that differ from the feed's 
 SIGHTED = 8  # names by which another machine tells that a folder is the same there
 
 
+class Sight(NamedTuple):
+    path: Path
+    key: str
+    seen: Sequence[str] = ()  # names in the folder
+
+    def open(self) -> Pictures:
+        """What lies in object storage is copied there, too. Raises DataError also where what was seen is missing:
+        of a shared folder that a machine lacks, all pictures would be taken for absent."""
+        bring(self.path)
+        for name in self.seen:
+            if not os.path.lexists(self.path / name):
+                raise DataError(f"{self.key}: {self.path}: {name} is not in the folder as this machine sees it")
+        return open_pictures(self.path, self.key)
+
+
 class Pictures(Protocol):
-    """Pickled, they are opened again where they are unpickled."""
+    def sight(self) -> Sight:
+        """What it takes to open them on another machine."""
 
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises Absent when there is none, OSError or ValueError when it can't be read."""
@@ -72,15 +89,6 @@ def open_pictures(path: Path, key: str) -> Pictures:
         raise DataError(f"{key}: {path}: {found}; expected a folder, a .zip or a .tar of pictures") from None
 
 
-def _there(path: Path, key: str, seen: Sequence[str]) -> Pictures:
-    """Open them on another machine. Raises DataError also where it lacks what was seen: were a shared folder missing
-    there, all its pictures would be taken for absent."""
-    for name in seen:
-        if not os.path.lexists(path / name):
-            raise DataError(f"{key}: {path}: isn't the same folder on each machine: {name} is missing")
-    return open_pictures(path, key)
-
-
 class _Packed:
     """One archive."""
 
@@ -88,8 +96,8 @@ class _Packed:
         self._origin = path, key
         self._archive = Zip(path) if zipfile.is_zipfile(path) else Tar(path)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open_pictures, self._origin
+    def sight(self) -> Sight:
+        return Sight(*self._origin)
 
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
@@ -120,9 +128,9 @@ class _Folder:
         self._lock = Lock()
         self._containers: OrderedDict[Path, Container] = OrderedDict()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def sight(self) -> Sight:
         with os.scandir(self._root) as entries:
-            return _there, (*self._origin, [entry.name for entry in islice(entries, SIGHTED)])
+            return Sight(*self._origin, [entry.name for entry in islice(entries, SIGHTED)])
 
     def read(self, name: str) -> bytes:
         outer, mark, member = name.partition("::")

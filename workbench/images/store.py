@@ -118,7 +118,7 @@ def _write_shards(
         earlier = Earlier(artifact, verifier)
         maker = Maker(images, encoding, opened, fetched, earlier, digests, asides)
         ahead = max(2 * work.executor.workers, int(HELD // (TOGETHER * images.side**2 * PIXEL[encoding][1])))
-        with closing(work.executor.in_order(maker.made, pieces(), ahead)) as results:
+        with closing(work.executor.in_order(maker, pieces(), ahead)) as results:
             for shard in waiting:
                 writer = ShardWriter(work.folder, shard, earlier)
                 for some in islice(results, -(-len(shards[shard]) // TOGETHER)):
