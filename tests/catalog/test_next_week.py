@@ -14,7 +14,9 @@ from workbench.artifacts.key import key_of
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.duplicates import bands, looks, pictures, texts
+from workbench.catalog.duplicates.again import Search
 from workbench.catalog.duplicates.bands import Seen, candidates
+from workbench.catalog.duplicates.looks import near_pictures
 from workbench.catalog.duplicates.stage import stage
 from workbench.images.phash import look
 from workbench.recipe.schema import Duplicates, Runtime
@@ -61,7 +63,13 @@ def artifact(root: Path, week: list[dict[str, Any]], name: str, earlier: Artifac
 
 
 def test_twenty_weeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, value in ((looks, "CROWD", 3), (texts, "CROWD", 2), (pictures, "NEAREST", 2)):
+    for module, name, value in (
+        (looks, "CROWD", 3),
+        (texts, "CROWD", 2),
+        (pictures, "NEAREST", 2),
+        (looks, "NEAREST", 2),
+        (bands, "MANY", 1),
+    ):
         monkeypatch.setattr(module, name, value)  # so that a small catalog has crowds
     draw = np.random.default_rng(5)
     week = [listing(draw, i) for i in range(LISTINGS)]
@@ -120,3 +128,33 @@ def naive(keys: np.ndarray[Any, Any], crowd: int, likely: Callable[[int, int, in
                     bucket = [b for b in bucket if (keys[b, 0, two] == keys[asked, view, two]).all()][:crowd]
                 found |= {(min(asked, b), max(asked, b)) for b in bucket if b != asked and likely(asked, b, view)}
     return found
+
+
+def alike(draw: np.random.Generator, count: int) -> tuple[Any, Any]:
+    """Pictures of six things amid white, each a little different; and their colours."""
+    kinds = draw.integers(40, 200, (6, 4, 4))[draw.integers(0, 6, count)]
+    thumbs = np.full((count, 32, 32), 255, np.uint8)
+    thumbs[:, 8:24, 8:24] = (kinds + draw.integers(-40, 40, kinds.shape)).repeat(4, 1).repeat(4, 2)
+    return thumbs, thumbs[:, ::4, ::4, None].repeat(3, 3)
+
+
+def test_of_pictures_that_all_look_alike_the_closest_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are searched or at the end, in one go or week by week: the same."""
+    for module in (looks, pictures):
+        monkeypatch.setattr(module, "NEAREST", 2)
+    draw = np.random.default_rng(2)
+    thumbs, colours = alike(draw, 300)
+    things, mean = np.arange(300, dtype=np.uint64), pictures.usual(thumbs)
+
+    def found(some: Any, many: int, earlier: Search | None = None) -> Search:
+        monkeypatch.setattr(bands, "MANY", many)
+        return near_pictures(thumbs[some], colours[some], things[some], mean, earlier)
+
+    every = np.arange(300)
+    whole = found(every, 10**6)
+    assert found(every, 1).pairs.equals(whole.pairs) and 300 < len(whole.pairs) <= 4 * 300
+    last = whole
+    for _ in range(5):
+        some = np.sort(draw.choice(300, 270, replace=False))
+        last = found(some, 1, last)
+        assert last.pairs.equals(found(some, 10**6).pairs)

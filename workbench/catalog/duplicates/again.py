@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from workbench.artifacts.executor import Executor
-from workbench.catalog.duplicates.bands import Bools, Ints, Keys, Seen, candidates
+from workbench.catalog.duplicates.bands import Bools, Few, Ints, Keys, Seen, candidates
 
 Ids = NDArray[np.uint64]
 
@@ -52,14 +52,16 @@ def search(
     crowd: int,
     earlier: Search | None,
     executor: Executor,
+    few: Callable[[Keys], Few] | None = None,
 ) -> tuple[Keys, pl.DataFrame | None, Ints, Ints]:
     """The keys of `things` (ascending); what an earlier search knows of today's candidates; the other candidates.
 
-    `sign` makes the keys of some of the things, `likeness` tells from all keys which pairs are worth a closer look.
+    `sign` makes the keys of some of the things, `likeness` tells from all keys which pairs are worth a closer look, and
+    `few` which are the closest.
     """
     if earlier is None or not len(earlier.things) or not len(things):
         keys = sign(np.arange(len(things)))
-        return keys, None, *candidates(keys, crowd, likeness(keys), None, executor)[1:]
+        return keys, None, *candidates(keys, crowd, likeness(keys), None, executor, few and few(keys))[1:]
     place = np.searchsorted(things, earlier.things).clip(max=len(things) - 1)
     now = np.where(things[place] == earlier.things, place, -1)
     here = now >= 0
@@ -68,7 +70,7 @@ def search(
     new = np.delete(np.arange(len(things)), now[here])
     keys[new] = sign(new)
     ends = [pl.Series(side, now[earlier.pairs[side].to_numpy()]) for side in ("left", "right")]
-    pairs = earlier.pairs.with_columns(ends).filter(pl.min_horizontal("left", "right") >= 0)
+    pairs = earlier.pairs.with_columns(ends)
     seen = Seen(earlier.keys, now, pairs["left"].to_numpy(), pairs["right"].to_numpy())
-    still, left, right = candidates(keys, crowd, likeness(keys), seen, executor)
+    still, left, right = candidates(keys, crowd, likeness(keys), seen, executor, few and few(keys))
     return keys, pairs.filter(still), left, right

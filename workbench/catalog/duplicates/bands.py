@@ -3,10 +3,11 @@
 Each thing has one key a band; things whose keys of a band are equal share a bucket, and those of a bucket are
 candidates. A crowded bucket is split by the next band; where it stays crowded its members are paired with its first
 ones only, which keeps them connected: so the number of candidates grows with the number of things, not its square.
+Where most things look alike that is still too many to be held: the closest few of each are kept while it is searched.
 
 Whether two things are candidates is so a matter of their keys and of how far each can be reached in its buckets. So
 what an earlier search found holds unless an end is reached less far now: that is asked again. Searched for is only what
-is new, or reached farther.
+is new, or reached farther, or had its few and lost one of them.
 """
 
 from __future__ import annotations
@@ -28,17 +29,26 @@ Reach = NDArray[np.uint8]  # (N, bands): how a thing is reached in its bucket
 BY_TWO, BY_ONE = 1, 2  # by the keys of a band and the next one; by that of the band
 LOW = 2**18 - 1  # bits of a key: few things share them by chance
 
+MANY = 32  # candidates a thing, on average, of which the closest few are chosen
 AT_ONCE = 500_000  # pairs in memory at once, of each band that is worked on
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An earlier search: its M things' keys, today's number of each (-1: gone), and its pairs in today's numbers."""
+    """An earlier search: its M things' keys, today's number of each (-1: gone), and its pairs in these numbers."""
 
     keys: Keys
     now: Ints
     left: Ints
     right: Ints
+
+
+@dataclass(frozen=True)
+class Few:
+    """Of the pairs that a thing is the left end of at most so many are kept, and as many of those it is right of."""
+
+    most: int
+    among: Callable[[Ints, Ints], Bools]  # (P,) whether a pair is among the closest `most` of one of its ends
 
 
 def candidates(
@@ -47,8 +57,10 @@ def candidates(
     likely: Callable[[Ints, Ints, int], Bools],
     seen: Seen | None = None,
     executor: Executor | None = None,
+    few: Few | None = None,
 ) -> tuple[Bools, Ints, Ints]:
-    """Which of the pairs seen are candidates still, and the other candidates left < right, ascending.
+    """Which of the pairs seen are candidates still, and the other candidates left < right, ascending; where `few` are
+    kept at least these of them.
 
     A pair is a candidate if some view of the one shares a band with the first view of the other. The views are several
     signatures of each thing (a picture as it is, and cut in several ways), the first of which are in the buckets; more
@@ -62,27 +74,52 @@ def candidates(
         here = seen.now >= 0
         before[seen.now[here]] = _reach(seen.keys, crowd, executor)[here]
         new[seen.now[here]] = False
+    still = _still(seen, keys, reach, before, likely) if seen else np.zeros(0, np.bool_)
+    if seen and few:
+        anew = _with_room(seen, still, few.most, count)
+        new[anew], before[anew] = True, 0
     farther = reach > before
-    bands = (_Band(*two, reach[:, band], farther[:, band]) for band, two in enumerate(_by_two(keys)))
+    pieces = (
+        _Band(own[:, [0, view]], following[:, [0, view]], view, reach[:, band], farther[:, band])
+        for band, (own, following) in enumerate(_by_two(keys))
+        for view in range(keys.shape[1])
+    )
     found = np.zeros(0, np.int64)
-    for some in executor.in_order(partial(_search, new=new, likely=likely), bands):
+    for some in executor.in_order(partial(_search, new=new, likely=likely), pieces):
         found = _distinct(np.concatenate([found, some]))
-    if seen is None:
-        return np.zeros(0, np.bool_), found // count, found % count
-    lost: Bools = np.any(reach < before, axis=1)
-    unsure = np.flatnonzero(lost[seen.left] | lost[seen.right])
-    still = np.ones(len(seen.left), np.bool_)
-    still[unsure] = _are_candidates(seen.left[unsure], seen.right[unsure], keys, reach, likely)
-    found = np.setdiff1d(found, seen.left * count + seen.right, assume_unique=True)
+        if few and len(found) > MANY * count:
+            found = found[few.among(found // count, found % count)]
+    if seen:
+        found = np.setdiff1d(found, (seen.left * count + seen.right)[still], assume_unique=True)
     return still, found // count, found % count
+
+
+def _still(seen: Seen, keys: Keys, reach: Reach, before: Reach, likely: Callable[[Ints, Ints, int], Bools]) -> Bools:
+    """(P,) which of the pairs seen are candidates."""
+    still: Bools = (seen.left >= 0) & (seen.right >= 0)
+    lost: Bools = np.any(reach < before, axis=1)
+    unsure = np.flatnonzero(still & (lost[seen.left] | lost[seen.right]))
+    still[unsure] = _are_candidates(seen.left[unsure], seen.right[unsure], keys, reach, likely)
+    return still
+
+
+def _with_room(seen: Seen, still: Bools, most: int, count: int) -> Ints:
+    """The things that had as many pairs as are kept, and have lost one: another may take its place."""
+    found = [np.zeros(0, np.int64)]
+    for end in (seen.left, seen.right):
+        here = end >= 0
+        had, lost = (np.bincount(end[some], minlength=count) for some in (here, here & ~still))
+        found.append(np.flatnonzero((had >= most) & (lost > 0)))
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True)
 class _Band:
-    """A band of all things: a piece of the search."""
+    """One view of all things in a band: a piece of the search."""
 
-    keys: Keys  # (N, views)
+    keys: Keys  # (N, 2): of the first view, and of this one
     following: Keys  # those of the next band
+    view: int
     reach: Reach  # (N,)
     farther: Bools  # (N,) than in the earlier search
 
@@ -94,16 +131,15 @@ def _by_two(keys: Keys) -> Iterator[tuple[Keys, Keys]]:
 
 
 def _search(band: _Band, new: Bools, likely: Callable[[Ints, Ints, int], Bools]) -> Ints:
-    """The candidates of one band, left * N + right, ascending."""
+    """The candidates by one view in one band, left * N + right, ascending."""
     count, found = len(new), [np.zeros(0, np.int64)]
     for how in (BY_ONE, BY_TWO):
         told, inside = _told(band.keys, band.following, how), band.reach == how
         for asked, there in ((new, inside), (~new, inside & band.farther)):
-            buckets = _Buckets(told[0], np.flatnonzero(there), told[:, asked])
-            for view in range(len(told)):
-                for a, b in buckets.look_up(told[view], np.flatnonzero(asked)):
-                    kept = (a != b) & likely(a, b, view)
-                    found.append(_distinct(np.minimum(a, b)[kept] * count + np.maximum(a, b)[kept]))
+            buckets = _Buckets(told[0], np.flatnonzero(there), told[1][asked])
+            for a, b in buckets.look_up(told[1], np.flatnonzero(asked)):
+                kept = (a != b) & likely(a, b, band.view)
+                found.append(_distinct(np.minimum(a, b)[kept] * count + np.maximum(a, b)[kept]))
     return _distinct(np.concatenate(found))
 
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.store import Artifact
 from workbench.catalog.duplicates.again import Ids, Search, read_search, search
-from workbench.catalog.duplicates.bands import Ints, Keys
+from workbench.catalog.duplicates.bands import Bools, Few, Ints, Keys
 from workbench.catalog.duplicates.clusters import components
 from workbench.catalog.duplicates.overlay import SURE
 from workbench.catalog.duplicates.pictures import (
     AT_ONCE,
     BANDS,
     CROWD,
+    NEAREST,
     PLAIN,
     WINDOWS,
     Colours,
@@ -137,7 +138,7 @@ def near_pictures(
     earlier: Search | None,
     executor: Executor | None = None,
 ) -> Search:
-    """All pairs that resemble one another, with the score of the nearest; what an earlier run found is taken over."""
+    """The nearest pairs that resemble one another, with their score; what an earlier run found is taken over."""
     executor = executor or Threads()
 
     def sign(some: Ints) -> Keys:
@@ -147,21 +148,31 @@ def near_pictures(
             keys[start : start + SIGNED] = part
         return keys
 
-    keys, known, left, right = search(things, sign, lambda keys: likeness(thumbs, keys), CROWD, earlier, executor)
-    pieces = ((thumbs[ends], keys[ends], *pair) for ends, pair in _pieces(left, right, FITTED))
-    none = np.zeros(0, np.uint8), np.zeros(0, np.float32)
-    view, fit = map(np.concatenate, zip(none, *executor.in_order(_closest, pieces), strict=True))
+    def fitted(keys: Keys, left: Ints, right: Ints) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        pieces = ((thumbs[ends], keys[ends], *pair) for ends, pair in _pieces(left, right, FITTED))
+        none = np.zeros(0, np.uint8), np.zeros(0, np.float32)
+        view, fit = map(np.concatenate, zip(none, *executor.in_order(_closest, pieces), strict=True))
+        return view, fit
+
+    def among(keys: Keys, left: Ints, right: Ints) -> Bools:
+        fit = fitted(keys, left, right)[1]
+        return nearest(len(things), left, right, fit) & (fit > 0)
+
+    def few(keys: Keys) -> Few:
+        return Few(NEAREST, partial(among, keys))
+
+    keys, known, left, right = search(things, sign, partial(likeness, thumbs), CROWD, earlier, executor, few)
+    view, fit = fitted(keys, left, right)
     found = pl.DataFrame({"left": left, "right": right, "view": view, "fit": fit}, COMPARED)
     found = found.filter(pl.col("fit") > 0).with_columns(score=pl.lit(None, pl.Float64))
     if known is not None:
         found = pl.concat([known.cast(found.schema), found])
     found = found.sort("left", "right")
-    left, right, view, fit = (found[name].to_numpy() for name in COMPARED)
-    near = pl.Series(nearest(len(things), left, right, fit))
-    new = (near & found["score"].is_null()).arg_true().to_numpy()
-    scores = found["score"].scatter(new, scores_of(thumbs, colours, left[new], right[new], view[new], executor))
-    pairs = found.with_columns(score=pl.select(pl.when(near).then(scores)).to_series())
-    return Search(things, keys, pairs)
+    pairs = found.filter(nearest(len(things), *(found[name].to_numpy() for name in ("left", "right", "fit"))))
+    new = pairs["score"].is_null().arg_true()
+    left, right, view, _ = (pairs[name].gather(new).to_numpy() for name in COMPARED)
+    scores = scores_of(thumbs, colours, left, right, view, executor)
+    return Search(things, keys, pairs.with_columns(score=pairs["score"].scatter(new, scores)))
 
 
 def scores_of(

@@ -4,8 +4,8 @@ pairs.parquet       left, right (rows, left < right), kind, score (0 to 1): list
 clusters.parquet    row, cluster (its smallest row), keep
 pictures.parquet    row, order, state (present | absent | broken | placeholder), reason: final
 picture_keys.parquet, text_keys.parquet    thing (by content: a picture, a set of words), keys
-picture_pairs.parquet, text_pairs.parquet  left, right (things), of pictures view, fit, score: what next week's run need
-                    not search again
+picture_pairs.parquet, text_pairs.parquet  left, right (things), of pictures view, fit, score of the nearest: what next
+                    week's run need not search again
 summary.json        counts
 """
 
@@ -28,4 +28,4 @@ def stage(duplicates: Duplicates) -> Stage:
 
         return find(work, duplicates)
 
-    return Stage("duplicates", 4, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))
+    return Stage("duplicates", 5, {"duplicates": duplicates.model_dump(mode="json")}, run, ("ingest", "images"))
