@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from tests.bucket import S3
@@ -152,3 +153,22 @@ def test_what_is_not_there(s3: S3, june):
     assert "catalog.feeds.0.path: s3://shop/june/may.csv: No such file" in mlim("plan", june / "shop.yaml", code=2)
     where = ("--set", "runtime.reports=s3://mall/pages")
     assert "s3://mall/pages/shop: there is no such bucket" in mlim("verify", june / "shop.yaml", *where, code=2)
+
+
+def test_an_out_that_is_a_folder_is_there_wholly_and_never_written_over(s3: S3, june, tmp_path):
+    (june / "shop.yaml").write_text(yaml.safe_dump(shop.tree(tmp_path / "cache")))
+    mlim("shards", june / "shop.yaml", tmp_path / "here", "--as", "webdataset")
+    left = tmp_path / "caches/mlim/written.mlim/s3/shop/out/shards/left by a killed run"
+    left.mkdir(parents=True)
+    there = mlim("shards", june / "shop.yaml", "s3://shop/out/shards", "--as", "webdataset")
+    assert "s3://shop/out/shards" in there
+    assert objects(s3, "out/") == {
+        f"out/shards/{p.relative_to(tmp_path / 'here').as_posix()}": p.read_bytes()
+        for p in (tmp_path / "here").rglob("*.*")
+    }
+    assert not list(left.parent.parent.iterdir())
+    again = mlim("shards", june / "shop.yaml", "s3://shop/out/shards", "--as", "webdataset", code=2)
+    assert again.startswith("error: s3://shop/out/shards: is there already")
+    assert "s3://shop: is a whole bucket" in mlim(
+        "shards", june / "shop.yaml", "s3://shop", "--as", "webdataset", code=2
+    )

@@ -90,14 +90,18 @@ def open_feeds(path: Path, answers: Answers, columns: Sequence[str], pictures: P
     """The feed of a command, or those of a recipe; what plays which role is printed."""
     from workbench.answers.feeds import open_feed
     from workbench.recipe.schema import Feed
+    from workbench.sources import bring_bare, bring_feed
 
     given = dict(_role(text) for text in columns)
     preparation = answers.preparation
     if path.suffix.lower() in (".yaml", ".yml"):
         feeds = list(command.load(path, ()).catalog.feeds)
+        for feed in feeds:
+            bring_feed(feed)
     else:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
+        bring_bare(path, pictures)
         feeds = [Feed(path=path.absolute(), pictures=pictures.absolute() if pictures else None)]
     found = [open_feed(feed, preparation.told["feeds"], preparation.fields, given) for feed in feeds]
     for each in found:

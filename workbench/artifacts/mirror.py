@@ -83,6 +83,12 @@ def bring(path: Path, leave: Collection[str] = (), tell: Callable[[str], None] =
             _Mirror(Bucket(f"{protocol}://{name}"), root, key, frozenset(leave), tell).bring()
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder at a path, or at the address of which it is a copy; nothing is copied."""
+    url = url_of(path)
+    return bool(Bucket(url).found("")) if url else path.exists()
+
+
 class _Mirror:
     """The objects of a bucket below `key`, or that one object, and their copies below `root`."""
 

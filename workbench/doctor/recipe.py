@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.mirror import exists
 from workbench.doctor.finding import Finding, judged
 from workbench.errors import MlimError
 from workbench.forecast.forecast import load_and_room
@@ -52,7 +53,7 @@ def sources(recipe: Recipe) -> list[Finding]:
     places = {f"catalog.feeds.{i}.path": feed.path for i, feed in enumerate(recipe.catalog.feeds)}
     places |= {f"catalog.feeds.{i}.pictures": feed.pictures for i, feed in enumerate(recipe.catalog.feeds)}
     places["finetune.match.pairs"] = recipe.finetune.match.pairs if recipe.finetune.match else None
-    absent = {key: path for key, path in places.items() if path and not path.exists()}
+    absent = {key: path for key, path in places.items() if path and not exists(path)}
     if not absent:
         return [Finding("sources", "ok", "all files that the recipe names are there")]
     there = bool(recipe.runtime.remote)  # which may have been pushed
