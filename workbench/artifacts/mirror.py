@@ -21,11 +21,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.bucket import Bucket
 from workbench.errors import ArtifactError, DataError
 from workbench.recipe.places import url_of
+
+if TYPE_CHECKING:
+    from workbench.progress import Progress
 
 AT_ONCE = 16  # requests
 PIECE = 1 << 23  # bytes of one request
@@ -157,7 +160,7 @@ class _Mirror:
             )
         for folder in {(self._root / found.name).parent for found in waiting}:
             folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool, _progress(size) as self._progress:
             small = [found for found in waiting if found.size <= PIECE]
             for start in range(0, len(small), SHARE):
                 for _ in pool.map(self._copy_whole, small[start : start + SHARE]):
@@ -203,6 +206,7 @@ class _Mirror:
             return b""
         with suppress(FileNotFoundError, EOFError):
             data = self._bucket.read(found.name, start, start + size)
+            self._progress.advance(len(data) / 1e6)
             return data if len(data) == size else None
         return None
 
@@ -224,6 +228,14 @@ class _Mirror:
                 f"runtime.scratch: {self._root}: its disk keeps no exact times; give a folder on a local disk"
             )
         aside.replace(self._root / found.name)
+
+
+def _progress(size: int) -> Progress:
+    from rich.console import Console
+
+    from workbench.progress import Progress
+
+    return Progress(Console(stderr=True), "copy", size / 1e6, "MB")
 
 
 @contextmanager
