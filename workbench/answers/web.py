@@ -9,6 +9,7 @@ from anyio.from_thread import start_blocking_portal
 
 from workbench.catalog.fetch.content import Content
 from workbench.catalog.fetch.download import Downloader
+from workbench.catalog.fetch.hosts import Wanted
 from workbench.images.names import Absent
 from workbench.recipe.schema import Fetch
 
@@ -30,7 +31,7 @@ class Web:
 
     def __call__(self, url: str) -> bytes:
         """The bytes at a web address. Raises Absent or ValueError with the reason."""
-        result = self._portal.call(self._downloader.get, url)
+        result = self._portal.call(self._downloader.get, Wanted(url))
         if result.state == "absent" or result.sha256 is None:
             raise (Absent if result.state == "absent" else ValueError)(result.reason)
         path = self._content.path(result.sha256)

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from workbench.catalog.fetch.content import Content
 from workbench.catalog.fetch.download import Downloader
+from workbench.catalog.fetch.hosts import Wanted
 from workbench.recipe.schema import Fetch, Pace
 from workbench.serve.limits import Limits, Refused
 
@@ -32,7 +33,7 @@ class Web:
                 content = Content(Path(folder))
                 downloader = Downloader(self._fetch, self._limits.pixels, content, Path(folder))
                 try:
-                    result = await downloader.get(url)
+                    result = await downloader.get(Wanted(url))
                 finally:
                     await downloader.close()
                 if result.sha256 is None:

@@ -7,6 +7,7 @@ import http
 import socket
 import ssl
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,8 @@ import httpcore2
 
 from workbench import __version__
 from workbench.catalog.fetch.content import Broken, Content, Incoming
-from workbench.catalog.fetch.pace import Host, back_off, retry_after
+from workbench.catalog.fetch.hosts import Wanted
+from workbench.catalog.fetch.pace import Host, Standing, back_off, retry_after
 from workbench.catalog.fetch.results import Result
 from workbench.catalog.fetch.safe import Address, Allowed, Guarded, Refused, follow, parse
 from workbench.recipe.schema import Fetch
@@ -37,6 +39,14 @@ class Failed(Exception):
         self.again, self.after = again, after  # another try may help; seconds that the server asks to wait
 
 
+class Elsewhere(Exception):
+    """A redirect to a host that another process may be asking."""
+
+    def __init__(self, address: Address, redirects: int) -> None:
+        super().__init__(str(address))
+        self.address, self.redirects = address, redirects
+
+
 @dataclass(frozen=True)
 class Redirect:
     to: Address
@@ -45,14 +55,24 @@ class Redirect:
 class Downloader:
     """Asks servers for pictures by the rules of the recipe's `fetch` section, in one event loop.
 
-    `aside` is the folder for unfinished files, in the file system of `content`.
+    `aside` is the folder for unfinished files, in the file system of `content`. With `standings` no other hosts than
+    these are asked.
     """
 
-    def __init__(self, fetch: Fetch, max_pixels: int, content: Content, aside: Path) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        max_pixels: int,
+        content: Content,
+        aside: Path,
+        standings: Mapping[str, Standing] | None = None,
+    ) -> None:
         self._fetch, self._max_pixels, self._content, self._aside = fetch, max_pixels, content, aside
         self._allowed = Allowed(fetch.allow_hosts)
         self._slots = asyncio.Semaphore(fetch.pace.concurrency)
         self._hosts: dict[str, Host] = defaultdict(lambda: Host(fetch.pace))
+        self._hosts |= {host: Host(fetch.pace, standing) for host, standing in (standings or {}).items()}
+        self._only = standings
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpcore2.default_ssl_context(),
             max_connections=fetch.pace.concurrency,
@@ -68,31 +88,35 @@ class Downloader:
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def get(self, url: str, known: Result | None = None) -> Result:
-        """What becomes of an address; `known`, an earlier download of it, is asked whether it changed."""
+    def standings(self) -> dict[str, Standing]:
+        return {name: host.standing for name, host in self._hosts.items()}
+
+    async def get(self, wanted: Wanted) -> Result:
+        """What becomes of an address; of an earlier download it is asked whether it changed. Raises Elsewhere."""
+        url = wanted.url
         try:
-            address = parse(url)
-            return await self._patiently(url, address, self._hosts[address.host], known)
+            address = wanted.at or parse(url)
+            return await self._patiently(wanted, address, self._hosts[address.host])
         except Broken as broken:
             return Result(url, "broken", str(broken))
         except (NoPicture, Refused, Failed) as reason:
             return Result(url, "absent", str(reason))
 
-    async def _patiently(self, url: str, address: Address, host: Host, known: Result | None) -> Result:
+    async def _patiently(self, wanted: Wanted, address: Address, host: Host) -> Result:
         """As many tries as the recipe allows, while their failures may pass."""
         for attempt in range(self._fetch.pace.retries + 1):
             if host.given_up:
                 raise Failed(host.given_up)
             try:
-                result = await self._attempt(url, address, known)
-            except (NoPicture, Broken):
+                result = await self._attempt(wanted, address)
+            except (NoPicture, Broken, Elsewhere):
                 host.answered()
                 raise
             except Failed as failure:
                 if not failure.again or attempt == self._fetch.pace.retries:
                     host.failed(str(failure))
                     raise
-                await self._wait(url, attempt, host, failure)
+                await self._wait(wanted.url, attempt, host, failure)
             else:
                 host.answered()
                 return result
@@ -105,11 +129,13 @@ class Downloader:
         else:
             host.pause(min(failure.after, self._fetch.pace.longest))
 
-    async def _attempt(self, url: str, address: Address, known: Result | None) -> Result:
-        for _ in range(REDIRECTS + 1):
+    async def _attempt(self, wanted: Wanted, address: Address) -> Result:
+        for redirects in range(wanted.redirects, REDIRECTS + 1):
             self._allowed.check(address)
+            if self._only is not None and address.host not in self._only:
+                raise Elsewhere(address, redirects)
             async with self._hosts[address.host].turn(), self._slots:
-                answer = await self._ask(url, address, known)
+                answer = await self._ask(wanted.url, address, wanted.known)
             if isinstance(answer, Result):
                 return answer
             address = answer.to
@@ -199,8 +225,12 @@ class Downloader:
 
     def _count(self, size: int) -> None:
         if self.received >= self._fetch.most_bytes:
-            raise NoPicture(f"fetch.most_bytes ({self._fetch.most_bytes:,}) was reached before")
+            raise NoPicture(reached(self._fetch))
         self.received += size
+
+
+def reached(fetch: Fetch) -> str:
+    return f"fetch.most_bytes ({fetch.most_bytes:,}) was reached before"
 
 
 def _sendable(header: str | None) -> str | None:

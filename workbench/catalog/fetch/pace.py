@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from workbench.draws import FETCH, stream
 from workbench.recipe.schema import Pace
@@ -16,14 +17,30 @@ from workbench.recipe.schema import Pace
 GIVE_UP = 8  # pictures in a row that a host failed to give, after which it is asked for no other
 
 
+class Standing(NamedTuple):
+    """How a host fared until now: what another process must know before it asks it."""
+
+    failures: int = 0  # in a row
+    last: str = ""  # the last one's reason
+    wait: float = 0.0  # seconds before the next request
+
+
+NEW = Standing()
+
+
 class Host:
     """One host's queue and its record."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, standing: Standing = NEW) -> None:
         self._slots = asyncio.Semaphore(pace.per_host)
         self._gap = 1 / pace.per_second
-        self._opens = 0.0  # seconds of the monotonic clock: when the next request may start
-        self._failures, self._last = 0, ""
+        # seconds of the monotonic clock: when the next request may start
+        self._opens = time.monotonic() + standing.wait if standing.wait else 0.0
+        self._failures, self._last = standing.failures, standing.last
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self._failures, self._last, max(0.0, self._opens - time.monotonic()))
 
     @property
     def given_up(self) -> str:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import polars as pl
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from workbench.artifacts.executor import Threads
 from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.catalog.fetch.content import Content
-from workbench.catalog.fetch.download import Downloader
+from workbench.catalog.fetch.here import Here
+from workbench.catalog.fetch.hosts import Downloads, Wanted
 from workbench.catalog.fetch.results import Journal, Result, as_results, as_table
+from workbench.catalog.fetch.turns import Turns
 from workbench.errors import DataError
 from workbench.recipe.schema import Fetch
 
@@ -106,56 +107,42 @@ def _by_host(urls: Iterable[str]) -> dict[str, list[str]]:
 
 
 class _Downloads:
-    """The downloads of one run, with their progress, in an event loop of a thread of its own."""
+    """The downloads of one run, with their progress."""
 
     def __init__(
         self, work: Work, fetch: Fetch, max_pixels: int, content: Content, journal: Journal, known: Mapping[str, Result]
     ) -> None:
         self._work, self._fetch, self._journal, self._known = work, fetch, journal, known
-        self._downloader = Downloader(fetch, max_pixels, content, work.folder)
+        here = isinstance(work.executor, Threads)  # they share one interpreter, and so one event loop
+        kind = Here if here else partial(Turns, work.executor)
+        self._downloads: Downloads = kind(fetch, max_pixels, content, work.folder, self._done)
         self._progress = work.progress("fetch", 0, "pictures")
         self._exits = ExitStack()
-        self._portal: BlockingPortal | None = None
 
     def __enter__(self) -> _Downloads:
+        self._exits.enter_context(self._downloads)
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._exits.__exit__(*error)
 
     def get(self, urls: Sequence[str], of: int) -> None:
-        """Download. Ctrl-C and SIGTERM meet this thread as it waits, and never a step of the event loop."""
+        """Download; a few first, by which the others are estimated."""
         if not urls:
             return
         hosts = len(_by_host(urls))
         at = f"{hosts:,} hosts" if hosts > 1 else "one host"
         self._say(f"{len(urls):,} pictures at {at} to fetch; {of - len(urls):,} are here")
-        if self._portal is None:
-            self._portal = self._exits.enter_context(start_blocking_portal())
-            self._portal.call(self._set_up)
+        if not self._progress.total:
             self._exits.enter_context(self._progress)
         self._progress.total = (self._progress.total or 0) + len(urls)
-        running = self._portal.start_task_soon(self._all, urls)
-        while not wait([running], timeout=0.2).done:  # polars' signal handler restarts a wait without a limit
-            pass
-        running.result()
-
-    async def _set_up(self) -> None:
-        """A thread for each name that is being resolved: dead hosts must not keep the others waiting."""
-        threads = ThreadPoolExecutor(self._fetch.pace.concurrency, "resolve")
-        asyncio.get_running_loop().set_default_executor(threads)
-
-    async def _all(self, urls: Sequence[str]) -> None:
-        begun = self._downloader.received
-        try:
-            if len(urls) > SAMPLE:
-                taken = dict.fromkeys(urls[i * len(urls) // SAMPLE] for i in range(SAMPLE))
-                await self._these(taken)
-                self._judge(self._downloader.received - begun, len(urls))
-                urls = [url for url in urls if url not in taken]
-            await self._these(urls)
-        finally:
-            await self._downloader.close()
+        wanted, begun = [Wanted(url, self._known.get(url)) for url in urls], self._downloads.received
+        if len(wanted) > SAMPLE:
+            places = {i * len(wanted) // SAMPLE for i in range(SAMPLE)}
+            self._downloads.get([wanted[i] for i in sorted(places)])
+            self._judge(self._downloads.received - begun, len(wanted))
+            wanted = [one for i, one in enumerate(wanted) if i not in places]
+        self._downloads.get(wanted)
 
     def _judge(self, received: int, pictures: int) -> None:
         """The data saver: what the sample lets expect, and the limit that it must stay below."""
@@ -168,24 +155,9 @@ class _Downloads:
             )
         self._say(f"{found} (fetch.most_bytes: {_size(most)})")
 
-    async def _these(self, urls: Iterable[str]) -> None:
-        """Each host's addresses in their order, by as many workers as it may have."""
-        workers = []
-        for queue in map(deque, _by_host(urls).values()):
-            workers += [self._work_off(queue) for _ in range(min(self._fetch.pace.per_host, len(queue)))]
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for worker in workers:
-                    tasks.create_task(worker)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None  # a full disk: the first tells it all
-
-    async def _work_off(self, queue: deque[str]) -> None:
-        while queue:
-            url = queue.popleft()
-            result = await self._downloader.get(url, self._known.get(url))
-            self._journal.add(result)
-            self._progress.advance(1, absent=result.state == "absent", broken=result.state == "broken")
+    def _done(self, result: Result) -> None:
+        self._journal.add(result)
+        self._progress.advance(1, absent=result.state == "absent", broken=result.state == "broken")
 
     def _say(self, text: str) -> None:
         self._work.console.print(f"  {text}", soft_wrap=True, markup=False)
