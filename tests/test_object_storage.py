@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 
 from tests.bucket import S3
 from tests.tasks import shop
+from workbench.artifacts.mirror import bring
 from workbench.artifacts.store import Artifact
 from workbench.cli import app
 from workbench.plan import plan_recipe, run_plan
 from workbench.recipe.load import recipe_from_tree
+from workbench.recipe.places import path_of
 
 DATA = ["split", "tokens"]
 
@@ -172,3 +174,15 @@ def test_an_out_that_is_a_folder_is_there_wholly_and_never_written_over(s3: S3, 
     assert "s3://shop: is a whole bucket" in mlim(
         "shards", june / "shop.yaml", "s3://shop", "--as", "webdataset", code=2
     )
+
+
+def test_what_a_recipe_writes_beside_its_pictures_is_none_of_them(s3: S3, june, tmp_path):
+    tree = shop.tree(tmp_path / "cache")
+    feed = tree["catalog"]["feeds"][0]
+    tree["catalog"]["feeds"] = [{"path": "s3://shop/june/feed.csv", "columns": feed["columns"]}]
+    tree["runtime"]["reports"] = "s3://shop/june/reports"
+    (june / "shop.yaml").write_text(yaml.safe_dump(tree))
+    assert "census: s3://shop/june/reports/shop/catalog.html" in mlim("verify", june / "shop.yaml")
+    bring(path_of("s3://shop/june", tmp_path / "caches/mlim"))  # as another recipe, or a worker, may do
+    assert (tmp_path / "caches/mlim/objects.mlim/s3/shop/june/reports/shop/catalog.html").exists()
+    assert "nothing to do" in mlim("verify", june / "shop.yaml")

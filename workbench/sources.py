@@ -17,7 +17,7 @@ from workbench.artifacts.stage import Stage
 from workbench.artifacts.store import Artifact
 from workbench.catalog.feeds.layouts import is_joined, source_files
 from workbench.errors import DataError
-from workbench.recipe.places import WRITTEN, url_of
+from workbench.recipe.places import WRITTEN, is_url, path_of, url_of, usual_scratch
 from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
 from workbench.recipe.schema import Feed, Model, Recipe, Runtime, Tokens
 
@@ -36,7 +36,9 @@ class Sources:
             bring_feed(feed, self._written)
         self._recipe, self._paths = recipe, _source_paths(recipe)
         others = (path for key, path in self._paths.items() if not key.endswith(".pictures"))
-        self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *others)}
+        scratch = recipe.runtime.scratch or usual_scratch()
+        copies = (path_of(url, scratch) for url in self._written if is_url(url))  # which others may have made
+        self._own = {str(path) for path in (recipe.runtime.cache, recipe.runtime.reports, *copies, *others)}
 
     def of(self, end: str) -> dict[str, str]:
         """Digest of each source whose recipe key ends so; DataError for one that can't be read."""

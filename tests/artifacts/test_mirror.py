@@ -187,3 +187,13 @@ def test_errors_say_what_to_do(june, s3, tmp_path, monkeypatch):
         bring(june)
     bring(tmp_path / "own.csv")  # no copy of anything
     assert not (tmp_path / "own.csv").exists()
+
+
+def test_what_other_stores_say_of_a_file():
+    google = {"size": "3", "updated": "2026-11-26T09:00:00.123Z", "etag": "CKq", "md5Hash": "rL0Y20zC+Fzt72VPzMSk2A=="}
+    found = mirror.Object.of("a.jpg", google)
+    assert (found.size, found.md5) == (3, "acbd18db4cc2f85cedef654fccc4a4d8")  # md5 of foo
+    assert found.time // 10**9 == 1795683600
+    assert found != mirror.Object.of("a.jpg", google | {"etag": "CKr"})
+    parts = mirror.Object.of("a.jpg", {"size": 3, "ETag": '"acbd18db4cc2f85cedef654fccc4a4d8-2"'})
+    assert (parts.md5, parts.time < 10**9) == (None, True)

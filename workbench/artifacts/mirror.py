@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -55,7 +56,8 @@ class Object:
         when = datetime.fromisoformat(when) if isinstance(when, str) else when
         seconds = int(when.timestamp() if isinstance(when, datetime) else when)
         marks = hashlib.sha256(repr([str(when), *(info.get(key) for key in _MARKS)]).encode())
-        md5 = _MD5.fullmatch(str(info.get("ETag")))
+        told = info.get("ETag") or b64decode(info.get("md5Hash") or "").hex()
+        md5 = _MD5.fullmatch(str(told))
         return cls(name, int(info["size"]), seconds * 10**9 + int(marks.hexdigest(), 16) % 10**9, md5 and md5[1])
 
     def is_at(self, path: Path) -> bool:
