@@ -48,7 +48,7 @@ def hash_of(picture: Image.Image) -> int:
     return int.from_bytes(key_of({"pixels": picture.tobytes().hex()}).encode()[:6], "big")
 
 
-def artifact(root: Path, week: list[dict[str, Any]], name: str, earlier: Artifact | None) -> Artifact:
+def artifact(root: Path, week: list[dict[str, Any]], name: str, earlier: Artifact | None, **how: Any) -> Artifact:
     table = pl.DataFrame(week).with_row_index("row").with_columns(pl.col("code", "reason").cast(pl.String))
     store, inputs = Store(root), {}
     for made, file in (("ingest", "items.parquet"), ("images", "index.parquet")):
@@ -58,7 +58,7 @@ def artifact(root: Path, week: list[dict[str, Any]], name: str, earlier: Artifac
         inputs[made] = Artifact(root / f"{made} {name}", made, name, {}, {}, {file: {"bytes": size}})
     ingredients = {"stage": "duplicates", "of": name}
     with store.making("duplicates", key_of(ingredients)) as folder:
-        work = Work(folder, inputs, Runtime(), Console(quiet=True), root / "log", earlier)
+        work = Work(folder, inputs, Runtime(), Console(quiet=True), root / "log", earlier, **how)
         return store.commit("duplicates", ingredients, stage(Duplicates()).run(work))
 
 
