@@ -154,7 +154,8 @@ class _Mirror:
     def _copy(self, waiting: Sequence[Object]) -> None:
         self._aside.mkdir(parents=True, exist_ok=True)
         size = sum(found.size for found in waiting)
-        self._tell(f"copying {len(waiting):,} files, {size / 1e6:,.1f} MB, from {self._bucket.url}/{self._key}")
+        count = f"{len(waiting):,} file{'s' * (len(waiting) > 1)}"
+        self._tell(f"copying {count}, {size / 1e6:,.1f} MB, from {self._bucket.url}/{self._key}")
         if size > (free := shutil.disk_usage(self._aside).free):
             raise DataError(
                 f"runtime.scratch: the disk of {self._aside} has {free / 1e9:,.1f} GB left, and {size / 1e9:,.1f} GB "
