@@ -64,6 +64,14 @@ def test_earlier_ones_are_brought_when_they_are_needed(s3: S3, tmp_path):
     assert theirs.here(theirs.find("tokens", KEY)).folder == tmp_path / "b" / NAME
 
 
+def test_an_earlier_one_that_is_streamed_here_is_brought_whole(s3: S3, tmp_path):
+    make(store(s3, tmp_path / "a"))
+    theirs = store(s3, tmp_path / "b")
+    assert theirs.bring(theirs.remote.find("tokens", KEY), "i*").streamed == ["ids"]
+    (found,) = theirs.all_of("tokens")
+    assert theirs.here(found).path("ids").read_text() == "1 2 3"
+
+
 @pytest.mark.parametrize("last", [f"{NAME}/ids", f"{NAME}/manifest.json", f"logs/{NAME}.jsonl"])
 def test_one_that_was_killed_while_it_was_sent_is_sent_by_the_next_run(s3: S3, tmp_path, monkeypatch, last):
     def dying(real):

@@ -71,13 +71,13 @@ class Remote:
 
     def fetch(self, there: Artifact, store: Store, streams: str = "") -> Artifact:
         """Copy an artifact into the cache, verified, but for the files that match `streams`; continues after a kill."""
-        if (artifact := _found(store, there)) is not None:
+        if (artifact := _found(store, there, streams)) is not None:
             return artifact
         folder = store.root / f"{there.stage}-{there.key[:16]}"
         partial = folder.with_suffix(".partial")
         partial.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            if (artifact := _found(store, there)) is not None:  # another process fetched it meanwhile
+            if (artifact := _found(store, there, streams)) is not None:  # another process fetched it meanwhile
                 partial.rmdir()
                 return artifact
             streamed = [name for name in there.files if streams and fnmatch(name, streams)]
@@ -154,7 +154,8 @@ class Remote:
         self.bucket.delete(f"{folder}/{PUSHING}")
 
 
-def _found(store: Store, there: Artifact) -> Artifact | None:
+def _found(store: Store, there: Artifact, streams: str) -> Artifact | None:
     with suppress(ArtifactError):  # damaged: what is fetched takes its place
-        return store.find(there.stage, there.key)
+        found = store.find(there.stage, there.key)
+        return None if found and found.streamed and not streams else found
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from workbench.artifacts.store import Artifact
+from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.store import MANIFEST, Artifact
 from workbench.errors import MlimError
+from workbench.recipe.places import WRITTEN, path_of
 
 MARK = "MLIM_CHAOS"  # in the environment of all processes of a chain, also of those in sessions of their own
 END = 60.0  # seconds that a chain may take to save its state and end, when it is asked to
@@ -28,11 +31,17 @@ class Chain:
 
     folder: Path
     command: Sequence[str]  # of mlim: pretrain RECIPE --set …
+    url: str = ""  # of its cache, where that is in an object store
     mark: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def cache(self) -> Path:
-        return self.folder / "cache"
+        """On this machine."""
+        return path_of(self.url, self._scratch, WRITTEN) if self.url else self.folder / "cache"
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder.absolute() / "scratch"
 
     @property
     def reports(self) -> Path:
@@ -51,12 +60,23 @@ class Chain:
         """The step of the last checkpoint of its pre-training; 0: there is none."""
         return max((int(path.name[5:13]) for path in self.cache.glob("checkpoints/pretrain-*/step-*[0-9]")), default=0)
 
+    def has(self, artifact: str) -> bool:
+        """Whether an artifact of this folder's name is complete."""
+        if (self.cache / artifact).exists() or not self.url:
+            return (self.cache / artifact).exists()
+        return MANIFEST in Bucket(self.url).sizes(artifact)
+
+    def lose(self) -> None:
+        """The machine: all that isn't in the object store."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
     @contextmanager
     def running(self) -> Iterator[Life]:
         """A process of it; with the context ends whatever is left of that."""
         self.folder.mkdir(parents=True, exist_ok=True)
         begun = time.time_ns()
-        own = [f"runtime.cache={self.cache.absolute()}", f"runtime.reports={self.reports.absolute()}"]
+        own = [f"runtime.cache={self.url or self.cache.absolute()}", f"runtime.reports={self.reports.absolute()}"]
+        own += [f"runtime.scratch={self._scratch}"] if self.url else []
         options = [word for setting in own for word in ("--set", setting)]
         with self.log.open("a") as log:
             process = subprocess.Popen(
@@ -96,11 +116,12 @@ class Life:
     def wait_for(self, artifact: str, seconds: float, under_way: Callable[[], bool] = lambda: True) -> bool:
         """Until that long after the artifact's stage began and was `under_way`; False where the stage, or the process,
         ended before."""
-        final, lock = self.chain.cache / artifact, self.chain.cache / f"{artifact}.lock"
+        final, lock, partial = (self.chain.cache / f"{artifact}{end}" for end in ("", ".lock", ".partial"))
         since = None
         while self.process.poll() is None and not final.exists():
-            if since is None and lock.exists() and lock.stat().st_mtime_ns > self.begun and under_way():
-                since = time.monotonic()  # each process opens the lock anew
+            opened = lock.exists() and lock.stat().st_mtime_ns > self.begun  # each process does so anew
+            if since is None and opened and partial.exists() and under_way():
+                since = time.monotonic()
             if since is not None and time.monotonic() - since >= seconds:
                 return True
             time.sleep(POLL)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.store import Artifact
 from workbench.chaos.chain import Chain
-from workbench.chaos.compare import difference, left_behind
+from workbench.chaos.compare import difference, held, left_behind
 from workbench.chaos.killing import Killing, between_saves
 from workbench.errors import MlimError
 from workbench.recipe.load import load_recipe
+from workbench.recipe.places import WRITTEN, url_of, usual_scratch
 from workbench.report.times import read_log, stage_seconds
 
 OWN = ("runtime.trackers=[]", "runtime.profile=null", "runtime.checkpoints.remote=null")  # nobody else's are touched
@@ -44,25 +46,40 @@ def chaos(
     Nothing is left of them where they are equal, or when the user ends it; else they stay to be looked at. Raises
     MlimError where a run fails, or doesn't die as it should.
     """
-    cache = load_recipe(path, sets).runtime.cache
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=cache))
+    runtime = load_recipe(path, sets).runtime
+    url = url_of(runtime.cache, WRITTEN)
+    home = (runtime.scratch or usual_scratch()) if url else runtime.cache
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=home))
+    there = Bucket(f"{url}/{folder.name}") if url else None
     options = [word for setting in (*sets, *OWN) for word in ("--set", setting)]
     try:
-        rows, line = _both(folder, (goal, str(path), *options), count, Random(seed), say)
+        rows, line = _both(folder, (goal, str(path), *options), count, Random(seed), say, there)
     except MlimError as error:
         raise MlimError(f"{error}; {folder} stays to be looked at") from None
     except BaseException:  # Ctrl-C
-        shutil.rmtree(folder)
+        _remove(folder, there)
         raise
     if any(row.differs for row in rows):
         return rows, f"{line}; kept to be looked at: {folder}"
-    shutil.rmtree(folder)
+    _remove(folder, there)
     return rows, line
 
 
+def _remove(folder: Path, there: Bucket | None) -> None:
+    shutil.rmtree(folder)
+    if there:
+        for name in there.sizes(""):
+            there.delete(name)
+
+
 def _both(
-    folder: Path, command: Sequence[str], count: int, random: Random, say: Callable[[str], None]
+    folder: Path,
+    command: Sequence[str],
+    count: int,
+    random: Random,
+    say: Callable[[str], None],
+    there: Bucket | None,
 ) -> tuple[list[Row], str]:
     quiet = Chain(folder / "quiet", command)
     begun = time.monotonic()
@@ -72,22 +89,33 @@ def _both(
     say(f"quiet: {', '.join(artifact.stage for artifact in artifacts)} in {took:.0f} s")
 
     (steps,) = (artifact.summary["done"] for artifact in artifacts if artifact.stage == "pretrain")
+    url = there.url if there else ""
     often = f"runtime.checkpoints.steps={between_saves(steps)}"
-    killed = Chain(folder / "killed", (*command, "--set", often, "--set", "runtime.checkpoints.minutes=null"))
+    killed = Chain(folder / "killed", (*command, "--set", often, "--set", "runtime.checkpoints.minutes=null"), url)
     begun = time.monotonic()
     hits = Killing(killed, artifacts, [_seconds(artifact, quiet) for artifact in artifacts], random, say).run(count)
     line = f"quiet {took:.0f} s, killed {sum(map(len, hits.values()))} times {time.monotonic() - begun:.0f} s"
 
-    rows = [Row(a.stage, _differs(a, quiet, killed), _seconds(a, quiet), hits[a.stage]) for a in artifacts]
+    cache = _copied(there, folder / "there") if there else killed.cache
+    rows = [Row(a.stage, _differs(a, cache), _seconds(a, quiet), hits[a.stage]) for a in artifacts]
     if quiet.reports.exists():
         rows.append(Row("reports", difference(quiet.reports, killed.reports, timed=True)))
-    return [*rows, Row("other files", ", ".join(left_behind(quiet.cache, killed.cache)))], line
+    left = left_behind(quiet.cache, cache) + (held(cache) if there else [])
+    return [*rows, Row("other files", ", ".join(left))], line
 
 
 def _seconds(artifact: Artifact, chain: Chain) -> float:
     return stage_seconds(read_log(artifact, chain.cache / "logs")) or 0.0
 
 
-def _differs(artifact: Artifact, quiet: Chain, killed: Chain) -> str:
-    folder = killed.cache / artifact.folder.name
+def _copied(there: Bucket, folder: Path) -> Path:
+    """All that the killed chain left in the object store."""
+    for name in there.sizes(""):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(there.read(name))
+    return folder
+
+
+def _differs(artifact: Artifact, cache: Path) -> str:
+    folder = cache / artifact.folder.name
     return difference(artifact.folder, folder, timed=artifact.stage == "report") if folder.exists() else "was not made"

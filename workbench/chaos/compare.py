@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workbench.artifacts.remote import PUSHING
 from workbench.artifacts.store import MANIFEST, digests_of
 
 TIMES = {"seconds", "samples_per_second", "data_wait"}  # of report.json: alone of all artifacts it tells the time
@@ -39,6 +40,11 @@ def difference(quiet: Path, killed: Path, timed: bool = False) -> str:
 def left_behind(quiet: Path, killed: Path) -> list[str]:
     """Names in the killed chain's cache that the quiet one's lacks: torn files, unfinished work."""
     return sorted(_names(killed) - _names(quiet))
+
+
+def held(cache: Path) -> list[str]:
+    """What only unfinished work leaves in an object store: locks, and notes of what was sent."""
+    return sorted(path.relative_to(cache).as_posix() for end in ("*.lock", PUSHING) for path in cache.rglob(end))
 
 
 def _files(folder: Path) -> set[str]:

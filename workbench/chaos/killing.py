@@ -11,6 +11,7 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 from workbench.artifacts.store import Artifact
 from workbench.chaos.chain import Chain, Life
+from workbench.errors import MlimError
 
 SAVES = 50  # checkpoints of a pre-training: what a kill costs is a fiftieth of it
 SIGNALS = (SIGKILL, SIGTERM, SIGKILL, SIGINT, SIGKILL)  # in turns, then shuffled
@@ -66,10 +67,15 @@ class Killing:
                     kill = waiting.pop(0)
                     if self._comes(kill, reached[kill.place], life) and life.strike(kill.how):
                         reached[kill.place] = kill.share
-                        hits[self._hit(kill, count - len(waiting))].append(f"{kill.how.name} {kill.share:.0%}")
+                        number = count - len(waiting)
+                        hits[self._hit(kill, number)].append(f"{kill.how.name} {kill.share:.0%}")
+                        if self.chain.url and number % 2 == 0:
+                            self.chain.lose()
+                            reached = dict.fromkeys(reached, 0.0)
+                            self.say("   and its machine is lost: the next one has what is in the object store")
                         break
                     life.check()
-                    self._draw_again(kill, waiting)
+                    self._draw_again(kill, waiting, ended=life.process.poll() is not None)
         self.chain.run()
         return hits
 
@@ -93,10 +99,15 @@ class Killing:
         self.say(f"{number}. {kill.how.name} at {kill.share:.0%} of {asked}{came}{goes_on}")
         return hit
 
-    def _draw_again(self, kill: Kill, waiting: list[Kill]) -> None:
-        """In a stage that isn't complete yet, for one that came too late."""
+    def _draw_again(self, kill: Kill, waiting: list[Kill], ended: bool) -> None:
+        """In a stage that isn't complete yet, for one that came too late. Raises MlimError where the chain came to its
+        end without the quiet one's artifacts."""
         late = f"   {kill.how.name} at {kill.share:.0%} of {self.artifacts[kill.place].stage} came too late"
-        if places := self._open():
+        places = self._open()
+        if places and ended:
+            missing = ", ".join(self.artifacts[place].folder.name for place in places)
+            raise MlimError(f"it ended well, but made no {missing} as the quiet run did: the code or the data changed")
+        if places:
             insort(waiting, replace(kill, place=self.random.choice(places), share=self.random.random()))
             self.say(f"{late}: drawn again")
         else:
@@ -104,4 +115,4 @@ class Killing:
 
     def _open(self) -> list[int]:
         """Places of the stages that aren't complete."""
-        return [i for i, a in enumerate(self.artifacts) if not (self.chain.cache / a.folder.name).exists()]
+        return [i for i, a in enumerate(self.artifacts) if not self.chain.has(a.folder.name)]

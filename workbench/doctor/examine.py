@@ -109,9 +109,11 @@ def of_work(asked: Asked, gpus: Sequence[int]) -> Iterator[Check]:
 def of_recipe(asked: Asked, recipe: Recipe) -> Iterator[Check]:
     """What only a recipe can be asked."""
     from workbench.doctor import recipe as own
+    from workbench.recipe.places import WRITTEN, url_of
 
     yield Check("runtime.reports", folder.folder, (asked.reports, "runtime.reports", False))
     for key, url, writes in (
+        (own.CACHE, url_of(asked.cache, WRITTEN), True),
         ("runtime.remote", asked.remote, False),
         ("runtime.checkpoints.remote", asked.checkpoints, True),
     ):

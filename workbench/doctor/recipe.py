@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.conditional import NO_CONDITIONS
 from workbench.artifacts.mirror import exists
 from workbench.doctor.finding import Finding, judged
 from workbench.errors import MlimError
@@ -13,6 +14,8 @@ from workbench.forecast.forecast import load_and_room
 from workbench.forecast.machine import this_machine
 from workbench.forecast.words import size
 from workbench.recipe.schema import Recipe
+
+CACHE = "the store of runtime.cache"
 
 
 def files(content: str) -> list[Finding]:
@@ -38,7 +41,10 @@ def reachable(key: str, url: str, writes: bool) -> list[Finding]:
         if writes:
             bucket.write(name, b"doctor")
             kept = bucket.read(name)
+            again = bucket.put(name, b"doctor's") if key == CACHE else None
             bucket.delete(name)
+            if again:
+                return [Finding(key, "broken", f"{bucket.shown}: {NO_CONDITIONS}", "give runtime.cache a disk")]
             if kept != b"doctor":
                 return [Finding(key, "broken", f"{bucket.shown}: gave back other bytes", "take another store")]
         else:
