@@ -817,14 +817,19 @@ class Checkpoints(Section):
     )
     remote: str | None = Field(
         None,
-        description="s3://…, gs://… or a folder: each is copied there, and taken from there where none is here",
+        description="s3://…, gs://… or a folder: each is copied there, and taken from there where none is here; null: "
+        "CACHE/checkpoints where the cache is in object storage, else nowhere",
     )
 
 
 class Runtime(Section):
     """Where and how to run. Nothing here enters a cache key, or changes what is computed by more than rounding."""
 
-    cache: Path = Field(Path(".mlim"), description="folder of the artifacts", json_schema_extra=IS_WRITTEN)
+    cache: Path = Field(
+        Path(".mlim"),
+        description="folder of the artifacts; also in object storage, where all machines have it (docs/storage.md)",
+        json_schema_extra=IS_WRITTEN,
+    )
     reports: Path = Field(
         Path("reports"),
         description="folder for reports: REPORTS/RECIPE NAME/report.html; also in object storage",
@@ -882,10 +887,12 @@ class Runtime(Section):
     remote: Annotated[str, Field(pattern=r"^(\w[\w+.-]*://[^\s]+|/.*)$")] | None = Field(
         None,
         description="s3://…, gs://… or an absolute path to which `mlim push` copied the data: what is missing in "
-        "the cache is taken from there, pictures while they are needed (docs/streaming.md)",
+        "the cache is taken from there, pictures while they are needed (docs/streaming.md); not with a cache in an "
+        "object store, from which all is taken",
     )
     remote_bytes: Count = Field(
-        100 * 2**30, description="bytes of the pictures taken from `remote` that are kept in the cache, at most"
+        100 * 2**30,
+        description="bytes of pictures taken from `remote`, or a cache in object storage, that are kept here, at most",
     )
 
     @model_validator(mode="after")
