@@ -1,5 +1,6 @@
 """Feeds, pictures, pairs, models and reports in object storage: the same keys and bytes as on disk."""
 
+import json
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from typer.testing import CliRunner
 
 from tests.bucket import S3
 from tests.tasks import shop
+from workbench.artifacts.key import Digests
 from workbench.artifacts.mirror import bring
-from workbench.artifacts.store import Artifact
+from workbench.artifacts.store import Artifact, Store
 from workbench.cli import app
-from workbench.plan import plan_recipe, run_plan
+from workbench.plan import builders, plan_recipe, plan_stages, run_plan, wanted
 from workbench.recipe.load import recipe_from_tree
 from workbench.recipe.places import path_of
+from workbench.sources import Sources
 
 DATA = ["split", "tokens"]
 
@@ -186,3 +189,36 @@ def test_what_a_recipe_writes_beside_its_pictures_is_none_of_them(s3: S3, june, 
     bring(path_of("s3://shop/june", tmp_path / "caches/mlim"))  # as another recipe, or a worker, may do
     assert (tmp_path / "caches/mlim/objects.mlim/s3/shop/june/reports/shop/catalog.html").exists()
     assert "nothing to do" in mlim("verify", june / "shop.yaml")
+
+
+def test_whatever_else_a_recipe_names_gives_the_same_keys(s3: S3, june, tmp_path):
+    config = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    texts = {
+        "bert/config.json": json.dumps(config | {"max_position_embeddings": 64}),
+        "bert/model.safetensors": "weights",
+        "bert/vocab.txt": "[PAD]",
+        "words/tokenizer.json": "{}",
+        "cache/pretrain-0/model.safetensors": "saved",
+        "labels.csv": "id,use\nL0,home\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / "more" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "more" / name).write_text(text)
+    upload(s3, tmp_path / "more", "more")
+
+    def keys(more: str, below: str, changes: dict) -> dict[str, str]:
+        tree = shop.tree(tmp_path / "cache", match={"pairs": f"{below}/pairs.csv"}) | changes
+        tree["catalog"] = {"feeds": [{"path": f"{below}/feed.csv", "pictures": f"{below}/pictures"}]}
+        tree["finetune"]["classify"] = {"label": "use", "labels": f"{more}/labels.csv"}
+        tree["tokens"]["tokenizer"] = f"{more}/words"
+        tree["model"] = {"image_side": 16, "patch": 8} | {key: f"{more}/{name}" for key, name in tree["model"].items()}
+        tree["probes"] = tree["audit"] = {"checkpoint": f"{more}/cache/pretrain-0"}
+        tree["runtime"] = {"cache": f"{more}/cache"}
+        recipe = recipe_from_tree(tree, tmp_path)
+        stages = wanted(builders(recipe, Sources(recipe, Digests(tmp_path / "digests.json"))), ["report"])
+        return {step.stage.name: step.key for step in plan_stages(stages, Store(tmp_path / "none"))}
+
+    for model in ({"bert": "bert"}, {"checkpoint": "cache/pretrain-0"}):
+        here = keys(str(tmp_path / "more"), str(june), {"model": model})
+        assert keys("s3://shop/more", "s3://shop/june", {"model": model}) == here
+        assert {"ingest", "match", "classify", "pretrain", "probes"} <= here.keys()

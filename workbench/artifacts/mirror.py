@@ -84,8 +84,9 @@ def bring(path: Path, leave: Collection[str] = (), tell: Callable[[str], None] =
         protocol, _, below = url.partition("://")
         name, _, key = below.partition("/")
         root = Path(str(path)[: -len(key) - 1]) if key else path
+        below = [f"{out.rstrip('/')}/" for out in leave if out.startswith(f"{url}/")]
         with _alone(root, tell):
-            _Mirror(Bucket(f"{protocol}://{name}"), root, key, frozenset(leave), tell).bring()
+            _Mirror(Bucket(f"{protocol}://{name}"), root, key, below, tell).bring()
 
 
 def exists(path: Path) -> bool:
@@ -98,7 +99,7 @@ class _Mirror:
     """The objects of a bucket below `key`, or that one object, and their copies below `root`."""
 
     def __init__(
-        self, bucket: Bucket, root: Path, key: str, leave: frozenset[str], tell: Callable[[str], None]
+        self, bucket: Bucket, root: Path, key: str, leave: Sequence[str], tell: Callable[[str], None]
     ) -> None:
         self._bucket, self._root, self._key, self._leave, self._tell = bucket, root, key, leave, tell
         self._aside = root.with_name(f".{root.name}.partial")
@@ -135,7 +136,7 @@ class _Mirror:
 
     def _is_ours(self, name: str) -> bool:
         below, url = name[len(self._key) :].lstrip("/"), f"{self._bucket.url}/{name}/"
-        return "/." not in f"/{below}" and not any(url.startswith(f"{out.rstrip('/')}/") for out in self._leave)
+        return "/." not in f"/{below}" and not url.startswith(tuple(self._leave))
 
     def _clear(self, there: Mapping[str, Object]) -> None:
         """Remove copies of what is not there any more, and folders where there are files now."""
