@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check wheel
+.PHONY: help setup demo test check docs wheel
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -31,3 +31,6 @@ check: setup  ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict workbench
+
+docs: setup  ## the documentation as a site, build/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -28,7 +28,7 @@ _PACKAGE = "exported_mlim"
 def code_of(folder: Path) -> Iterator[Any]:
     """The modules of an exported folder: `.modeling_mlim`, `.processing_mlim`; AutoModel would keep a copy of them."""
     package: Any = ModuleType(_PACKAGE)
-    package.__path__ = [str(folder)]
+    package.__path__ = [str(folder.absolute())]  # import remembers finders by name, whatever folder one is in
     sys.modules[_PACKAGE] = package
     try:
         for name in ("modeling_mlim", "processing_mlim"):
