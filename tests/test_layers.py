@@ -19,7 +19,7 @@ FLOORS = {
     "plan": 7,
     **dict.fromkeys(("export", "serve"), 7),
     "together": 8,
-    **dict.fromkeys(("ablate", "chaos", "doctor", "wizard"), 8),
+    **dict.fromkeys(("ablate", "cache", "chaos", "doctor", "notebook", "wizard"), 8),
     "terminal": 8,
     "command": 9,
     "asking": 10,

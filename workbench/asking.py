@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import command, terminal
-from workbench.errors import ArtifactError, DataError, RecipeError
+from workbench.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
     from workbench.answers.run import How
     from workbench.recipe.schema import Recipe
 
-NEEDED = ("ingest", "images", "duplicates", "tokens", "pretrain")
-PREDICTS = ("classify", "fill", "match", "retrieve")  # tasks of a recipe, in the order in which they are wanted
-PLACES = ("retrieve", "match", "classify", "fill")
+PLACES = ("retrieve", "match", "classify", "fill")  # tasks in the order in which they are wanted for points
 
 
-def model_folder(
-    model: Path, task: str | None = None, sets: Sequence[str] = (), wanted: Sequence[str] = PREDICTS
-) -> Path:
+def model_folder(model: Path, task: str | None = None, sets: Sequence[str] = (), wanted: Sequence[str] = ()) -> Path:
     """The portable folder of a model. `task` says which of a recipe's; by default the first that it has of `wanted`.
 
     Raises RecipeError for a recipe without that task, DataError for a folder that holds no model.
@@ -42,23 +39,11 @@ def model_folder(
 
 
 def _of_recipe(recipe: Recipe, task: str | None, wanted: Sequence[str]) -> Path:
-    from workbench.answers.compose import ABOUT, compose
-    from workbench.artifacts.store import locked
+    from workbench.answers.of_recipe import NEEDED, PREDICTS, goal_of, model_of
 
-    has = [name for name in wanted if getattr(recipe.finetune, name)]
-    if task and task not in (*has, "pretrain"):
-        raise RecipeError(f"the recipe has no task {task}; it has {', '.join(has) or 'none'}")
-    goal = "pretrain" if task == "pretrain" or not has else task or has[0]
-    goal = "together" if recipe.finetune.together and goal != "pretrain" else goal
+    goal = goal_of(recipe, task, wanted or PREDICTS)
     made = {name: each.artifact for name, each in command.run(recipe, [*NEEDED, goal]).items()}
-    folder = recipe.runtime.cache / "models" / f"{goal}-{made[goal].key[:16]}"
-    folder.parent.mkdir(exist_ok=True)
-    with locked(folder):
-        if not folder.is_dir():
-            compose(made, goal, folder)
-    if not (folder / ABOUT).is_file():
-        raise ArtifactError(f"{folder}: damaged; delete it and run again")
-    return folder
+    return model_of(made, goal, recipe.runtime.cache)
 
 
 @contextmanager
@@ -69,7 +54,7 @@ def opened_model(
     device: str,
     threads: int,
     fetch: bool = False,
-    wanted: Sequence[str] = PREDICTS,
+    wanted: Sequence[str] = (),
 ) -> Iterator[Answers]:
     """The model of a command."""
     from workbench.answers.answers import Answers  # torch
@@ -105,7 +90,7 @@ def open_feeds(path: Path, answers: Answers, columns: Sequence[str], pictures: P
         feeds = [Feed(path=path.absolute(), pictures=pictures.absolute() if pictures else None)]
     found = [open_feed(feed, preparation.told["feeds"], preparation.fields, given) for feed in feeds]
     for each in found:
-        print(each.feed.path or each.feed.dataset or "query", *(f"  {line}" for line in each.said), sep="\n")
+        terminal.note(each.feed.path or each.feed.dataset or "query", *(f"  {line}" for line in each.said))
     return found
 
 
@@ -118,21 +103,20 @@ def _role(text: str) -> tuple[str, str]:
 
 def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resume: bool) -> None:
     """Run, with progress; the counts and the files at the end."""
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
     from workbench.answers.out import beside
     from workbench.answers.run import run
+    from workbench.progress import Progress
 
-    columns = (TextColumn("answered {task.completed:,} listings"), TimeElapsedColumn())
-    console = terminal.console()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        counts = run(answers, feeds, out, how, resume, lambda listings: progress.advance(task, listings))
+    with Progress(terminal.console(), "answers", unit="listings") as progress:
+        counts = run(answers, feeds, out, how, resume, progress.advance)
     joined = f", {counts.joined:,} joined to one of them" if counts.joined else ""
-    print(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
+    terminal.told(**asdict(counts))
+    terminal.note(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
     if not counts.pictures and any(feed.reading.columns.picture for feed in feeds):
-        print("no picture was read: --pictures says where they lie, the column picture of the answers what was wrong")
-    print(f"answers: {out}\ndropped: {beside(out, 'drops.csv')}")
+        terminal.note(
+            "no picture was read: --pictures says where they lie, the column picture of the answers what was wrong"
+        )
+    terminal.tell(answers=out, drops=beside(out, "drops.csv"))
 
 
 def query(answers: Answers, text: str | None, picture: str | None) -> NDArray[np.float32]:

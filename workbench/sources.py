@@ -158,6 +158,22 @@ def bring_bare(path: Path, pictures: Path | None = None) -> None:
             bring_feed(feed.model_copy(update={"columns": look(feed, "feed").columns}))
 
 
+def guessed(feed: Path) -> tuple[dict[str, Any], tuple[str, ...], Path]:
+    """The recipe for a bare feed as plain values, how it was guessed, and the folder that its paths are relative to.
+
+    Raises DataError as `look` does.
+    """
+    from workbench.catalog.dialects.look import recipe_tree
+
+    bring_bare(feed)
+    tree, said = recipe_tree(feed)
+    folder = feed.absolute().parent
+    if url := url_of(folder):
+        folder, entry = Path.cwd(), tree["catalog"]["feeds"][0]
+        entry |= {key: f"{url}/{entry[key]}".removesuffix("/.") for key in ("path", "pictures") if key in entry}
+    return tree, said, folder
+
+
 def _written(runtime: Runtime) -> list[str]:
     """Addresses of what runs write, which may lie beside the pictures."""
     paths, urls = (runtime.cache, runtime.reports), (runtime.remote, runtime.checkpoints.remote)

@@ -142,19 +142,19 @@ def test_a_killed_run_goes_on_and_a_changed_feed_starts_anew(
         done.append(part)
         return answered(*part)
 
-    answered = runs._answered
-    monkeypatch.setattr(runs, "_answered", killed)
+    answered = runs.answered
+    monkeypatch.setattr(runs, "answered", killed)
     with pytest.raises(KeyboardInterrupt):
         run(answers, [opened(answers, path, pictures)], out, predicting(answers))
     assert not out.exists()
-    monkeypatch.setattr(runs, "_answered", lambda *part: (done.append(part), answered(*part))[1])
+    monkeypatch.setattr(runs, "answered", lambda *part: (done.append(part), answered(*part))[1])
     run(answers, [opened(answers, path, pictures)], out, predicting(answers))
     assert len(done) == 3 and out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     done[2:] = []
-    monkeypatch.setattr(runs, "_answered", killed)
+    monkeypatch.setattr(runs, "answered", killed)
     with pytest.raises(KeyboardInterrupt):
         run(answers, [opened(answers, path, pictures)], out, predicting(answers, batch=3))
-    monkeypatch.setattr(runs, "_answered", lambda *part: (done.append(part), answered(*part))[1])
+    monkeypatch.setattr(runs, "answered", lambda *part: (done.append(part), answered(*part))[1])
     write(path, rows[1:])
     done.clear()
     run(answers, [opened(answers, path, pictures)], out, predicting(answers))

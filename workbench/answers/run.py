@@ -53,7 +53,7 @@ def run(
         count = 0
         for part in how.arrange(part for feed in feeds for part in parts_of(feed)):
             if not parts.done(count):
-                parts.add(count, *_answered(answers, part, how), part.joined)
+                parts.add(count, *answered(answers, part, how), part.joined)
             count += 1
             said(len(part.listings))
         return parts.finish(count, how.then(lambda: parts.answers(count)))
@@ -71,8 +71,8 @@ def _told(opened: Opened, out: Path) -> dict[str, object]:
     }
 
 
-def _answered(answers: Answers, part: Part, how: How) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Answers and drops of a part."""
+def answered(answers: Answers, part: Part, how: How) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Answers and drops of a part of a feed."""
     found, drops = list[pl.DataFrame](), [part.drops]
     starts = range(0, len(part.listings), how.batch)
     for start, (prepared, table) in zip(starts, _each(answers, part.listings, starts, how), strict=True):

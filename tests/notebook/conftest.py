@@ -1,0 +1,1 @@
+from tests.answers.conftest import answers, sold  # noqa: F401
