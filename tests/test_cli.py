@@ -83,7 +83,7 @@ def test_the_command_line_does_not_grow_unnoticed():
     commands = {
         name: sorted({o for p in c.params for o in (*p.opts, *p.secondary_opts)} - common)
         for name, c in get_command(app).commands.items()
-        if name != "bench"
+        if name not in ("bench", "cache")
     }
     training = ["--no-resume", "--resume", "--set", "path"]
     about = ["--device", "--fetch", "--set", "--threads", "model"]
@@ -124,6 +124,11 @@ def test_the_command_line_does_not_grow_unnoticed():
         "loader",
         ["--set", "path"],
     )
+    caches = {
+        name: sorted({o for p in c.params for o in p.opts} - common)
+        for name, c in get_command(app).commands["cache"].commands.items()
+    }
+    assert caches == {"ls": ["place"], "gc": ["--keep", "--most", "--older", "--yes", "place"], "verify": ["place"]}
     assert [o for p in get_command(app).params for o in p.opts] == ["--version"]
 
 

@@ -56,6 +56,8 @@ app = terminal.App(
 
 benches = terminal.App(help="Measure the recipe's own work on its own catalog.", no_args_is_help=True)
 app.add_typer(benches, name="bench")
+caches = terminal.App(help="What lies in a cache: look, clear, verify.", no_args_is_help=True)
+app.add_typer(caches, name="cache")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file (.yaml)", show_default=False)]
 RecipeOrFeed = Annotated[
@@ -77,6 +79,9 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="change one key of the recipe: --set pretrain.epochs=3"),
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="continue an unfinished run, or start it anew")]
+Cache = Annotated[
+    str, typer.Argument(metavar="PLACE", help="recipe (.yaml), or its cache: a folder, or s3://BUCKET/FOLDER")
+]
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="folder of a model (mlim export), or a recipe", show_default=False)
 ]
@@ -661,6 +666,76 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     terminal.told(loader=asdict(figures))
     terminal.tell(figures=file)
     send_changed(file.parent)
+
+
+@caches.command("ls", example="mlim cache ls shop.yaml")
+def cache_ls(place: Cache = ".mlim") -> None:
+    """What lies in a cache: sizes, ages, what it was made of, and which recipes use it."""
+    from workbench.cache import show
+    from workbench.cache.asked import cache_of
+    from workbench.cache.contents import contents
+
+    there = cache_of(place)
+    things = contents(there)
+    terminal.table(show.HEADER, show.rows(things))
+    terminal.told(cache=there.shown, things=show.fields(things))
+    print(show.total(things))
+
+
+@caches.command("gc", example="mlim cache gc shop.yaml --keep shop.yaml --yes")
+def cache_gc(
+    place: Cache = ".mlim",
+    keep: Annotated[
+        list[Path] | None, typer.Option(metavar="RECIPE", help="what it needs stays; alone: all else goes")
+    ] = None,
+    older: Annotated[
+        str | None, typer.Option(metavar="AGE", help="what no run used for so long goes: 30d, 12h")
+    ] = None,
+    most: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="what was used longest ago goes until so much is left: 20GB")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove it; without this it is only shown")] = False,
+) -> None:
+    """Clear a cache of what is old, too much, or needed by no recipe; never of what runs, or what that needs."""
+    from workbench.cache import asked, show
+    from workbench.cache.clear import Rule, clear, find
+
+    there = asked.cache_of(place)
+    rule = Rule(
+        asked.seconds(older) if older else None,
+        asked.size(most) if most else None,
+        asked.needed(keep, there) if keep else None,
+    )
+    going = clear(there, rule) if yes else find(there, rule)
+    terminal.table(show.GOING, show.going(going))
+    things = [each.thing for each in going]
+    terminal.told(
+        cache=there.shown, removed=yes, things=show.fields(things), bytes=sum(thing.bytes for thing in things)
+    )
+    print(f"{'removed' if yes else 'would go'}: {show.total(things)}")
+    if things and not yes:
+        terminal.note("nothing was removed: --yes does it")
+
+
+@caches.command("verify", example="mlim cache verify shop.yaml")
+def cache_verify(place: Cache = ".mlim") -> None:
+    """Read every file of a cache and compare its checksum with the one noted when it was made."""
+    from workbench.cache.asked import cache_of
+    from workbench.cache.contents import contents
+    from workbench.cache.verify import noted, verify
+    from workbench.progress import Progress
+
+    there = cache_of(place)
+    files, damaged = noted(there, contents(there))
+    with Progress(terminal.console(), "verify", len(files), "files") as progress:
+        damaged += verify(there, files, lambda well: progress.advance(1, damaged=not well))
+    for each in damaged:
+        print(f"{each.thing}/{each.file}: {each.what}")
+    terminal.told(cache=there.shown, files=len(files), damaged=[asdict(each) for each in damaged])
+    print(f"{len(files):,} files, {len(damaged):,} of them damaged")
+    if damaged:
+        names = ", ".join(sorted({f"{there.shown}/{each.thing}" for each in damaged}))
+        raise ArtifactError(f"damaged: {names}; delete them, and run again: they are made anew")
 
 
 def _waiting(ingest: Artifact) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from workbench.errors import DataError, RecipeError
-from workbench.terminal import console, flags_given, is_quiet, note, table, tell, told
+from workbench.terminal import console, flags_given, held, is_quiet, note, table, tell, told
 
 if TYPE_CHECKING:
     from workbench.plan import Made
@@ -43,17 +43,11 @@ def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:
     if not feed.exists():
         raise DataError(f"{feed}: no such file or folder; give the path of a feed or of a recipe (.yaml)")
     feed = feed if feed.name else feed.absolute()  # `.` has no name
-    from workbench.catalog.dialects.look import recipe_tree
     from workbench.recipe.load import recipe_from_tree, to_yaml
-    from workbench.recipe.places import url_of
-    from workbench.sources import bring_bare
+    from workbench.sources import guessed
 
-    bring_bare(feed)
-    tree, said = recipe_tree(feed)
-    beside, folder = "beside the feed", feed.absolute().parent
-    if url := url_of(folder):
-        beside, folder, entry = "here", Path.cwd(), tree["catalog"]["feeds"][0]
-        entry |= {key: f"{url}/{entry[key]}".removesuffix("/.") for key in ("path", "pictures") if key in entry}
+    tree, said, folder = guessed(feed)
+    beside = "beside the feed" if folder == feed.absolute().parent else "here"
     note(
         *said,
         f"\n# the recipe used: save it as {feed.with_suffix('.yaml').name} {beside}, and change it",
@@ -69,14 +63,17 @@ def run(
     """Run what the goals need, tell each stage's outcome, of what was made `before` too, and publish the pages that are
     among them."""
     from workbench.artifacts.outbox import check, send_changed
+    from workbench.artifacts.shared import store_of
+    from workbench.artifacts.uses import using
     from workbench.forecast.truth import judge, keep
-    from workbench.plan import foresee, plan_recipe, publish, run_plan
+    from workbench.plan import foresee, names_of, plan_recipe, publish, run_plan
 
     folder = recipe.runtime.reports / recipe.name
     check(folder)
     steps = plan_recipe(recipe, goals)
     foreseen = foresee(recipe, steps)
     keep(foreseen, f"{steps[-1].stage.name}-{steps[-1].key[:16]}")
+    held(using(store_of(recipe.runtime), recipe.name, names_of(steps)))
     made = run_plan(steps, recipe.runtime, console(), resume, foreseen) | {
         name: m for name, m in (before or {}).items() if m.seconds is not None
     }

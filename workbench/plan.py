@@ -21,9 +21,12 @@ from workbench.artifacts.remote import Remote
 from workbench.artifacts.shared import Shared, store_of
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Store
+from workbench.artifacts.uses import using
 from workbench.errors import ArtifactError, DataError, RecipeError
+from workbench.recipe.places import WRITTEN, url_of
 from workbench.sources import Sources
 from workbench.tasks.baselines.check import check
+from workbench.tasks.line import checkpoints_folder
 from workbench.train.trackers import check_installed
 
 if TYPE_CHECKING:
@@ -152,6 +155,7 @@ def _check_writable(key: str, folder: Path) -> None:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     found = "not a folder" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "not writable"
     if found:
+        key = "runtime.scratch" if url_of(folder, WRITTEN) else key
         raise RecipeError(f"{key}: {folder}: {there} is {found}; give a folder that can be written")
 
 
@@ -229,6 +233,17 @@ def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
     return forecast(recipe, made, recipe.runtime.cache / "logs", done)
 
 
+def names_of(steps: Sequence[Step]) -> set[str]:
+    """What a run of these steps uses, by name below the cache."""
+    names = {f"{step.stage.name}-{step.key[:16]}" for step in steps}
+    for pretrain in (step for step in steps if step.stage.name == "pretrain"):
+        names |= {
+            checkpoints_folder(pretrain.ingredients, Path()).as_posix(),
+            f"bad-steps/pretrain-{pretrain.key[:16]}",
+        }
+    return names | {f"models/{name}" for name in names}
+
+
 def run_plan(
     steps: Sequence[Step],
     runtime: Runtime,
@@ -247,19 +262,22 @@ def run_plan(
         check_installed(runtime.trackers)
     made: dict[str, Made] = {}
     unread: set[str] = set()
-    for step in steps:
-        if step.artifact:
-            store.share(step.artifact)  # unless it was
-            made[step.stage.name] = Made(step.artifact, None)
-            unread.add(step.stage.name)
-            continue
-        for name in unread & set(step.stage.needs):
-            made[name].artifact.verify()  # a result must never come from damaged inputs
-            unread.remove(name)
-        console.print(f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True, markup=False)
-        so_far = {name: m.artifact for name, m in made.items()}
-        made[step.stage.name] = _make(step, so_far, store, runtime, console, resume, foreseen, world)
-        tell(made[step.stage.name].artifact, console)
+    with using(store, foreseen.recipe.name if foreseen else "", names_of(steps)):
+        for step in steps:
+            if step.artifact:
+                store.share(step.artifact)  # unless it was
+                made[step.stage.name] = Made(step.artifact, None)
+                unread.add(step.stage.name)
+                continue
+            for name in unread & set(step.stage.needs):
+                made[name].artifact.verify()  # a result must never come from damaged inputs
+                unread.remove(name)
+            console.print(
+                f"{step.stage.name} {step.key[:8]}  {step.reason}", style="bold", soft_wrap=True, markup=False
+            )
+            so_far = {name: m.artifact for name, m in made.items()}
+            made[step.stage.name] = _make(step, so_far, store, runtime, console, resume, foreseen, world)
+            tell(made[step.stage.name].artifact, console)
     return made
 
 

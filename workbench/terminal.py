@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from functools import wraps
 from inspect import Parameter, signature
 from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
@@ -46,6 +46,7 @@ class _Asked:
     quiet: bool = False
     debug: bool = False
     answer: dict[str, Any] | None = None  # the object of --json
+    held: ExitStack = field(default_factory=ExitStack)  # what it holds until it ends
 
 
 _asked = _Asked()
@@ -77,6 +78,11 @@ class App(typer.Typer):
 def flags_given() -> list[str]:
     """Those of this command that go on to processes which do a part of its work."""
     return [f"--{name}" for name in ("quiet", "debug") if getattr(_asked, name)]
+
+
+def held(context: AbstractContextManager[object]) -> None:
+    """Enter a context that lasts as long as the command."""
+    _asked.held.enter_context(context)
 
 
 def is_quiet() -> bool:
@@ -144,6 +150,7 @@ def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
 
                 print(shown(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str)), file=out, flush=True)
     finally:
+        _asked.held.close()
         _asked = _Asked()
 
 

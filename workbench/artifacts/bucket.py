@@ -103,7 +103,7 @@ class Bucket:
 
     def found(self, folder: str) -> dict[str, dict[str, Any]]:
         """Name below `folder` -> what the store says of each file; "" where it is one file itself."""
-        root = self._path(folder)
+        root = self._path(folder).rstrip("/")
         try:
             found = self._tried(folder, lambda: self._fs.find(root, detail=True))
             if list(found) == [root]:
