@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol, TypeVar
 
 In = TypeVar("In")
@@ -49,3 +50,16 @@ class Threads:
                 yield waiting.popleft().result()
         finally:  # what waits to be done is left undone where the run ends early, as by Ctrl-C
             pool.shutdown(cancel_futures=True)
+
+
+class Heard:
+    """Another one, of which `heard` is told when a piece is done."""
+
+    def __init__(self, executor: Executor, heard: Callable[[int], None]) -> None:
+        self.workers, self._executor, self._heard = executor.workers, executor, heard
+
+    def in_order(self, work: Callable[[In], Out], pieces: Iterable[In], ahead: int = 0) -> Generator[Out]:
+        with closing(self._executor.in_order(work, pieces, ahead)) as results:
+            for result in results:
+                self._heard(1)
+                yield result

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from workbench.artifacts.executor import Executor
+from workbench.artifacts.executor import Executor, Heard
 from workbench.artifacts.stage import Work
 from workbench.artifacts.store import Artifact
 from workbench.catalog.codes import valid_codes
@@ -75,7 +75,9 @@ def find(work: Work, duplicates: Duplicates) -> Mapping[str, Any]:
     items = read_items(work.inputs["ingest"].folder)
     if work.earlier:
         work.earlier.verify()
-    found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier, work.executor)
+    with work.progress("duplicates", unit="pieces") as progress:  # of several searches, each through all listings
+        executor = Heard(work.executor, progress.advance)
+        found = alike(items, work.inputs["images"].path("index.parquet"), duplicates, work.earlier, executor)
     actions = {kind: getattr(duplicates, kind.replace(" ", "_")) for kind in KINDS}
     clusters = cluster(found.pairs, actions, found.rank, items["group"])
     for name, table in (
