@@ -110,4 +110,4 @@ def _told(there: Seen) -> str:
 
 def _now() -> float:
     """Seconds, those in which the machine slept among them."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -28,7 +28,7 @@ def checkpoints_of(work: Work, config: bytes, parameters: int, best: bool, avera
     """
     of = line_of(work.ingredients)
     folder = checkpoints_folder(work.ingredients, work.runtime.cache)
-    when, store = work.runtime.checkpoints, store_of(work.runtime)
+    when, store = work.runtime.checkpoints, store_of(work.runtime, work.warn)
     if isinstance(store, Shared) and not when.remote:
         when = when.model_copy(update={"remote": f"{store.remote.url}/checkpoints"})
     if work.world and not work.world.chief:
