@@ -168,7 +168,7 @@ def test_a_turn_knows_how_its_hosts_fared_in_the_last(tmp_path: Path, hosts: Hos
 def test_the_pace_of_a_host_is_one_for_all_turns(tmp_path: Path, hosts: Hosts) -> None:
     begun = time.monotonic()
     fetched(tmp_path / "out", [hosts.url(f"/{i}") for i in range(24)], Apart(3), hosts.port, pace={"per_second": 40})
-    assert time.monotonic() - begun > 23 / 40
+    assert time.monotonic() - begun > 0.4  # 23 / 40, but for a tenth that is caught up with; 0.2 if each began anew
 
 
 def test_turns_keep_what_may_be_downloaded(tmp_path: Path, hosts: Hosts) -> None:

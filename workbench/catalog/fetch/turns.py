@@ -96,10 +96,7 @@ class Turns:
         done: Callable[[Result], None],
     ) -> None:
         self._executor, self._fetch, self._content, self._aside, self._done = executor, fetch, content, aside, done
-        workers, together = executor.workers, fetch.pace.concurrency
-        self._ahead = min(2 * workers, together)  # the next turns of some wait while one takes long
-        pace = fetch.pace.model_copy(update={"concurrency": together // min(workers, together)})
-        self._work = partial(take, fetch=fetch.model_copy(update={"pace": pace}), max_pixels=max_pixels)
+        self._max_pixels = max_pixels
         self._standings: dict[str, Standing] = {}
         self._idle: dict[str, deque[Wanted]] = {}  # hosts that nobody asks
         self._asked: dict[str, deque[Wanted]] = {}  # those whose turn it is, and what waits for their next one
@@ -113,8 +110,12 @@ class Turns:
         pass
 
     def get(self, wanted: Sequence[Wanted]) -> None:
+        workers, together = self._executor.workers, self._fetch.pace.concurrency
+        pace = self._fetch.pace.model_copy(update={"concurrency": together // min(workers, together)})
+        work = partial(take, fetch=self._fetch.model_copy(update={"pace": pace}), max_pixels=self._max_pixels)
+        ahead = min(2 * workers, together)  # the next turns of some wait while one takes long
         self._idle = by_host(wanted)
-        for taken in self._executor.in_order(self._work, self._turns(), self._ahead):
+        for taken in self._executor.in_order(work, self._turns(ahead), ahead):
             for sha256, data in taken.pictures.items():
                 aside = self._aside / "picture.tmp"
                 aside.write_bytes(data)
@@ -126,7 +127,7 @@ class Turns:
             self.received += taken.received
             self._give_back(self._sent.popleft(), by_host(taken.left))
 
-    def _turns(self) -> Iterator[Turn]:
+    def _turns(self, ahead: int) -> Iterator[Turn]:
         """Empty ones while all hosts are being asked: results are taken in order, the next are to be had then."""
         while self._idle or self._asked:
             free = self._fetch.most_bytes - self.received - sum(turn.most for turn in self._sent)
@@ -134,15 +135,15 @@ class Turns:
                 for one in (one for queue in self._idle.values() for one in queue):
                     self._done(Result(one.url, "absent", reached(self._fetch)))
                 return
-            share = -(-free // (self._ahead - len(self._sent)))
-            turn = self._next(share) if share > 0 else Turn({}, {}, 0)
+            share = -(-free // (ahead - len(self._sent)))
+            turn = self._next(-(-len(self._idle) // ahead), share) if share > 0 else Turn({}, {}, 0)
             self._sent.append(turn)
             yield turn
 
-    def _next(self, most: int) -> Turn:
-        """Its share of the idle hosts, but no more pictures than make up a turn."""
+    def _next(self, hosts: int, most: int) -> Turn:
+        """So many of the idle hosts, but no more pictures than make up a turn."""
         queues: dict[str, deque[Wanted]] = {}
-        hosts, room = -(-len(self._idle) // self._ahead), PICTURES
+        room = PICTURES
         while len(queues) < hosts and room > 0:
             host = next(iter(self._idle))
             queue = self._idle.pop(host)
