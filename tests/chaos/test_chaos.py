@@ -11,10 +11,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.bucket import S3
 from tests.tasks import shop
+from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.key import key_of
+from workbench.artifacts.shared import Shared
+from workbench.artifacts.store import Away
 from workbench.chaos import chain as chains
 from workbench.chaos.chain import Chain
-from workbench.chaos.chaos import Row, chaos
+from workbench.chaos.chaos import Row, _copied, chaos
+from workbench.chaos.compare import held
 from workbench.chaos.killing import draw
 from workbench.cli import app
 from workbench.errors import MlimError
@@ -83,6 +89,23 @@ def test_a_chain_that_fails_by_itself_is_told_with_its_last_words(tmp_path: Path
         MlimError, match=r"failed by itself with exit code 2; .*output\.txt ends: error: .*No such file"
     ):
         Chain(tmp_path / "chain", ("pretrain", str(tmp_path / "absent.yaml"))).run()
+
+
+def test_what_a_lost_machine_made_is_in_the_object_store(s3: S3, tmp_path: Path) -> None:
+    chain = Chain(tmp_path / "chain", (), s3.url)
+    store, ingredients = Shared(chain.cache, Away(s3.url, 1)), {"stage": "tokens"}
+    with store.making("tokens", key_of(ingredients)) as folder:
+        (folder / "ids").write_text("1 2 3")
+        artifact = store.commit("tokens", ingredients, {})
+        chain.lose()
+        assert not chain.has(artifact.folder.name)
+    with store.making("tokens", key_of(ingredients)) as folder:
+        (folder / "ids").write_text("1 2 3")
+        store.share(store.commit("tokens", ingredients, {}))
+        assert held(_copied(Bucket(s3.url), tmp_path / "there")) == [f"{artifact.folder.name}.lock"]
+    chain.lose()
+    assert chain.has(artifact.folder.name) and not chain.cache.exists()
+    assert (tmp_path / "there" / artifact.folder.name / "ids").read_text() == "1 2 3"
 
 
 @pytest.mark.parametrize(("differs", "code"), [("", 0), ("metrics.jsonl, line 2: 3.1 instead of 3.2", 1)])
