@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
+import workbench.artifacts.frames  # noqa: F401  # as on a cluster
 from workbench.artifacts.executor import Threads
 
 

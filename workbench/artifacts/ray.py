@@ -17,6 +17,7 @@ from traceback import format_exc
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+import workbench.artifacts.frames  # noqa: F401  # what is sent there and back is full of them
 from workbench import __version__
 from workbench.errors import ArtifactError, ClusterError, DataError, RecipeError
 
