@@ -222,3 +222,10 @@ def test_whatever_else_a_recipe_names_gives_the_same_keys(s3: S3, june, tmp_path
         here = keys(str(tmp_path / "more"), str(june), {"model": model})
         assert keys("s3://shop/more", "s3://shop/june", {"model": model}) == here
         assert {"ingest", "match", "classify", "pretrain", "probes"} <= here.keys()
+
+
+def test_a_recipe_is_written_for_a_feed_there(s3: S3, june, tmp_path):
+    said = mlim("init", "s3://shop/june/feed.csv", "--yes")
+    assert said.startswith("s3://shop/june/feed.csv: comma-separated")
+    assert "24 were tried: 24 found" in said
+    assert "path: s3://shop/june/feed.csv" in (tmp_path / "feed.yaml").read_text()

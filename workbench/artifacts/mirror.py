@@ -84,9 +84,9 @@ def bring(path: Path, leave: Collection[str] = (), tell: Callable[[str], None] =
         protocol, _, below = url.partition("://")
         name, _, key = below.partition("/")
         root = Path(str(path)[: -len(key) - 1]) if key else path
-        below = [f"{out.rstrip('/')}/" for out in leave if out.startswith(f"{url}/")]
+        left = [f"{out.rstrip('/')}/" for out in leave if out.startswith(f"{url}/")]
         with _alone(root, tell):
-            _Mirror(Bucket(f"{protocol}://{name}"), root, key, below, tell).bring()
+            _Mirror(Bucket(f"{protocol}://{name}"), root, key, left, tell).bring()
 
 
 def exists(path: Path) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 from workbench.catalog.dialects.look import pictures_beside
 from workbench.catalog.feeds.folder import READABLE
 from workbench.errors import DataError
+from workbench.recipe.places import url_of
 from workbench.recipe.schema import Feed
+from workbench.sources import bring_bare
 from workbench.wizard import show
 from workbench.wizard.asking import Asking
 from workbench.wizard.pictures import better_place, pictures_seen
@@ -41,6 +43,7 @@ def place_for(feed: Path, out: Path | None) -> Path:
 
 def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     """The text of the recipe that `out` is to hold. Raises DataError where nothing can be read of `path`."""
+    bring_bare(path)
     sight, recipe = _read(path, asking), dict[str, Any]()
     _show(sight, asking, table)
     if sight.tongues and (chosen := _language(sight, asking)):
@@ -163,5 +166,7 @@ def _catalog(sight: Sight, folder: Path) -> Tree:
 
 def _seen_from(folder: Path, path: Path | None) -> str:
     assert path
+    if url := url_of(path):
+        return url
     relative = os.path.relpath(path.absolute(), folder)
     return str(path.absolute()) if relative.startswith("../../..") else relative
