@@ -115,6 +115,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         "push": [*training, "url"],
         "chaos": ["--goal", "--kills", "--seed", "--set", "path"],
         "doctor": ["--set", "path"],
+        "completion": ["--install", "--line", "shell"],
         "replay": ["folder"],
         "shards": ["--as", *training[:-1], "out", "path"],
         "samples": ["--as", "--epochs", *training[:-1], "out", "path"],

@@ -21,7 +21,7 @@ FLOORS = {
     "together": 8,
     **dict.fromkeys(("ablate", "chaos", "doctor", "notebook", "wizard"), 8),
     "terminal": 8,
-    **dict.fromkeys(("cache", "command"), 9),
+    **dict.fromkeys(("cache", "command", "completion"), 9),
     "asking": 10,
     "cli": 11,
     "__main__": 12,

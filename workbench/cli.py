@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench import __version__, command, terminal
+from workbench.completion import Shell
 from workbench.errors import ArtifactError, DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -666,6 +667,27 @@ def bench_loader(path: RecipePath, sets: Sets = None) -> None:
     terminal.told(loader=asdict(figures))
     terminal.tell(figures=file)
     send_changed(file.parent)
+
+
+@app.command(example="mlim completion bash --install")
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="the shell that you type in", show_default=False)],
+    install: Annotated[bool, typer.Option("--install", help="write it where the shell looks for it")] = False,
+    line: Annotated[str | None, typer.Option(hidden=True, help="say what is offered behind this line")] = None,
+) -> None:
+    """A script that completes commands, options, recipes, tasks and the keys of --set, for your shell."""
+    from workbench.completion import SCRIPTS, offers
+    from workbench.completion import install as written
+
+    if line is not None:
+        print(*("\t".join(offer) for offer in offers(typer.main.get_command(app), line)), sep="\n")
+    elif install:
+        file, more = written(shell)
+        terminal.tell(script=file)
+        terminal.note(f"next: {more}")
+    else:
+        terminal.told(script=SCRIPTS[shell])
+        print(SCRIPTS[shell], end="")
 
 
 @caches.command("ls", example="mlim cache ls shop.yaml")
