@@ -22,7 +22,7 @@ FENCE = re.compile(
     r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
-INLINE = re.compile(r"`(mlim [^`]+)`")
+INLINE = re.compile(r"`(mlim [a-z][^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
