@@ -1,7 +1,9 @@
 """A Ray cluster of three machines of one core each, played by processes of this one."""
 
 import os
+import signal
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 from workbench.artifacts.ray import QUIET, Ray
@@ -29,20 +31,27 @@ class Machines:
             self._others.append(self._cluster.add_node(wait=False, **MACHINE))
         self._cluster.wait_for_nodes()
 
+    def processes(self) -> list[int]:
+        """Of the machines beside the first, but for the one that is each machine."""
+        return [pid for machine in self._others for pid in _below(machine)]
+
     def kill(self) -> None:
         """One of them and whatever runs on it."""
         machine = self._others.pop()
-        [raylet] = machine.all_processes["raylet"]
-        listed = subprocess.run(["pgrep", "-P", str(raylet.process.pid)], capture_output=True, text=True)
+        processes = _below(machine)
         self._cluster.remove_node(machine, allow_graceful=False)
-        for pid in map(int, listed.stdout.split()):
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                continue
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         import ray
 
         ray.shutdown()
         self._cluster.shutdown()
+
+
+def _below(machine: Any) -> list[int]:
+    pids = [str(raylet.process.pid) for raylet in machine.all_processes.get("raylet", ())]  # none once it is down
+    listed = subprocess.run(["pgrep", "-P", ",".join(pids)], capture_output=True, text=True)
+    return [int(pid) for pid in listed.stdout.split()]

@@ -42,7 +42,7 @@ def _machines() -> Iterator[Machines]:
 
     machines = Machines()
     yield machines
-    machines.stop()
+    machines.close()
 
 
 @pytest.fixture

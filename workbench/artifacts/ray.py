@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -19,13 +21,15 @@ from uuid import uuid4
 
 import workbench.artifacts.frames  # noqa: F401  # what is sent there and back is full of them
 from workbench import __version__
-from workbench.errors import ArtifactError, ClusterError, DataError, RecipeError
+from workbench.errors import ArtifactError, ClusterError, DataError, RecipeError, Terminated
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 RETRIES = 5  # of a piece whose process was lost; one that kills its process each time must not go on for ever
 KNOWN = 3  # works that a process holds unpacked
+PATIENCE = 10  # seconds for the head of a cluster to answer
+HOST = re.compile(r"(?:ray://)?([^:/]+):(\d+)")
 ONE_CORE = dict.fromkeys(("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # a process has one
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
@@ -83,16 +87,21 @@ class Ray:
             main = threading.current_thread() is threading.main_thread()
             handler = signal.getsignal(signal.SIGTERM)
             try:
+                if found := HOST.fullmatch(self._address):  # else Ray tries for minutes
+                    socket.create_connection((found[1], int(found[2])), PATIENCE).close()
                 ray.init(**where, **quiet, runtime_env={"env_vars": ONE_CORE})
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 told = (str(error) or type(error).__name__).splitlines()[0]
                 raise ClusterError(
-                    f"runtime.cluster: {self._address or 'of this machine'}: no Ray cluster can be used ({told}); "
-                    "give the address that `ray start --head` tells (docs/ray.md)"
+                    f"runtime.cluster: {self._address or 'of this machine'}: no Ray cluster can be used ({told}); give "
+                    "the address that `ray start --head` told, and export RAY_AUTH_MODE=token if it wants a token "
+                    "(docs/ray.md)"
                 ) from error
+            except SystemExit:  # what Ray makes of a signal
+                raise Terminated from None
             finally:
                 if main:
-                    signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
+                    signal.signal(signal.SIGTERM, handler)
         return ray
 
 
