@@ -202,6 +202,15 @@ def test_a_remote_that_takes_files_and_one_that_does_not(tmp_path):
     assert found.stops and "nosuch" in found.found
 
 
+def test_a_store_for_the_cache_must_know_conditional_writes(tmp_path, monkeypatch):
+    url = f"memory://{tmp_path.name}"
+    (found,) = own.reachable(own.CACHE, url, True)
+    assert found.state == "ok"
+    monkeypatch.setattr(own.Bucket, "put", lambda self, name, data: "tag")
+    (found,) = own.reachable(own.CACHE, url, True)
+    assert found.stops and "knows no conditional writes" in found.found and found.mend == "give runtime.cache a disk"
+
+
 def test_a_recipes_checks_are_asked_in_processes_of_their_own(tmp_path):
     asked = recipe(runtime={"cache": tmp_path, "checkpoints": {"remote": "s3://b/f"}, "remote": "/pushed"})
     checks = [check for check in examine.of_recipe(Asked.by(asked), asked) if check.seconds]
