@@ -18,8 +18,8 @@ from workbench.artifacts.mirror import bring
 from workbench.artifacts.store import Artifact, Store
 from workbench.cli import app
 from workbench.plan import builders, plan_recipe, plan_stages, run_plan, wanted
-from workbench.recipe.load import recipe_from_tree
-from workbench.recipe.places import path_of
+from workbench.recipe.load import load_recipe, recipe_from_tree
+from workbench.recipe.places import path_of, url_of
 from workbench.sources import Sources
 
 DATA = ["split", "tokens"]
@@ -228,4 +228,5 @@ def test_a_recipe_is_written_for_a_feed_there(s3: S3, june, tmp_path):
     said = mlim("init", "s3://shop/june/feed.csv", "--yes")
     assert said.startswith("s3://shop/june/feed.csv: comma-separated")
     assert "24 were tried: 24 found" in said
-    assert "path: s3://shop/june/feed.csv" in (tmp_path / "feed.yaml").read_text()
+    (feed,) = load_recipe(tmp_path / "feed.yaml").catalog.feeds
+    assert url_of(feed.path) == "s3://shop/june/feed.csv"
