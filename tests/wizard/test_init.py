@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from typer.testing import CliRunner
 from workbench.catalog.dialects.look import recipe_tree
 from workbench.cli import app
 from workbench.errors import DataError
-from workbench.recipe.load import load_recipe
+from workbench.forecast.machine import Machine
+from workbench.recipe.load import load_recipe, recipe_from_tree
+from workbench.recipe.schema import Feed
 from workbench.wizard.asking import MOST, Asking
 from workbench.wizard.init import init, place_for
+from workbench.wizard.sight import see
+from workbench.wizard.sizes import sized
 
 FEEDS = Path(__file__).parents[1] / "catalog" / "feeds"
 FIXTURES = sorted(path for path in FEEDS.glob("*/*") if path.suffix in (".csv", ".tsv", ".xml", ".jsonl", ".json"))
@@ -87,6 +92,34 @@ def test_what_it_shows(tmp_path):
     assert "60 products in 60 rows; 0 rows can't be read" in user.said
     assert "  60 were tried: 60 found, 30 px and more on the shorter side for half of them" in user.said
     assert (recipe.model.size, recipe.model.image_side, recipe.model.patch) == ("tiny", 16, 4)
+
+
+@pytest.mark.parametrize(("products", "pictures", "size", "side", "epochs"), [
+    (500, 64, "tiny", 64, 40),
+    (20_000, 500, "tiny", 32, 20),
+    (1_000_000, 500, "tiny", 32, 2),
+])  # fmt: skip
+def test_sizes_go_by_the_products_the_pictures_and_the_time(
+    tmp_path, monkeypatch, products, pictures, size, side, epochs
+):
+    machine = Machine(cores=2, memory=8 << 30, disk=10**12)
+    monkeypatch.setattr("workbench.wizard.sizes.this_machine", lambda runtime: machine)
+    small = see(Feed(path=shop(tmp_path)))
+    seen = replace(small, total=products, words=(30.0, 80.0), pictures=replace(small.pictures, side=pictures))
+    tree = {"catalog": {"feeds": [{"path": str(small.feed.path)}]}}
+    found = sized(seen, tree, tmp_path, 3600)
+    recipe = recipe_from_tree({**tree, **found.tree}, tmp_path)
+    assert (recipe.model.size, recipe.model.image_side, recipe.pretrain.epochs) == (size, side, epochs)
+    assert recipe.tokens.vocabulary == min(16_000, max(800, products * 30 // 20 // 1000 * 1000))
+    monkeypatch.setattr(
+        "workbench.wizard.sizes.this_machine", lambda runtime: replace(machine, gpu="NVIDIA H100", gpu_memory=80 << 30)
+    )
+    larger = sized(seen, tree, tmp_path, 3600)
+    assert larger.seconds < found.seconds or larger.tree["model"]["image_side"] >= side
+    assert recipe_from_tree({**tree, **sized(seen, tree, tmp_path, float("inf")).tree}, tmp_path).model.size == {
+        500: "tiny",
+        20_000: "small",
+    }.get(products, "base")
 
 
 def test_several_tasks_one_of_each_kind(tmp_path):

@@ -56,7 +56,9 @@ def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     wished = _wished(sight, asking)
     tasks = {wish.task: wish.section for wish in wished}
     long = asking.choose("How long may it take on this machine, from feed to report?", [said for said, _ in TIMES], 1)
-    found = sized(sight, {"name": out.stem, **recipe, "finetune": tasks}, folder, TIMES[long[0]][1])
+    said, budget = TIMES[long[0]]
+    found = sized(sight, {"name": out.stem, **recipe, "finetune": tasks}, folder, budget)
+    asking.say(show.of_sizes(found) + (f"; nothing smaller is done in {said}" if found.seconds > budget else ""))
     return text(out.name, sight, recipe, wished, found)
 
 
@@ -67,11 +69,10 @@ def _read(path: Path, asking: Asking) -> Sight:
     try:
         return see(feed)
     except DataError as error:
-        files = _feeds(path)
-        if files:
+        if files := _feeds(path):
             names = [str(file.relative_to(path)) for file in files]
-            feed = Feed(path=files[asking.choose("Which of these files is the feed?", names)[0]])
-            return _read(feed.path, asking)  # type: ignore[arg-type]
+            chosen = asking.choose("Which of these files is the feed?", names) if len(files) > 1 else [0]
+            return _read(files[chosen[0]], asking)
         return _with_roles(feed, asking, error)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.catalog.dialects.known import dialect_named
+from workbench.forecast.words import span
 from workbench.wizard.pictures import Pictures
 from workbench.wizard.sight import Sight
+from workbench.wizard.sizes import Sized
 
 FEW = 300  # products
 HEADER = ("role", "column", "filled", "values", "for example")
@@ -54,3 +56,10 @@ def of_pictures(found: Pictures, products: int) -> Iterator[str]:
         for what, names in (("missing", found.missing), ("broken", found.broken)):
             if names:
                 yield f"  {len(names)} {what}, as {names[0]}"
+
+
+def of_sizes(found: Sized) -> str:
+    """What was chosen, and how long it takes."""
+    model, epochs = found.tree["model"], found.tree["pretrain"]["epochs"]
+    takes = f"{span(*found.range)} on {found.machine.gpu or f'{found.machine.cores} CPU cores'}"
+    return f"chosen: a {model['size']} network, pictures of {model['image_side']} px, {epochs} epochs: {takes}"

@@ -59,7 +59,7 @@ def _ladder(sight: Sight) -> Iterator[Tree]:
     every step fewer epochs, of large catalogs very few."""
     sizes = [size for size in ("base", "small", "tiny") if sight.total >= LARGE.get(size, 0)]
     side = sight.pictures.side or 224
-    sides = [s for s in (224, 128, 96, 64, 32, 16) if s <= max(side, 16)]
+    sides = [s for s in (224, 128, 96, 64, 32) if s <= side] or [16]
     enough = max(2, min(20, 400_000 // max(sight.total, 1)))  # epochs: less is no training for a catalog so small
     for size in sizes:
         for s in [s for s in sides if s <= (96 if size == "tiny" else 224)]:
@@ -76,7 +76,7 @@ def _tree(sight: Sight, size: str, side: int, epochs: int) -> Tree:
     return {
         "images": {"side": min(2048, side if side <= 64 else round(side * 8 / 7))},
         "tokens": {
-            "vocabulary": min(16_000, max(600, round(pieces, -2 if pieces < 1000 else -3))),
+            "vocabulary": min(16_000, max(600, int(round(pieces, -2 if pieces < 1000 else -3)))),
             "max_length": min(256, max(16, length)),
         },
         "model": {"size": size, "image_side": side, "patch": PATCHES[side]},

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.wizard.cells import Label
 from workbench.wizard.sight import Sight
 
 SENSIBLE = 300  # classes: a label of more is more likely a name than a kind
+SHELVES = ("category", "categories", "department", "product_type", "class", "section", "aisle", "subcategory")
 FEW = 0.5  # share of the products with a label, below which it is no first choice
 
 
@@ -30,7 +32,7 @@ def wishes(sight: Sight) -> list[Wish]:
             {"label": label.name},
             f"{label.classes} classes",
         )
-        for label in sorted(sight.labels, key=lambda label: (not 2 <= label.classes <= SENSIBLE, label.filled < FEW))
+        for label in sorted(sight.labels, key=_unlikely)
     ]
     by = next((role for role in ("group", "code") if sight.groups[role] >= 20), None)
     if by:
@@ -51,3 +53,8 @@ def wishes(sight: Sight) -> list[Wish]:
             )
         )
     return found
+
+
+def _unlikely(label: Label) -> tuple[bool, ...]:
+    """False first: what a shop's shelves are named after, where most products have it and it isn't half a name."""
+    return label.classes > SENSIBLE, label.filled < FEW, label.name not in SHELVES
