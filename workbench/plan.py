@@ -301,7 +301,8 @@ def _make(
         if artifact is None and there is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
-            watch = _watch(foreseen, name, log) if foreseen and not step.partial else None
+            usual = not step.partial and not (runtime.executor == "ray" and name in DATA)  # that forecasts are made for
+            watch = _watch(foreseen, name, log) if foreseen and usual else None
             earlier, executor = _earlier(step, store), executor_of(runtime)
             rows = foreseen.counts.rows if foreseen else None
             work = Work(folder, inputs, runtime, console, log, earlier, step.ingredients, resume, executor, world, rows)
