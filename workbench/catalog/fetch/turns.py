@@ -1,9 +1,9 @@
 """Downloads by the processes of a cluster, in turns.
 
-For its turn a process has some hosts to itself, for half a minute at most, and gives back what became of their
-pictures, what is left of them, and how each host fared. So one process at a time asks a host, and its pace is one for
-all machines. A redirect to a host that another may be asking waits for a turn of that host. The pictures' bytes come
-back too: no machine but this one needs the cache.
+For its turn a process has some hosts to itself, until half a minute is over and what it began is done. It gives back
+what became of their pictures, what is left of them, and how each host fared. So one process at a time asks a host, and
+its pace is one for all machines. A redirect to a host that another may be asking waits for a turn of that host. The
+pictures' bytes come back too: who downloads needs no cache.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Taken:
 
 def take(turn: Turn, fetch: Fetch, max_pixels: int) -> Taken:
     """Take a turn in this process."""
+    if not turn.queues:
+        return Taken([], {}, [], {}, 0)
     with TemporaryDirectory() as folder:
         return asyncio.run(_take(turn, fetch, max_pixels, Path(folder)))
 
