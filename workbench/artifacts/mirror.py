@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 from base64 import b64decode
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _MARKS = ("ETag", "etag", "VersionId", "generation", "md5Hash", "crc32c")
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Object:
     """What a listing says of a file."""
 
@@ -98,9 +98,7 @@ def exists(path: Path) -> bool:
 class _Mirror:
     """The objects of a bucket below `key`, or that one object, and their copies below `root`."""
 
-    def __init__(
-        self, bucket: Bucket, root: Path, key: str, leave: Sequence[str], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, bucket: Bucket, root: Path, key: str, leave: Sequence[str], tell: Callable[[str], None]) -> None:
         self._bucket, self._root, self._key, self._leave, self._tell = bucket, root, key, leave, tell
         self._aside = root.with_name(f".{root.name}.partial")
         self._left_out = set[str]()
@@ -167,47 +165,34 @@ class _Mirror:
         with ThreadPoolExecutor(AT_ONCE) as pool, _progress(size) as self._progress:
             small = [found for found in waiting if found.size <= PIECE]
             for start in range(0, len(small), SHARE):
-                for _ in pool.map(self._copy_whole, small[start : start + SHARE]):
+                for _ in pool.map(self._copy_one, small[start : start + SHARE]):
                     pass
             for found in waiting:
                 if found.size > PIECE:
-                    self._copy_pieces(found, pool)
+                    self._copy_one(found, pool.map)
 
-    def _copy_whole(self, found: Object) -> None:
-        seen = None
-        while (data := self._read(found, 0)) is not None:
-            digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            if self._is_right(found, digest, seen):
-                aside = self._path_aside(found)
-                with _on_disk():
-                    aside.write_bytes(data)
-                    return self._put(found, aside)
-            seen = digest
-
-    def _copy_pieces(self, found: Object, pool: ThreadPoolExecutor) -> None:
-        """A large file, from several requests at a time, going on with what a killed run has of it."""
-        aside, seen = self._path_aside(found), None
+    def _copy_one(self, found: Object, mapped: Callable[..., Iterable[bytes | None]] = map) -> None:
+        """A file, in pieces, going on with what a killed run has of it; nothing where it is another by now."""
+        told = f"{found.name}\0{found.size}\0{found.time}".encode("utf-8", "surrogateescape")
+        aside, before = self._aside / hashlib.sha256(told).hexdigest()[:32], None
         while True:
             with _on_disk(), aside.open("ab") as out:
                 out.truncate(out.tell() // PIECE * PIECE)
                 for start in range(out.tell(), found.size, AT_ONCE * PIECE):
                     starts = range(start, min(start + AT_ONCE * PIECE, found.size), PIECE)
-                    for piece in pool.map(partial(self._read, found), starts):
-                        if piece is None:
+                    for piece in mapped(partial(self._read, found), starts):
+                        if piece is None:  # the next listing tells
                             return
                         out.write(piece)
             with aside.open("rb") as file:
                 digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
-            if self._is_right(found, digest, seen):
+            if self._is_right(found, digest, before):
                 return self._put(found, aside)
             aside.unlink()
-            seen = digest
+            before = digest
 
     def _read(self, found: Object, start: int) -> bytes | None:
-        """A piece of it; None where it is another by now, which the next listing tells."""
         size = min(PIECE, found.size - start)
-        if not size:
-            return b""
         with suppress(FileNotFoundError, EOFError):
             data = self._bucket.read(found.name, start, start + size)
             self._progress.advance(len(data) / 1e6)
@@ -220,10 +205,6 @@ class _Mirror:
         if digest == before != found.md5:
             self._tells_md5 = False
         return not found.md5 or not self._tells_md5 or digest == found.md5
-
-    def _path_aside(self, found: Object) -> Path:
-        told = f"{found.name}\0{found.size}\0{found.time}"
-        return self._aside / hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
     def _put(self, found: Object, aside: Path) -> None:
         os.utime(aside, ns=(found.time, found.time))
