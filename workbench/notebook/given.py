@@ -99,9 +99,7 @@ def _of_frame(
     """As the same table would be read from a file; a column that is named as a field of the model is that field, but
     where the training had another word for it that is there, too."""
     known, fields = answers.preparation.told["feeds"], answers.preparation.fields
-    words = [
-        {"id": feed["columns"]["id"], "title": feed["columns"]["title"], **feed["columns"]["text"]} for feed in known
-    ]
+    words = [feed["columns"] | feed["columns"]["text"] for feed in known]
     own = {
         field: field
         for field in ("id", *fields, "picture")

@@ -22,7 +22,7 @@ from workbench.notebook import show
 from workbench.notebook.answered import Embeddings, Matches, Neighbours, Predictions
 from workbench.notebook.ask import Told, ask
 from workbench.notebook.given import Given, One, asked
-from workbench.notebook.recipe import Recipe, console_for
+from workbench.notebook.recipe import Recipe, console_for, here
 from workbench.recipe.schema import Fetch
 
 SHOWN, MATCHED = 24, 5000  # listings whose pictures are kept, of predictions and of matches
@@ -61,7 +61,7 @@ def _folder(model: str | Path | Recipe, task: str | None, quiet: bool, sets: Map
         return model_of({name: each.artifact for name, each in made.items()}, goal, recipe.settings.runtime.cache)
     if sets:
         raise RecipeError(f"{', '.join(sets)}: keys of a recipe, and this model is a folder")
-    folder = Path(model).expanduser()
+    folder = here(model)
     if not (folder / "about.json").is_file():
         found = "no model" if folder.is_dir() else "no such folder"
         raise DataError(f"{model}: {found}; give a folder that mlim export wrote, or a recipe")
