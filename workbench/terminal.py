@@ -110,7 +110,8 @@ def tell(**results: object) -> None:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines when piped."""
     if not sys.stdout.isatty():
-        print(*("\t".join(row) for row in rows), sep="\n")
+        for row in rows:
+            print(*row, sep="\t")
         return
     from rich.table import Table
 
