@@ -51,8 +51,9 @@ class Maker:
         return Elsewhere, (self.images, self.encoding, places, self.fetched.of(()))
 
     def piece(self, listings: Sequence[Listing], ready: Mapping[Named, Found]) -> Piece:
-        names = {name for _, _, _, names in listings for name in names or ()}
-        return Piece(listings, ready, self.fetched.of(names))
+        named = {(feed, name): None for _, feed, _, names in listings for name in names or ()}
+        known = {one: ready[one] for one in named if one in ready}
+        return Piece(listings, known, self.fetched.of(name for _, name in named))
 
     def __call__(self, piece: Piece) -> list[tuple[int, int, Found]]:
         """Row and order of each picture, and what became of it."""
