@@ -17,7 +17,7 @@ from workbench.cli import app
 from workbench.errors import DataError
 from workbench.forecast.machine import Machine
 from workbench.recipe.load import load_recipe, recipe_from_tree
-from workbench.recipe.schema import Feed
+from workbench.recipe.schema import Feed, Fetch
 from workbench.wizard.asking import MOST, Asking
 from workbench.wizard.init import init, place_for
 from workbench.wizard.sight import see
@@ -162,9 +162,23 @@ def test_of_a_folder_of_several_kinds_one_is_chosen(tmp_path):
 def test_web_addresses_are_downloaded_if_one_wants(tmp_path):
     feed = tmp_path / "web.csv"
     feed.write_text("id,title,image\n" + "".join(f"{i},Mug {i},https://cdn.example.test/{i}.jpg\n" for i in range(40)))
-    assert wrote(feed, tmp_path / "r.yaml", Typed("1")).fetch is not None
+    assert wrote(feed, tmp_path / "r.yaml", user := Typed("1")).fetch == Fetch()
+    assert "40 pictures are web addresses (cdn.example.test), some 4 MB. Shall a run download them?" in "".join(
+        user.said
+    )
     assert wrote(feed, tmp_path / "r.yaml", Typed("2")).fetch is None
     assert "# fetch: {} # would download the 40 pictures" in (tmp_path / "r.yaml").read_text()
+
+
+def test_of_a_large_feed_the_head_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr("workbench.wizard.sight.LOOKED", 100)
+    feed = tmp_path / "web.csv"
+    feed.write_text(
+        "id,title,image\n" + "".join(f"{i:06},Mug,https://cdn.example.test/{i}.jpg\n" for i in range(300_000))
+    )
+    seen = see(Feed(path=feed))
+    assert not seen.whole and 100 <= seen.products < 300_000
+    assert seen.total == seen.web == 300_000
 
 
 def test_one_of_several_languages_is_read(tmp_path):

@@ -11,8 +11,9 @@ from typing import Any
 from workbench.catalog.dialects.look import pictures_beside
 from workbench.catalog.feeds.folder import READABLE
 from workbench.errors import DataError
+from workbench.forecast.words import size
 from workbench.recipe.places import url_of
-from workbench.recipe.schema import Feed
+from workbench.recipe.schema import Feed, Fetch
 from workbench.sources import bring_bare
 from workbench.wizard import show
 from workbench.wizard.asking import Asking
@@ -22,6 +23,7 @@ from workbench.wizard.sizes import sized
 from workbench.wizard.tasks import Wish, wishes
 from workbench.wizard.write import text
 
+USUAL, LARGE = 100_000, 300_000  # bytes of a shop's picture: on average, and of shops whose pictures are large
 Tree = dict[str, Any]
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
 TIMES = (("ten minutes", 600.0), ("an hour", 3600.0), ("a night", 8 * 3600.0), ("as long as it takes", float("inf")))
@@ -52,7 +54,7 @@ def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     folder = out.absolute().parent
     recipe["catalog"] = _catalog(sight, folder)
     if sight.pictures.web and _downloads(sight, asking):
-        recipe["fetch"] = {}
+        recipe["fetch"] = {"most_bytes": max(Fetch().most_bytes, LARGE * sight.web)}
     wished = _wished(sight, asking)
     tasks = {wish.task: wish.section for wish in wished}
     long = asking.choose("How long may it take on this machine, from feed to report?", [said for said, _ in TIMES], 1)
@@ -136,8 +138,8 @@ def _with_pictures(sight: Sight, asking: Asking) -> Sight:
 
 
 def _downloads(sight: Sight, asking: Asking) -> bool:
-    many, hosts = f"{sight.pictures.web:,}", ", ".join(sight.pictures.hosts)
-    text = f"{many} pictures are web addresses ({hosts}). Shall a run download them?"
+    many, hosts = f"{sight.web:,}", ", ".join(sight.pictures.hosts)
+    text = f"{many} pictures are web addresses ({hosts}), some {size(USUAL * sight.web)}. Shall a run download them?"
     return asking.choose(text, ["yes, politely (docs/fetch.md)", "no, go on without them"]) == [0]
 
 

@@ -49,6 +49,11 @@ class Sight:
         return self.total == self.products
 
     @property
+    def web(self) -> int:
+        """Main pictures of the whole feed that are web addresses."""
+        return round(self.pictures.web * self.total / max(self.products, 1))
+
+    @property
     def roles(self) -> Columns:
         return self.reading.columns
 
@@ -71,7 +76,7 @@ def see(feed: Feed, roles: Mapping[str, str] | None = None, language: str | None
         bad, read_as = bad + len(chunk.bad), read_as or chunk.read_as
     cells, columns = pl.concat(chunks, how="diagonal"), reading.columns
     names = names_of(cells, columns)
-    total = count if whole else round(max(count, rows_in(feed) * count / rows))
+    total = count if whole else int(float(f"{max(count + 1, rows_in(feed) * count / rows):.2g}"))
     return Sight(
         feed,
         reading,

@@ -86,9 +86,10 @@ def _note(column: Column | None) -> str:
 
 
 def _fetch(sight: Sight, recipe: Mapping[str, Any]) -> Iterator[str]:
-    hosts, many = ", ".join(sight.pictures.hosts), f"{sight.pictures.web:,}"
+    hosts, many = ", ".join(sight.pictures.hosts), f"{sight.web:,}"
     if "fetch" in recipe:
         yield f"fetch: # download the {many} pictures that are web addresses, at {hosts} (docs/fetch.md)"
+        yield _line(2, "most_bytes", recipe["fetch"]["most_bytes"], "a run that would take more stops and says so")
         yield _line(2, "contact", "", "your e-mail or web address, told to those servers")
         yield ""
     elif sight.pictures.web:
