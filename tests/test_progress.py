@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from workbench.progress import WARNING, Hushed, Progress
+from workbench.progress import QUIET, WARNING, Hushed, Progress
 
 
 class Clock:
@@ -77,7 +77,9 @@ def test_words_of_the_step_itself_take_the_place_of_the_speed():
     assert shown.getvalue() == "images  2/4 pictures  128/s  loss 2.0  1:00 left\n"
 
 
-@pytest.mark.parametrize(("width", "words"), [(100, "50/s  20 broken  0:10 left"), (66, "50/s  0:10 left"), (54, "0:10 left"), (50, "")])
+@pytest.mark.parametrize(
+    ("width", "words"), [(100, "50/s  20 broken  0:10 left"), (66, "50/s  0:10 left"), (54, "0:10 left"), (50, "")]
+)
 def test_a_bar_has_the_words_that_the_terminal_has_room_for(width, words):
     of, shown, clock = progress(terminal=True, width=width)
     with of as bar:
@@ -103,6 +105,15 @@ def test_quiet_shows_warnings_alone(capsys):
         console.print("done")
         console.print("warning: no picture", style=WARNING)
     assert capsys.readouterr() == ("", "warning: no picture\n")
+
+
+def test_quiet_holds_for_every_console_of_the_command_and_its_processes(monkeypatch):
+    monkeypatch.setenv(QUIET, "1")
+    of, shown, clock = progress(terminal=True)
+    with of as bar:
+        clock.now += 99
+        bar.advance(5)
+    assert "images" not in shown.getvalue()
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch):

@@ -110,7 +110,7 @@ def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resum
     with Progress(terminal.console(), "answers", unit="listings") as progress:
         counts = run(answers, feeds, out, how, resume, progress.advance)
     joined = f", {counts.joined:,} joined to one of them" if counts.joined else ""
-    terminal.told(**asdict(counts))
+    terminal.told(rows=counts.rows, **asdict(counts))
     terminal.note(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
     if not counts.pictures and any(feed.reading.columns.picture for feed in feeds):
         terminal.note(

@@ -6,6 +6,7 @@ In a pipe a line of the same words every half a minute, without control characte
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from rich.text import Text
 T = TypeVar("T")
 
 WARNING = "yellow"  # the style of what --quiet shows, too
+QUIET = "MLIM_QUIET"  # in the environment of a command that was told to be, and of its processes
 LINE = 30.0  # seconds between lines, where there is no bar
 WINDOW = 30.0  # seconds that a speed is of
 _BAR = 16  # characters
@@ -48,8 +50,9 @@ class Progress:
         self._told = clock()
         self._first = self._told, done
         self._seen = deque([self._first])  # moments, and what was done by then
+        self._quiet = console.quiet or QUIET in os.environ
         columns = (TextColumn(what, markup=False), BarColumn(_BAR), _Words(self._fitting))
-        self._bars = Bars(*columns, console=console, disable=console.quiet or not console.is_interactive)
+        self._bars = Bars(*columns, console=console, disable=self._quiet or not console.is_interactive)
         self._bar = self._bars.add_task("", total=total, completed=int(done))
 
     def __enter__(self) -> Progress:
@@ -76,7 +79,7 @@ class Progress:
                 self._seen.popleft()
         if not self._bars.disable:
             self._bars.update(self._bar, completed=self._done, total=self.total)
-        elif now - self._told >= LINE:
+        elif now - self._told >= LINE and not self._quiet:
             self._told = now
             first, words, last = self._words()
             self.say("  ".join(filter(None, [first, *words, last])))

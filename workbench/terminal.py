@@ -139,6 +139,7 @@ def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
     """With --json the object is the only thing on stdout, also where the command fails."""
     global _asked
     _asked = _Asked(quiet, debug, {} if json else None)
+    os.environ |= {"MLIM_QUIET": "1"} if quiet else {}
     try:
         if not json:
             yield
@@ -151,6 +152,7 @@ def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
 
                 print(shown(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str)), file=out, flush=True)
     finally:
+        os.environ.pop("MLIM_QUIET", None)
         _asked.held.close()
         _asked = _Asked()
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -203,12 +204,16 @@ class Store:
 def locked(folder: Path) -> Iterator[None]:
     """Hold <folder>.lock, which the kernel frees when the process dies; ArtifactError if another process does."""
     with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        for wait in (0.01, 0.05, 0.0):  # who looks whether it is held (uses.py) has it for a moment
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(wait)
+        else:
             raise ArtifactError(
                 f"{folder.name}: another process is making it; wait until that one ends, then run again"
-            ) from None
+            )
         yield
 
 
