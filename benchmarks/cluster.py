@@ -3,10 +3,12 @@
 usage: python -m benchmarks.cluster FOLDER [--listings 1500] [--rounds 5]
 
 Makes a catalog in FOLDER, of 1000-pixel JPEGs in a folder. Machines of one core each, played by processes here, which
-share its cores. Told are the ratio of the Images stage on one and on two of them, in turns, and how the processor's
-seconds of that stage divide between them and this process, which writes; for a quarter of the listings and for all the
-most memory of its own that a process of the cluster held, and this one; and whether all stages give the bytes of
-threads where one of three machines is killed at a third of the pictures.
+share its cores: on such as others use, two can do no more than one. Told are
+
+- the ratio of the Images stage on one and on two of them, in turns, and of pieces that only wait;
+- how the processor's seconds of that stage divide between them and this process, which writes;
+- for a quarter of the listings and for all, the most memory of its own that one of their processes held, and this one;
+- whether all stages give the bytes of threads where one of three machines is killed at a third of the pictures.
 """
 
 from __future__ import annotations
@@ -87,6 +89,7 @@ def warm(_: int) -> None:
 
 def speed_up(folder: Path, rounds: int) -> None:
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    waited: dict[int, list[float]] = {1: [], 2: []}
     there, here = 0.0, 0.0
     with closing(Machines(1)) as one, closing(Machines(2)) as two:
         for _ in range(rounds):
@@ -98,9 +101,13 @@ def speed_up(folder: Path, rounds: int) -> None:
                 seconds[count].append(made["images"].seconds or 0)
                 there += sum(map(processor, machines.processes())) - before[0]
                 here += processor(os.getpid()) - before[1]
-    ratios = [a / b for a, b in zip(seconds[1], seconds[2], strict=True)]
-    shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"images: {statistics.median(ratios):.2f} times as fast on two machines as on one ({shown})")
+                began = time.perf_counter()
+                list(machines.executor().in_order(time.sleep, [0.3] * 24, 24))
+                waited[count].append(time.perf_counter() - began)
+    for what, took in (("images", seconds), ("waiting", waited)):
+        ratios = [a / b for a, b in zip(took[1], took[2], strict=True)]
+        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"{what}: {statistics.median(ratios):.2f} times as fast on two machines as on one ({shown})")
     print(
         f"the processor's time: {there:.1f} s there, {here:.1f} s here: one writer for {there / here:.0f} cores",
         flush=True,
