@@ -104,8 +104,10 @@ class Shell:
             subprocess.run([sys.executable if words[0] == "python" else words[0], *words[1:]], check=True)
 
     def mlim(self, words: Sequence[str]) -> None:
-        if words[0] in ("init", "export") and words[2:]:
-            Path(words[2]).unlink(missing_ok=True)  # the sandbox's own, which the page makes itself
+        if words[0] == "init" and words[2:] and Path(words[2]).exists():
+            words = ["init", words[1], f"init-{words[2]}"]  # what follows goes by the sandbox's own, which trains less
+        if words[0] == "export" and words[2:]:
+            Path(words[2]).unlink(missing_ok=True)  # the sandbox's model, which the page makes itself
         sets = [part for value in SMALL for part in ("--set", value)] if takes_sets(words) else []
         result = CliRunner().invoke(app, [*words, *sets])
         assert result.exit_code == 0, result.output + repr(result.exception or "")
