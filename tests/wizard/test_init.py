@@ -252,3 +252,18 @@ def test_from_the_command_line_on_a_terminal_and_without(tmp_path):
     assert said.endswith(
         f"next: mlim plan {tmp_path}/other.yaml shows what would run, mlim run {tmp_path}/other.yaml does it\n"
     )
+
+
+def test_a_text_that_says_the_answer_is_not_read(tmp_path):
+    kinds = ("Wall Art", "mugs")
+    rows = "".join(
+        f'A{i},thing {i},{kinds[i % 2]},"new, {kinds[i % 2].upper()}",{"art" if i % 3 else "mugs"}\n' for i in range(40)
+    )
+    (tmp_path / "shop.csv").write_text("sku,name,product type,tags,colour\n" + rows)
+    user = Typed()
+    recipe = wrote(tmp_path / "shop.csv", tmp_path / "shop.yaml", user)
+    assert recipe.finetune.classify.label == "product_type"
+    assert "tags" not in recipe.catalog.feeds[0].columns.text.values()  # says it of all
+    assert "colour" in recipe.catalog.feeds[0].columns.text.values()  # says "mugs" of some
+    assert "tags says the product_type in words of nearly every product: it is not read" in user.said
+    assert "tags says what the model is to tell: not read" in (tmp_path / "shop.yaml").read_text()

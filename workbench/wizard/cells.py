@@ -12,6 +12,7 @@ from workbench.catalog.clean.language import language_of, told_languages
 from workbench.recipe.schema import Columns
 
 EXAMPLES, LONG = 3, 40  # of each column; characters of one
+SAYS = 0.9  # share of the products of which a text says the label, from which it gives it away
 READ, TOLD = 300, 20  # texts whose language is told by their words; so many that a share of them says something
 
 
@@ -34,6 +35,7 @@ class Label:
     name: str
     classes: int  # of two products at least
     filled: float  # share of the products that have one of these
+    said_by: tuple[str, ...]  # texts that say it in words, of nearly all of them
 
 
 def roles_of(columns: Columns) -> Iterator[tuple[str, str]]:
@@ -84,8 +86,24 @@ def labels_of(cells: pl.DataFrame, columns: Columns) -> list[Label]:
     for name, word in columns.labels.items():
         counts = cells[word].str.strip_chars().value_counts(name="n").filter((pl.col("n") > 1) & (pl.col(word) != ""))
         if counts.height > 1:
-            found.append(Label(name, counts.height, float(counts["n"].sum()) / cells.height))
+            filled = float(counts["n"].sum()) / cells.height
+            found.append(Label(name, counts.height, filled, tuple(_saying(cells, columns, word))))
     return sorted(found, key=lambda label: label.classes)
+
+
+def _saying(cells: pl.DataFrame, columns: Columns, label: str) -> Iterator[str]:
+    """Texts beside the title that say the label: a model would read there what it is to tell."""
+    for name, word in columns.text.items():
+        if word in cells.columns and word != label:
+            text, said = (_in_words(pl.col(column)) for column in (word, label))
+            both = cells.select(text=text, said=said).filter((pl.col("text") != "  ") & (pl.col("said") != "  "))
+            share = both.select(pl.col("text").str.contains(pl.col("said"), literal=True).mean()).item()
+            if share is not None and share >= SAYS:
+                yield name
+
+
+def _in_words(text: pl.Expr) -> pl.Expr:
+    return pl.lit(" ") + text.str.to_lowercase().str.replace_all(r"\W+", " ").str.strip_chars() + pl.lit(" ")
 
 
 def groups_of(cells: pl.DataFrame, word: str | None) -> int:

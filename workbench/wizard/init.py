@@ -56,6 +56,7 @@ def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     if sight.pictures.web and _downloads(sight, asking):
         recipe["fetch"] = {"most_bytes": max(Fetch().most_bytes, LARGE * sight.web)}
     wished = _wished(sight, asking)
+    _hide(recipe["catalog"], wished, asking)
     tasks = {wish.task: wish.section for wish in wished}
     long = asking.choose("How long may it take on this machine, from feed to report?", [said for said, _ in TIMES], 1)
     said, budget = TIMES[long[0]]
@@ -152,6 +153,15 @@ def _wished(sight: Sight, asking: Asking) -> list[Wish]:
     kinds = [*(wish.task for wish in found), ""]
     numbers = asking.choose("What is the model to do?", choices, kinds=kinds)
     return [found[number] for number in numbers if number < len(found)]
+
+
+def _hide(catalog: Tree, wished: Sequence[Wish], asking: Asking) -> None:
+    """What says the answer in words is not read: the products that lack the answer lack it, too."""
+    texts = catalog["feeds"][0]["columns"].get("text", {})
+    for wish in wished:
+        for name in wish.without:
+            if word := texts.pop(name, None):
+                asking.say(f"{word} says the {wish.section['label']} in words of nearly every product: it is not read")
 
 
 def _catalog(sight: Sight, folder: Path) -> Tree:

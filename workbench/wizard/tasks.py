@@ -21,6 +21,7 @@ class Wish:
     task: str
     section: dict[str, Any]
     why: str  # a comment beside it
+    without: tuple[str, ...] = ()  # texts that say the answer
 
 
 def wishes(sight: Sight) -> list[Wish]:
@@ -31,6 +32,7 @@ def wishes(sight: Sight) -> list[Wish]:
             "classify",
             {"label": label.name},
             f"{label.classes} classes",
+            label.said_by,
         )
         for label in sorted(sight.labels, key=_unlikely)
     ]

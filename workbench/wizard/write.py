@@ -58,6 +58,11 @@ def _catalog(sight: Sight, catalog: Mapping[str, Any]) -> Iterator[str]:
         else:
             note = _note(notes.get(word)) if isinstance(word, str) else "further pictures"
             yield _line(8, role, word, ROLES.get(role, "") or note)
+    read = feed["columns"].get("text", {}).values()
+    for column in sight.columns:
+        if column.role.startswith("text ") and column.word not in read:
+            name = column.role.removeprefix("text ")
+            yield f"        # text {_plain(f'{name}: {column.word}')} says what the model is to tell: not read"
     unused = [column.word for column in sight.columns if not column.role]
     if unused:
         yield f"      # not read: {_plain(', '.join(unused))}"
