@@ -252,8 +252,8 @@ def test_the_commands(sold: Any, tmp_path: Path):
 def test_a_damaged_model_is_told(sold: Any, tmp_path: Path, file: str):
     shutil.copytree(sold.model, tmp_path / "model")
     (tmp_path / "model" / file).write_bytes((sold.model / file).read_bytes()[:50])
-    with pytest.raises(ArtifactError, match="a damaged model"):
+    with pytest.raises(ArtifactError, match="damaged"):
         Answers.open(tmp_path / "model", "cpu")
     (tmp_path / "model" / file).unlink()
-    with pytest.raises(ArtifactError, match="a damaged model"):
+    with pytest.raises(ArtifactError, match="damaged"):
         Answers.open(tmp_path / "model", "cpu")

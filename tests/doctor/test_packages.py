@@ -99,4 +99,4 @@ def test_an_old_python(installed, monkeypatch):
 
 def test_each_extra_of_the_project_says_what_it_adds():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    assert packages.ADDS.keys() == project["optional-dependencies"].keys() - {"all", "test", "dev"}
+    assert packages.ADDS.keys() == project["optional-dependencies"].keys() - {"all", "docs", "test", "dev"}

@@ -1,5 +1,6 @@
 """Shards by row: what was written comes back or is refused, from files that nobody holds open."""
 
+import re
 import subprocess
 import sys
 import zlib
@@ -139,7 +140,7 @@ def test_more_shards_than_descriptors(tmp_path: Path) -> None:
 def test_another_program_reads_them_as_documented(shop: Make, encoding: str) -> None:
     out, _ = shop(PICTURES, NAMES).run(Images(side=16, encoding=encoding, shard_pictures=3))
     text = (Path(__file__).parents[2] / "docs" / "shards.md").read_text()
-    code = text.split("```python\n")[1].split("```")[0]
+    code = re.sub("folder = .*\n", "", text.split("```python\n")[1].split("```")[0])
     seen: dict[int, np.ndarray] = {}
     exec(code + "    seen[row] = pixels\n", {"folder": out, "seen": seen})
     shards = Shards(out)

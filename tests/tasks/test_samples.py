@@ -225,9 +225,9 @@ def test_the_loops_of_the_docs_learn(
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
     names: dict[str, Any] = {}
     losses = []
-    for form, block in zip(("datasets", "webdataset"), blocks, strict=True):
+    for (form, out), block in zip({"datasets": "samples", "webdataset": "tars"}.items(), blocks, strict=True):
         (tmp_path / form).mkdir()
-        write(tmp_path / form / "samples", *plain, form, epochs=16)
+        write(tmp_path / form / out, *plain, form, epochs=16)
         monkeypatch.chdir(tmp_path / form)
         exec(block, names)
         losses.append((names["before"], names["after"]))

@@ -32,6 +32,7 @@ ADDS = {  # extra -> what mlim can do with it
     "export": "models that transformers loads",
     "onnx": "models that onnxruntime loads",
     "serve": "`mlim serve`",
+    "ray": "preparation by several machines",
 }
 SPARED = "nvidia-dali"  # the CPU decodes without it; a recipe that asks for it is told by its own check
 OWN_CHECK = ("torch", "nvidia-dali")  # how packages begin that checks of their own load
