@@ -89,7 +89,7 @@ def _serve_together(served: Served, at: At, workers: int, threads: int) -> None:
     with TemporaryDirectory(prefix="mlim-serve-") as folder, _bound(*at) as kept:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # in which they count together
         work = partial(_work, served, kept.getsockname()[:2], threads)
-        died = lambda pid: mark_process_dead(pid, folder)  # type: ignore[no-untyped-call] # noqa: E731
+        died = partial(mark_process_dead, path=folder)
         with Workers(work, workers, served.limits.seconds + 2, died) as together:
             _say(kept)
             together.watch()
