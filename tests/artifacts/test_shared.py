@@ -184,6 +184,17 @@ def test_who_slept_too_long_sends_nothing_while_another_process_makes_it(s3: S3,
     assert not list((tmp_path / "a").glob("*.unsent"))
 
 
+def test_who_was_not_heard_of_for_half_the_time_asks_before_it_goes_on(s3: S3):
+    bucket = Bucket(s3.url)
+    with Lease(bucket, "tokens", "ours", lambda line: None) as lock:
+        bucket.write("tokens.lock", b'{"owner": "theirs"}')  # by a clock that runs ahead of this one
+        lock.check()
+        lock._renewed -= 0.6 * leases.LEASE
+        with pytest.raises(ArtifactError, match="another process took over"):
+            lock.check()
+    assert list(there(s3)) == ["tokens.lock"]
+
+
 def test_a_store_without_conditions_is_refused(s3: S3, tmp_path, monkeypatch):
     real = Bucket.put
     monkeypatch.setattr(Bucket, "put", lambda self, name, data, tag=None: self.write(name, data) or "tag")

@@ -26,7 +26,7 @@ class Seen:
 
     data: bytes
     tag: str  # another one for each content
-    age: float  # seconds since it was written, by the store's clock; 0 where it tells none
+    age: float  # seconds since it was written, at least, by the store's clock; 0 where it tells none
 
 
 def look(fs: Any, path: str) -> Seen | None:
@@ -56,7 +56,8 @@ async def _get_s3(fs: Any, path: str) -> tuple[bytes, str, float]:
     async with answer["Body"] as body:
         data = await body.read()
     now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    return data, answer["ETag"], (now - answer["LastModified"]).total_seconds()
+    age = (now - answer["LastModified"]).total_seconds() - 1  # both are cut to whole seconds
+    return data, answer["ETag"], max(0.0, age)
 
 
 def _put_s3(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:

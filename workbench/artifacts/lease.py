@@ -65,19 +65,23 @@ class Lease:
     ) -> None:
         self._end.set()
         self._thread.join(PATIENCE)
-        if not (self._lost or self._thread.is_alive()) and _now() - self._renewed < LEASE:  # else it may be another's
+        if self._sure() and not self._thread.is_alive():
             with suppress(MlimError):  # it expires
                 self._bucket.delete(self._name)
 
     def check(self) -> None:
         """Raises ArtifactError where another process took it over: this one wasn't heard of for too long."""
-        if not self._lost and _now() - self._renewed >= LEASE:
+        if not self._sure() and not self._lost:
             self._again()
         if self._lost:
             raise ArtifactError(
                 f"{self._bucket.shown}/{self._name}: another process took over, since nothing was heard of this one "
                 f"for {LEASE:.0f} seconds; run again: what that one makes is taken"
             )
+
+    def _sure(self) -> bool:
+        """Whether nobody can have taken it over, also by a clock that isn't this one."""
+        return not self._lost and _now() - self._renewed < LEASE / 2
 
     def _take(self, tag: str | None) -> bool:
         begun = _now()
