@@ -21,6 +21,8 @@ def as_in_a_child(tmp_path, monkeypatch):
 
 def test_no_compiler(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
+    for name in ("CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
     (found,) = compiling("cpu")
     assert (found.name, found.state, found.found) == ("torch.compile on cpu", "missing", "no compiler (g++)")
     assert "apt install g++" in found.mend and "runtime.compile: false" in found.mend

@@ -32,7 +32,7 @@ def open_decoder(
     if wanted == "dali" or (wanted == "auto" and device != "cpu"):
         try:
             return _said(DaliDecoder(shards, side, _gpu(device), runtime.threads), why)
-        except (ImportError, RuntimeError, OSError) as error:
+        except (ImportError, RuntimeError, OSError, IndexError) as error:
             found, todo = _found(error)
             if wanted == "dali":
                 raise RecipeError(

@@ -42,7 +42,7 @@ class Tuning:
 
     largest: int = 256  # pictures of a batch; a larger one is met by another graph
     depth: int = 3  # batches that DALI has under way
-    hardware: float = 0.65  # share of the JPEG for the GPU's JPEG engines; the threads and the GPU's cores do the rest
+    hardware: float = 0.25  # share of the JPEG for the GPU's JPEG engines; the threads and the GPU's cores do the rest
     huffman: int = 1_000_000  # pixels: of this rest, from here on the GPU also decodes the Huffman codes, in part
 
 

@@ -54,7 +54,8 @@ class MlmLoss:
         masked_BL = batch.text_masked_BL
         logits_MV = reading.network.masked_token_logits(reading.masked[0], batch)
         nats_M = mlm_nats(logits_MV, batch.tokens_BL.flatten()[batch.masked_M])
-        return torch.zeros(masked_BL.shape, device=nats_M.device).masked_scatter(masked_BL, nats_M).sum(1)
+        nats_BL = torch.zeros(masked_BL.numel(), device=nats_M.device).index_copy(0, batch.masked_M, nats_M)
+        return nats_BL.view_as(masked_BL).sum(1)  # masked_scatter would make the CPU wait for a GPU, in its gradient
 
 
 @dataclass(frozen=True)
