@@ -445,6 +445,17 @@ def test_another_word_for_retry_asks_only_for_what_failed(shop, web):
     assert sorted(web.paths) == ["/5", "/6"]
 
 
+def test_of_hosts_of_one_s_own_it_says_what_to_do(shop, web):
+    """The most common mistake with a server of one's own; no estimate is made of nothing."""
+    table = lines(shop.run([web.url(f"/{i}") for i in range(30)] + ["http://127.0.0.1/x", "http://169.254.169.254/y"]))
+    assert {line["state"] for line in table} == {"absent"} and web.asked == []
+    said = shop.console.export_text()
+    assert "none of the first 24 is to be had" in said and "to download" not in said
+    host = f"127.0.0.1:{web.port}, 127.0.0.1"
+    assert f"31 are at {host}, in your own network: if you trust this feed, `fetch: {{allow_hosts: [{host}]}}`" in said
+    assert "1 are not to be had; another word" in said
+
+
 def test_the_data_saver_stops_before_it_starts(shop, web):
     body = GOOD + bytes(10_000 - len(GOOD))
     web.default = answer(body)

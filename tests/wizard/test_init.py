@@ -78,7 +78,7 @@ def test_every_dialects_recipe_is_read_and_has_the_columns_that_ingest_guesses(f
 def test_nobody_is_asked_and_every_choice_is_told(tmp_path):
     feed, user = shop(tmp_path), Typed()
     text = init(feed, tmp_path / "r.yaml", Asking(user.said.append), user.table)
-    assert "What is the model to do? tell the kind of a product (2 classes; 100% have one)" in user.said
+    assert "What is the model to do? tell the kind of a product (2 classes of 2 products and more; 100%)" in user.said
     assert "How long may it take on this machine, from feed to report? an hour" in user.said
     assert "          kind: kind                 # 100% filled, 2 values: cups (30), mugs (30)" in text.splitlines()
     assert "finetune:\n  classify: {label: kind} # 2 classes\n" in text
@@ -168,6 +168,19 @@ def test_web_addresses_are_downloaded_if_one_wants(tmp_path):
     )
     assert wrote(feed, tmp_path / "r.yaml", Typed("2")).fetch is None
     assert "# fetch: {} # would download the 40 pictures" in (tmp_path / "r.yaml").read_text()
+
+
+def test_one_s_own_network_is_asked_only_if_a_person_says_so(tmp_path):
+    feed = tmp_path / "web.csv"
+    hosts = ("cdn.example.test", "cdn.example.test:8080", "127.0.0.1", "pictures", "169.254.169.254")
+    feed.write_text("id,title,image\n" + "".join(f"{i},Mug {i},http://{hosts[i % 5]}/{i}.jpg\n" for i in range(40)))
+    own = ("cdn.example.test:8080", "127.0.0.1", "pictures")
+    assert wrote(feed, tmp_path / "r.yaml", Typed("1")).fetch == Fetch()
+    line = "  # allow_hosts: ['cdn.example.test:8080', 127.0.0.1, pictures] # of your own network; no other host"
+    assert line in (tmp_path / "r.yaml").read_text()
+    assert wrote(feed, tmp_path / "s.yaml", user := Typed("2")).fetch == Fetch(allow_hosts=own)
+    assert f"  2  yes, also from {', '.join(own)}: I trust this feed" in user.said
+    assert wrote(feed, tmp_path / "t.yaml", Typed("3")).fetch is None
 
 
 def test_of_a_large_feed_the_head_is_looked_at(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from workbench.wizard.write import text
 USUAL, LARGE = 100_000, 300_000  # bytes of a shop's picture: on average, and of shops whose pictures are large
 Tree = dict[str, Any]
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
+PUBLIC, ALSO_OWN, NONE = range(3)  # what is downloaded
 TIMES = (("ten minutes", 600.0), ("an hour", 3600.0), ("a night", 8 * 3600.0), ("as long as it takes", float("inf")))
 
 
@@ -53,8 +54,10 @@ def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     sight = _with_pictures(sight, asking)
     folder = out.absolute().parent
     recipe["catalog"] = _catalog(sight, folder)
-    if sight.pictures.web and _downloads(sight, asking):
+    if sight.pictures.web and (how := _downloads(sight, asking)) < NONE:
         recipe["fetch"] = {"most_bytes": max(Fetch().most_bytes, LARGE * sight.web)}
+        if how == ALSO_OWN:
+            recipe["fetch"]["allow_hosts"] = [*sight.pictures.own]
     wished = _wished(sight, asking)
     _hide(recipe["catalog"], wished, asking)
     tasks = {wish.task: wish.section for wish in wished}
@@ -138,10 +141,16 @@ def _with_pictures(sight: Sight, asking: Asking) -> Sight:
     return again if again.pictures.found > seen.found else sight
 
 
-def _downloads(sight: Sight, asking: Asking) -> bool:
-    many, hosts = f"{sight.web:,}", ", ".join(sight.pictures.hosts)
+def _downloads(sight: Sight, asking: Asking) -> int:
+    """PUBLIC, ALSO_OWN or NONE. One's own network is asked only if a person says so: feeds come from strangers, too."""
+    many, hosts, own = f"{sight.web:,}", ", ".join(sight.pictures.hosts), ", ".join(sight.pictures.own)
     text = f"{many} pictures are web addresses ({hosts}), some {size(USUAL * sight.web)}. Shall a run download them?"
-    return asking.choose(text, ["yes, politely (docs/fetch.md)", "no, go on without them"]) == [0]
+    choices = {PUBLIC: "yes, politely (docs/fetch.md)" + (f", but not from your own network ({own})" if own else "")}
+    if own:
+        choices[ALSO_OWN] = f"yes, also from {own}: I trust this feed"
+    choices[NONE] = "no, go on without them"
+    (number,) = asking.choose(text, [*choices.values()])
+    return [*choices][number]
 
 
 def _wished(sight: Sight, asking: Asking) -> list[Wish]:

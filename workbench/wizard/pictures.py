@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
 import polars as pl
 
+from workbench.catalog.fetch.safe import Address, Refused, parse
 from workbench.catalog.listings import pictures_of
 from workbench.errors import DataError
 from workbench.images.fetched import WEB
@@ -32,6 +32,7 @@ class Pictures:
     named: int = 0  # products that name one
     web: int = 0  # of these, by web address
     hosts: tuple[str, ...] = ()  # of the addresses, the most frequent first
+    own: tuple[str, ...] = ()  # hosts of one's own network, which a run asks only if `fetch.allow_hosts` names them
     tried: int = 0  # of the others, spread over the feed
     missing: tuple[str, ...] = ()  # names of the tried ones that aren't there
     broken: tuple[str, ...] = ()  # the same of those that can't be read, with the reason
@@ -49,7 +50,9 @@ def pictures_seen(feed: Feed, names: Sequence[str]) -> Pictures:
     """
     web = [name for name in names if re.match(WEB, name)]
     local = [name for name in names if not re.match(WEB, name)]
-    hosts = Counter(urlsplit(name).hostname or "" for name in web)
+    addresses = [address for address in map(_address, web) if address]
+    hosts = Counter(address.authority for address in addresses)
+    own = Counter(address.authority for address in addresses if address.own)
     tried = local[:: max(1, len(local) // TRIED)][:TRIED]
     missing, broken, sides = list[str](), list[str](), list[int]()
     place = open_pictures(place_of(feed), "pictures")
@@ -64,8 +67,15 @@ def pictures_seen(feed: Feed, names: Sequence[str]) -> Pictures:
             except (Broken, OSError, ValueError) as error:
                 broken.append(f"{name}: {error}")
     side = round(median(sides)) if sides else 0
-    most = tuple(host for host, _ in hosts.most_common(3))
-    return Pictures(len(names), len(web), most, len(tried), tuple(missing), tuple(broken), side)
+    most, most_own = (tuple(host for host, _ in counts.most_common(3)) for counts in (hosts, own))
+    return Pictures(len(names), len(web), most, most_own, len(tried), tuple(missing), tuple(broken), side)
+
+
+def _address(url: str) -> Address | None:
+    try:
+        return parse(url)
+    except Refused:
+        return None
 
 
 def names_of(cells: pl.DataFrame, columns: Columns) -> list[str]:

@@ -28,7 +28,7 @@ def wishes(sight: Sight) -> list[Wish]:
     """Classes by each label; the same product found by group or code; search; missing attributes."""
     found = [
         Wish(
-            f"tell the {label.name} of a product ({label.classes} classes; {label.filled:.0%} have one)",
+            f"tell the {label.name} of a product ({label.classes} classes of 2 products and more; {label.filled:.0%})",
             "classify",
             {"label": label.name},
             f"{label.classes} classes",

@@ -96,6 +96,10 @@ def _fetch(sight: Sight, recipe: Mapping[str, Any]) -> Iterator[str]:
         yield f"fetch: # download the {many} pictures that are web addresses, at {hosts} (docs/fetch.md)"
         yield _line(2, "most_bytes", recipe["fetch"]["most_bytes"], "a run that would take more stops and says so")
         yield _line(2, "contact", "", "your e-mail or web address, told to those servers")
+        if own := sight.pictures.own:
+            named = recipe["fetch"].get("allow_hosts")
+            line = _line(2, "allow_hosts", [*own], "of your own network; no other host there is asked")
+            yield line if named else line.replace("  ", "  # ", 1)
         yield ""
     elif sight.pictures.web:
         yield f"# fetch: {{}} # would download the {many} pictures that are web addresses, at {hosts} (docs/fetch.md)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
@@ -20,6 +20,7 @@ from workbench.catalog.fetch.content import Content
 from workbench.catalog.fetch.here import Here
 from workbench.catalog.fetch.hosts import Downloads, Wanted
 from workbench.catalog.fetch.results import Journal, Result, as_results, as_table
+from workbench.catalog.fetch.safe import UNNAMED
 from workbench.catalog.fetch.turns import Turns
 from workbench.errors import DataError
 from workbench.recipe.schema import Fetch
@@ -61,10 +62,23 @@ def run_fetch(work: Work, fetch: Fetch, max_pixels: int, main_only: bool) -> Map
     table.write_parquet(aside)
     aside.replace(work.folder / FETCHED)
     summary = _summary(table)
-    if summary["absent"]:
-        text = f"  {summary['absent']:,} are not to be had; another word for `fetch.retry` asks for them again"
-        work.console.print(text, soft_wrap=True, markup=False)
+    for line in _lost(table):
+        work.console.print(f"  {line}", soft_wrap=True, markup=False)
     return summary
+
+
+def _lost(table: pl.DataFrame) -> Iterator[str]:
+    """What to do about those that are absent."""
+    absent = table.filter(pl.col("state") == "absent")
+    unnamed = absent.filter(pl.col("reason").str.ends_with(UNNAMED))
+    if len(unnamed):
+        hosts = [host for host in _by_host(unnamed["url"]) if host]
+        yield (
+            f"{len(unnamed):,} are at {', '.join(hosts[:MOST_TOLD])}, in your own network: if you trust this feed, "
+            f"`fetch: {{allow_hosts: [{', '.join(hosts[:MOST_TOLD])}]}}` lets a run ask there"
+        )
+    if rest := len(absent) - len(unnamed):
+        yield f"{rest:,} are not to be had; another word for `fetch.retry` asks for them again"
 
 
 def _listings(ingest: Artifact, main_only: bool) -> list[list[str]]:
@@ -146,6 +160,8 @@ class _Downloads:
 
     def _judge(self, received: int, pictures: int) -> None:
         """The data saver: what the sample lets expect, and the limit that it must stay below."""
+        if not received:
+            return self._say(f"none of the first {SAMPLE} is to be had")
         about, most = received / SAMPLE * pictures, self._fetch.most_bytes
         found = f"about {_size(about)} to download, by {SAMPLE} pictures of {pictures:,}"
         if about > most:

@@ -54,6 +54,7 @@ _KINDS = [
     for kind, nets in table.items()
     for net in nets
 ]
+UNNAMED = "not in fetch.allow_hosts"  # ends the reason where a name there would do
 _GLOBAL = ip_network("2000::/3")  # no other IPv6 address is given to public hosts
 
 
@@ -74,6 +75,16 @@ class Address:
     def authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def own(self) -> bool:
+        """Whether it is written as one of one's own network, which is asked only if `fetch.allow_hosts` names it."""
+        try:
+            if kind_of(self.host):
+                return kind_of(self.host, own=True) is None
+        except ValueError:  # a name, no IP address
+            pass
+        return self.port not in PORTS.values() or not re.search("[.:]", self.host)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.target}"
@@ -124,7 +135,7 @@ class Allowed:
     def check(self, address: Address) -> None:
         """Raises Refused for a port that is not the web's."""
         if address.port not in PORTS.values() and (address.host, address.port) not in self._own:
-            raise Refused(f"port {address.port}, not in fetch.allow_hosts")
+            raise Refused(f"port {address.port}, {UNNAMED}")
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The IP addresses of a host. Raises Refused if any of them is, socket.gaierror if there is none."""
@@ -132,7 +143,9 @@ class Allowed:
         ips = list(dict.fromkeys(str(place[0]) for *_, place in found))
         for ip in ips:
             if kind := kind_of(ip, own=(host, port) in self._own):
-                raise Refused(f"its host has the address {ip}: {kind}")
+                raise Refused(
+                    f"its host has the address {ip}: {kind}" + ("" if kind_of(ip, own=True) else f", {UNNAMED}")
+                )
         return ips
 
 
