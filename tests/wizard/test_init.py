@@ -202,6 +202,15 @@ def test_one_of_several_languages_is_read(tmp_path):
     assert wrote(feed, tmp_path / "r.yaml", Typed("1")).catalog.language is None
 
 
+def test_a_column_that_was_asked_for_stays_when_a_language_is_chosen(tmp_path):
+    feed = tmp_path / "two.csv"
+    rows = "".join(f"same,Red mug of {i},Rote Tasse von {i},{i % 3}\n" for i in range(30))
+    feed.write_text("a,title [en],title [de],c\n" + rows)
+    recipe = wrote(feed, tmp_path / "r.yaml", Typed("c", "de"))
+    read = recipe.catalog.feeds[0].columns
+    assert (recipe.catalog.language, read.id, read.title) == ("de", "c", "title")
+
+
 def test_no_more_than_five_questions(tmp_path):
     asking = Asking(print, lambda prompt: "2")
     assert [asking.choose("?", ["a", "b"]) for _ in range(MOST + 2)] == [[1]] * MOST + [[0]] * 2

@@ -50,7 +50,7 @@ def init(path: Path, out: Path, asking: Asking, table: Table) -> str:
     sight, recipe = _read(path, asking), dict[str, Any]()
     _show(sight, asking, table)
     if sight.tongues and (chosen := _language(sight, asking)):
-        sight = see(sight.feed, language=chosen)
+        sight = see(sight.feed, sight.named, chosen)
     sight = _with_pictures(sight, asking)
     folder = out.absolute().parent
     recipe["catalog"] = _catalog(sight, folder)

@@ -28,6 +28,7 @@ class Sight:
     """A feed as it was seen."""
 
     feed: Feed
+    named: Mapping[str, str]  # roles whose header word the user gave
     reading: Reading
     read_as: str  # format, delimiter, encoding
     products: int  # that were looked at
@@ -79,6 +80,7 @@ def see(feed: Feed, roles: Mapping[str, str] | None = None, language: str | None
     total = count if whole else int(float(f"{max(count + 1, rows_in(feed) * count / rows):.2g}"))
     return Sight(
         feed,
+        roles or {},
         reading,
         read_as,
         count,
