@@ -53,6 +53,17 @@ def test_logs_of_another_version_teach_nothing(tmp_path):
     assert past(tmp_path, "split", "cpu") == []
 
 
+def test_starting_and_compiling_on_a_gpu_take_their_time():
+    load = Loads(recipe(), COUNTS, MACHINE).of("pretrain")
+    compiled = replace(load, compiles=True)
+    assert seconds("pretrain", compiled) - seconds("pretrain", load) == pytest.approx(7)
+    there, there_compiled = (replace(x, device="NVIDIA H100 80GB HBM3") for x in (load, compiled))
+    assert seconds("pretrain", there_compiled) - seconds("pretrain", there) == pytest.approx(30)
+    assert seconds("match", compiled) == seconds("match", load)
+    nothing = replace(there, units=dict.fromkeys(load.units, 0.0))
+    assert seconds("pretrain", nothing) == pytest.approx(2.5 + 8)
+
+
 def test_the_nearest_run_counts_most_and_distance_makes_unsure(tmp_path):
     near, far = LOAD, replace(LOAD, units={"rows": 1e8})
     logged(tmp_path, "a", near, 2 * seconds("split", near))

@@ -32,6 +32,7 @@ class Load:
     lanes: int = 1  # processes side by side
     width: int = 0  # of the network; 0: there is none
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"  # of a training's products
+    compiles: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -143,6 +144,7 @@ class Loads:
             lanes,
             self.network.width,
             self.recipe.model.precision,
+            self.recipe.runtime.compile,
         )
 
     @property

@@ -46,6 +46,8 @@ _RUN = 1.0  # seconds of a fine-tuning that are no training: a network is read, 
 _CORE, _HALF = 180.0, 350.0  # GFLOP/s of a core for wide networks; width at which it is half of that
 _STEP, _STEP_GPU = 4e-3, 15e-3  # seconds of a step beside its products
 _LISTING = 2e-4  # core-seconds of a listing: its picture is decoded, its text is masked
+_START_GPU = 8.0  # seconds until the first step there, DALI's start among them
+_COMPILE, _COMPILE_GPU = 7.0, 30.0  # seconds
 _GPU_SHARE, _GPU_UNKNOWN = 0.4, 60e3  # share of its peak; GFLOP/s of an unknown one
 
 
@@ -55,10 +57,13 @@ def seconds(stage: str, load: Load) -> float:
         cost = STAGES[stage]
         work = sum(cost.each.get(unit, 0.0) * count for unit, count in load.units.items())
         return cost.start + work / (load.threads if cost.spread else 1)
-    units = load.units
-    step, listing = (_STEP, _LISTING / load.threads) if load.device == "cpu" else (_STEP_GPU, _LISTING / load.threads)
+    units, on_cpu = load.units, load.device == "cpu"
+    step, listing = _STEP if on_cpu else _STEP_GPU, _LISTING / load.threads
+    compiling = (_COMPILE if on_cpu else _COMPILE_GPU) if load.compiles and stage == "pretrain" else 0.0
     return (
         STARTS[stage]
+        + (0.0 if on_cpu else _START_GPU)
+        + compiling
         + _RUN * units.get("runs", 0)
         + units["gflops"] / gflops_per_second(load)
         + units.get("steps", 0) * step
