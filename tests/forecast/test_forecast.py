@@ -53,8 +53,8 @@ def test_logs_of_another_version_teach_nothing(tmp_path):
     assert past(tmp_path, "split", "cpu") == []
 
 
-def test_starting_and_compiling_on_a_gpu_take_their_time():
-    load = Loads(recipe(), COUNTS, MACHINE).of("pretrain")
+def test_starting_and_compiling_on_a_gpu_take_their_time(tmp_path):
+    load = Loads(recipe(tmp_path), COUNTS, MACHINE).of("pretrain")
     compiled = replace(load, compiles=True)
     assert seconds("pretrain", compiled) - seconds("pretrain", load) == pytest.approx(7)
     there, there_compiled = (replace(x, device="NVIDIA H100 80GB HBM3") for x in (load, compiled))
