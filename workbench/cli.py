@@ -328,8 +328,7 @@ def plan(path: RecipeOrFeed, sets: Sets = None) -> None:
 
     recipe = command.recipe(path, sets)
     steps = plan_recipe(recipe, EVERYTHING)
-    states = ["cached" if s.artifact else "to fetch" if s.there else "to run" for s in steps]
-    rows = [(s.stage.name, s.key[:8], state, s.reason) for s, state in zip(steps, states, strict=True)]
+    rows, states = [(s.stage.name, s.key[:8], s.state, s.reason) for s in steps], [s.state for s in steps]
     terminal.table(titles := ("stage", "key", "state", "why"), rows)
     terminal.told(stages=[dict(zip(titles, row, strict=True)) for row in rows])
     if line := disk_of(recipe, steps):

@@ -79,7 +79,7 @@ def run(
     }
     if all(m.seconds is None for m in made.values()):
         note(NOTHING)
-    fetched = {step.stage.name for step in steps if step.there}
+    fetched = {step.stage.name for step in steps if step.state == "to fetch"}
     outcomes = {
         name: ("cached", "") if m.seconds is None else ("fetched" if name in fetched else "made", f"{m.seconds:.1f}")
         for name, m in made.items()

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.changes import changes
 from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.key import Digests, key_of
-from workbench.artifacts.remote import Remote
-from workbench.artifacts.shared import Shared, store_of
+from workbench.artifacts.pushed import DATA
+from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Stage, Work
 from workbench.artifacts.store import Artifact, Store
 from workbench.artifacts.uses import using
-from workbench.errors import ArtifactError, DataError, RecipeError
+from workbench.errors import DataError, RecipeError
 from workbench.recipe.places import WRITTEN, url_of
 from workbench.sources import Sources
 from workbench.tasks.baselines.check import check
@@ -39,21 +39,28 @@ if TYPE_CHECKING:
 
 Builder = Callable[[], Stage]
 
-DATA = ("ingest", "fetch", "images", "duplicates", "split", "tokens")  # stages that a push copies
-DATA_GOALS = ("split", "tokens")  # which need all of them
+DATA_GOALS = ("split", "tokens")  # which need all of DATA
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of a plan: its key, the artifact if it is cached, else why it is not."""
+    """A stage of a plan: its key, the artifact if it was found, else why it was not."""
 
     stage: Stage
     key: str
     ingredients: Mapping[str, Any]  # what the key is made of; kept in the manifest
-    artifact: Artifact | None
+    found: Artifact | None  # here, or in the object store
     partial: Path | None  # what an unfinished run of this key left
     reason: str  # "" when cached and all its sources are here
-    there: Artifact | None = None  # in the object store, from where it is to be taken
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """If it is cached."""
+        return None if self.found and self.found.is_there else self.found
+
+    @property
+    def state(self) -> str:
+        return "to run" if not self.found else "to fetch" if self.found.is_there else "cached"
 
 
 @dataclass(frozen=True)
@@ -123,10 +130,9 @@ def plan_recipe(recipe: Recipe, goals: Sequence[str] = ("report",)) -> list[Step
     for key in ("cache", *(["reports"] if {"audit", "census", "report"} & set(goals) else [])):
         _check_writable(f"runtime.{key}", getattr(recipe.runtime, key))
     store, digests = store_of(recipe.runtime), Digests(recipe.runtime.cache / "digests.json")
-    remote = Remote(store.away.url) if store.away else None
-    sources = Sources(recipe, digests, remote)
+    sources = Sources(recipe, digests, store.remote)
     try:
-        steps = plan_stages(wanted(builders(recipe, sources), goals), store, remote)
+        steps = plan_stages(wanted(builders(recipe, sources), goals), store)
     finally:
         digests.save()
     return [_with_sources(step, sources, steps, store) for step in steps]
@@ -137,7 +143,7 @@ def _with_sources(step: Step, sources: Sources, steps: Sequence[Step], store: St
     gone, remote = sources.gone(step.stage), sources.remote
     if not gone or not remote or not (pushed := sources.pushed):
         return step
-    if step.artifact or step.there:
+    if step.found:
         said = f"{', '.join(gone)} not here: taken as pushed on {pushed.when}"
         return replace(step, reason=f"{step.reason}; {said}" if step.reason else said)
     name = step.stage.name
@@ -171,9 +177,8 @@ def wanted(stages: Mapping[str, Builder], goals: Sequence[str]) -> list[Stage]:
     return [built[name] for name in stages if name in built]
 
 
-def plan_stages(stages: Sequence[Stage], store: Store, remote: Remote | None = None) -> list[Step]:
-    """Keys, hits and misses of stages given in order; each stage's needs come before it. Of data that is missing or
-    damaged it is looked up whether `remote` has it."""
+def plan_stages(stages: Sequence[Stage], store: Store) -> list[Step]:
+    """Keys, hits and misses of stages given in order; each stage's needs come before it."""
     steps: dict[str, Step] = {}
     for stage in stages:
         ingredients = {
@@ -184,39 +189,25 @@ def plan_stages(stages: Sequence[Stage], store: Store, remote: Remote | None = N
             "sources": dict(stage.sources),
         }
         key = key_of(ingredients)
-        (artifact, there), partial = _find(stage, key, store, remote), store.partial(stage.name, key)
-        if there and remote:
-            reason = f"at {remote.shown}{_stays(there, stage.streams)}"
-        else:
-            reason = "" if artifact else _reason(stage.name, ingredients, partial, steps, store)
-        steps[stage.name] = Step(stage, key, ingredients, artifact, partial, reason, there)
+        found, partial = store.seek(stage.name, key), store.partial(stage.name, key)
+        reason = _where(found, stage, store) if found else _reason(stage.name, ingredients, partial, steps, store)
+        steps[stage.name] = Step(stage, key, ingredients, found, partial, reason)
     return list(steps.values())
 
 
-def _find(stage: Stage, key: str, store: Store, remote: Remote | None) -> tuple[Artifact | None, Artifact | None]:
-    """The artifact in the cache; else, also for one that is damaged, the artifact at `remote`, which has data alone but
-    where it is the cache itself."""
-    try:
-        artifact, damage = store.find(stage.name, key), None
-    except ArtifactError as error:
-        artifact, damage = None, error
-    may = remote and not artifact and (stage.name in DATA or isinstance(store, Shared))
-    there = remote.find(stage.name, key) if remote and may else None
-    if damage and not there:
-        raise damage
-    return artifact, there
-
-
-def _stays(there: Artifact, streams: str) -> str:
-    sizes = [file["bytes"] for name, file in there.files.items() if fnmatch(name, streams)]
-    return f"; {len(sizes)} files of it ({sum(sizes) / 1e9:.3g} GB) are taken when they are needed" if sizes else ""
+def _where(found: Artifact, stage: Stage, store: Store) -> str:
+    if not (found.is_there and store.remote):
+        return ""
+    sizes = [file["bytes"] for name, file in found.files.items() if fnmatch(name, stage.streams)]
+    stay = f"; {len(sizes)} files of it ({sum(sizes) / 1e9:.3g} GB) are taken when they are needed" if sizes else ""
+    return f"at {store.remote.shown}{stay}"
 
 
 def disk_of(recipe: Recipe, steps: Sequence[Step]) -> str:
     """A line on the disk that the pictures will take; "" if they are stored already."""
     from workbench.images.disk import disk, pictures_named
 
-    made = {step.stage.name: step.artifact or step.there for step in steps}
+    made = {step.stage.name: step.found for step in steps}
     if made["images"]:
         return ""
     return disk(recipe.images, pictures_named(made["ingest"], recipe.images) if made["ingest"] else 1000)
@@ -227,7 +218,7 @@ def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
     from workbench.forecast.forecast import forecast
     from workbench.tasks.line import steps_done
 
-    made = {step.stage.name: step.artifact or step.there for step in steps}
+    made = {step.stage.name: step.found for step in steps}
     pretrain = next((step for step in steps if step.stage.name == "pretrain"), None)
     done = steps_done(pretrain.ingredients, recipe.runtime.cache) if pretrain else {}
     return forecast(recipe, made, recipe.runtime.cache / "logs", done)
@@ -292,13 +283,12 @@ def _make(
     world: World | None,
 ) -> Made:
     begun = time.monotonic()
-    if step.there:
-        return Made(_bring(step.there, store, step.stage.streams), time.monotonic() - begun)
+    if step.found:
+        return Made(store.here(step.found, step.stage.streams), time.monotonic() - begun)
     name, log = step.stage.name, store.log(step.stage.name, step.key)
     with store.making(name, step.key, resume=resume) as folder:
-        artifact = store.find(name, step.key)  # another process may have made it since the plan
-        there = store.remote.find(name, step.key) if isinstance(store, Shared) and not artifact else None
-        if artifact is None and there is None:
+        artifact = store.seek(name, step.key)  # another process may have made it since the plan
+        if artifact is None:
             log.parent.mkdir(parents=True, exist_ok=True)
             inputs = {need: made[need] for need in step.stage.needs}
             usual = not step.partial and not (runtime.executor == "ray" and name in DATA)  # that forecasts are made for
@@ -313,19 +303,9 @@ def _make(
             store.share(artifact)
             if watch:
                 watch.learn({**made, name: artifact})
-        elif artifact:
+        elif not artifact.is_there:
             folder.rmdir()
-    if artifact is None and there is not None:
-        artifact = _bring(there, store, step.stage.streams)
-    assert artifact
-    return Made(artifact, time.monotonic() - begun)
-
-
-def _bring(there: Artifact, store: Store, streams: str) -> Artifact:
-    if isinstance(store, Shared):
-        return store.bring(there, streams)
-    assert store.away
-    return Remote(store.away.url).fetch(there, store, streams)
+    return Made(store.here(artifact, step.stage.streams), time.monotonic() - begun)
 
 
 def executor_of(runtime: Runtime) -> Executor:

@@ -44,7 +44,7 @@ def pretrain_by(
 
     check_gpus(processes, recipe.runtime.device)
     steps = plan_recipe(recipe, _GOAL)
-    if steps[-1].artifact or steps[-1].there:
+    if steps[-1].found:
         return {}
     made = run_plan(steps[:-1], recipe.runtime, console, resume)
     begun = time.monotonic()
@@ -78,7 +78,7 @@ def _data(
 ) -> tuple[list[Step], dict[str, Made]]:
     """This process's turn at the data: the steps of the pre-training, none where it isn't needed, and what was made."""
     if world.chief:
-        asked = any(step.stage.together and not (step.artifact or step.there) for step in plan_recipe(recipe, goals))
+        asked = any(step.stage.together and not step.found for step in plan_recipe(recipe, goals))
         made = run_plan(plan_recipe(recipe, _GOAL)[:-1], recipe.runtime, console, resume) if asked else {}
         steps = plan_recipe(recipe, _GOAL) if asked else []
         world.say(_DATA, steps[-1].key if asked else "")

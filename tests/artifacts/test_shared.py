@@ -46,10 +46,10 @@ def test_what_one_machine_made_another_brings(s3: S3, tmp_path):
     made = make(ours)
     assert sorted(there(s3)) == [f"logs/{NAME}.jsonl", f"{NAME}/ids", f"{NAME}/manifest.json"]
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["logs", "owner", NAME, f"{NAME}.lock"]
-    found = theirs.remote.find("tokens", KEY)
+    found = theirs.seek("tokens", KEY)
     assert found and theirs.find("tokens", KEY) is None
     assert [a.key for a in theirs.all_of("tokens")] == [KEY] and theirs.all_of("images") == []
-    brought = theirs.bring(found)
+    brought = theirs.here(found)
     assert brought.files == made.files and theirs.find("tokens", KEY) == brought
     assert theirs.log("tokens", KEY).read_text() == '{"stage_seconds": 3.0}\n'
     assert [a.folder for a in theirs.all_of("tokens")] == [brought.folder]
@@ -67,7 +67,7 @@ def test_earlier_ones_are_brought_when_they_are_needed(s3: S3, tmp_path):
 def test_an_earlier_one_that_is_streamed_here_is_brought_whole(s3: S3, tmp_path):
     make(store(s3, tmp_path / "a"))
     theirs = store(s3, tmp_path / "b")
-    assert theirs.bring(theirs.remote.find("tokens", KEY), "i*").streamed == ["ids"]
+    assert theirs.here(theirs.seek("tokens", KEY), "i*").streamed == ["ids"]
     (found,) = theirs.all_of("tokens")
     assert theirs.here(found).path("ids").read_text() == "1 2 3"
 

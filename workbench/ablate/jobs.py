@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.ablate.variants import Variant
-from workbench.plan import DATA, plan_recipe
+from workbench.artifacts.pushed import DATA
+from workbench.plan import plan_recipe
 from workbench.recipe.schema import Recipe
 
 

@@ -17,6 +17,8 @@ from workbench.errors import ArtifactError, RecipeError
 from workbench.recipe.schema import Catalog, Feed
 from workbench.recipe.secrets import without_password
 
+DATA = ("ingest", "fetch", "images", "duplicates", "split", "tokens")  # stages that a push copies
+
 Sources = Mapping[str, Mapping[str, str]]  # recipe key -> name of the file, sha256 of its content
 
 

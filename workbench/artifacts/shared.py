@@ -1,4 +1,5 @@
-"""The cache in an object store: artifacts are made in a folder of this machine, and kept there for all machines.
+"""Caches that take artifacts from an object store; one that is there, too: made in a folder of this machine, kept there
+for all machines.
 
 <url>/<stage>-<key16>/…         as in remote.py: complete once its manifest.json is there
 <url>/<stage>-<key16>.lock      a lease of the process that makes it (lease.py)
@@ -23,6 +24,7 @@ from uuid import uuid4
 from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.key import key_of
 from workbench.artifacts.lease import Lease
+from workbench.artifacts.pushed import DATA
 from workbench.artifacts.remote import AT_ONCE, Remote
 from workbench.artifacts.store import MANIFEST, Artifact, Away, Store, fsync
 from workbench.errors import ArtifactError, RecipeError
@@ -41,15 +43,39 @@ def store_of(runtime: Runtime, say: Callable[[str], None] = lambda line: None) -
                 "taken from there; take runtime.remote out"
             )
         return Shared(runtime.cache, Away(url, runtime.remote_bytes), say)
-    return Store(runtime.cache, Away(runtime.remote, runtime.remote_bytes) if runtime.remote else None)
+    if runtime.remote:
+        return Supplied(runtime.cache, Away(runtime.remote, runtime.remote_bytes))
+    return Store(runtime.cache)
 
 
-class Shared(Store):
+class Supplied(Store):
+    """A cache on a disk; data that it hasn't, or has damaged, is taken from where it was pushed."""
+
+    remote: Remote
+
+    def __init__(self, root: Path, away: Away) -> None:
+        super().__init__(root, away)
+        self.remote = Remote(away.url)
+
+    def seek(self, stage: str, key: str) -> Artifact | None:
+        with suppress(ArtifactError):
+            if found := self.find(stage, key):
+                return found
+        return self._there(stage, key) or self.find(stage, key)  # raises again where it is damaged
+
+    def here(self, artifact: Artifact, streams: str = "") -> Artifact:
+        return self.remote.fetch(artifact, self, streams) if artifact.is_there else artifact
+
+    def _there(self, stage: str, key: str) -> Artifact | None:
+        return self.remote.find(stage, key) if stage in DATA else None
+
+
+class Shared(Supplied):
     """All artifacts below a URL, of which `root` has copies."""
 
     def __init__(self, root: Path, away: Away, say: Callable[[str], None] = lambda line: None) -> None:
         super().__init__(root, away)
-        self.remote, self._say = Remote(away.url), say
+        self._say = say
         self._leases: dict[str, Lease] = {}
         self._known: dict[str, list[Artifact]] = {}  # by stage, what is there
 
@@ -86,26 +112,25 @@ class Shared(Store):
             self.bucket.send(log, self._log(name))
         self._unsent(name).unlink()
 
-    def bring(self, there: Artifact, streams: str = "") -> Artifact:
-        artifact = self.remote.fetch(there, self, streams)
-        log = self.log(there.stage, there.key)
-        with suppress(FileNotFoundError):
-            if not log.exists():
+    def here(self, artifact: Artifact, streams: str = "") -> Artifact:
+        log = self.log(artifact.stage, artifact.key)
+        if artifact.is_there and not log.exists():
+            with suppress(FileNotFoundError):
                 data = self.bucket.read(self._log(log.stem))
-                log.parent.mkdir(exist_ok=True)
+                log.parent.mkdir(parents=True, exist_ok=True)
                 log.write_bytes(data)
-        return artifact
+        return super().here(artifact, streams)
+
+    def _there(self, stage: str, key: str) -> Artifact | None:
+        return self.remote.find(stage, key)
 
     def all_of(self, stage: str) -> list[Artifact]:
-        """Also those that are there only, first; their folder is a name below the URL until `here` brought them."""
+        """Also those that are there only, first."""
         known = super().all_of(stage)
         keys = {artifact.key for artifact in known}
-        return [artifact for artifact in self._there(stage) if artifact.key not in keys] + known
+        return [artifact for artifact in self._all_there(stage) if artifact.key not in keys] + known
 
-    def here(self, artifact: Artifact) -> Artifact:
-        return artifact if artifact.folder.is_absolute() else self.bring(artifact)
-
-    def _there(self, stage: str) -> list[Artifact]:
+    def _all_there(self, stage: str) -> list[Artifact]:
         if stage not in self._known:
             names = [name for name in self._names if name.rpartition("-")[0] == stage]
             with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -19,12 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.bucket import Bucket
 from workbench.artifacts.format import check_format
 from workbench.artifacts.key import key_of
 from workbench.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from workbench.artifacts.remote import Remote
 
 MANIFEST = "manifest.json"
 
@@ -72,6 +75,11 @@ class Artifact:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def is_there(self) -> bool:
+        """Whether only an object store has it, of which the folder is a name, until `Store.here` brought it."""
+        return not self.folder.is_absolute()
+
+    @property
     def here(self) -> list[str]:
         """The files in the folder."""
         streamed = set(self.streamed)
@@ -96,6 +104,8 @@ class Artifact:
 class Store:
     """All artifacts below one cache folder."""
 
+    remote: Remote | None = None  # from where some may be taken (shared.py)
+
     def __init__(self, root: Path, away: Away | None = None) -> None:
         self.root, self.away = root, away
 
@@ -110,6 +120,14 @@ class Store:
             if not (self.away and streamed.is_dir()):
                 raise
         return self._open(streamed, key) if self.away and streamed.is_dir() else None
+
+    def seek(self, stage: str, key: str) -> Artifact | None:
+        """The same, also one that `is_there`. Raises MlimError."""
+        return self.find(stage, key)
+
+    def here(self, artifact: Artifact, streams: str = "") -> Artifact:
+        """One that was found, its files on this machine but for those that match `streams`. Raises MlimError."""
+        return artifact
 
     def _open(self, folder: Path, key: str) -> Artifact:
         artifact = Artifact.open(folder)
@@ -165,10 +183,6 @@ class Store:
 
     def share(self, artifact: Artifact) -> None:
         """Let other machines have it, where the cache is theirs too (shared.py). Raises MlimError."""
-
-    def here(self, artifact: Artifact) -> Artifact:
-        """One of `all_of`, with its files on this machine. Raises MlimError."""
-        return artifact
 
     def commit(self, stage: str, ingredients: Mapping[str, Any], summary: Mapping[str, Any]) -> Artifact:
         """Turn the partial folder into the artifact: manifest last, everything on disk, then one rename."""

@@ -102,7 +102,7 @@ class Plan:
                 {
                     "stage": step.stage.name,
                     "key": step.key[:8],
-                    "state": "cached" if step.artifact else "to fetch" if step.there else "to run",
+                    "state": step.state,
                     "why": step.reason,
                     **dict(zip(("takes", "memory", "disk"), takes.get(step.stage.name, (None,) * 3), strict=False)),
                 }
