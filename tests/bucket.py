@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from typing import Any
@@ -46,6 +47,18 @@ class S3:
     def empty(self) -> None:
         urlopen(f"{self.endpoint}/moto-api/reset", b"").close()
         self.client().create_bucket(Bucket="shop")
+
+    def reader(self) -> dict[str, str]:
+        """Credentials that may only read, where the server asks for any (`moto.settings`)."""
+        import boto3
+
+        iam = boto3.client("iam", endpoint_url=self.endpoint)
+        iam.create_user(UserName="reader")
+        may = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+        iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="reader")["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
     def client(self) -> Any:
         import boto3

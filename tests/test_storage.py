@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
 from tests.bucket import S3
@@ -58,6 +59,27 @@ def test_machines_that_share_a_cache_make_what_one_alone_makes(s3: S3, tmp_path,
     assert {stage: a.files for stage, a in copies(three).items()} == expected
     assert "nothing to do" in mlim("pretrain", three)
     assert not [name for name in Bucket(s3.url).sizes("") if name.endswith((".lock", "pushing.json"))]
+
+
+def test_credentials_that_may_only_read(s3: S3, tmp_path, monkeypatch):
+    mlim("shards", machine(tmp_path, "one", s3.url), tmp_path / "one.tars", "--as", "webdataset")
+    there = Bucket(s3.url).sizes("")
+    two = machine(tmp_path, "two", s3.url)
+    for name, value in s3.reader().items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # of which each has its credentials
+    monkeypatch.setattr("moto.core.responses.ActionAuthenticatorMixin.request_count", 0)
+    monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    said = mlim("shards", two, tmp_path / "two.tars", "--as", "webdataset")
+    assert said.count(f"{s3.url} may be read only: what is there is taken, and nothing noted") == 1
+    assert said.count("\tfetched\t") == 4
+    said = mlim("pretrain", two, code=2)
+    assert f"runtime.cache: tokens has to be made, and can't be kept: {s3.url}: access denied" in said
+    assert f"or give runtime.cache a folder, and runtime.remote {s3.url}, from where the data is then taken" in said
+    assert Bucket(s3.url).sizes("") == there
+    cache = ("--set", f"runtime.cache={tmp_path / 'cache'}", "--set", f"runtime.remote={s3.url}")
+    said = mlim("shards", two, tmp_path / "three.tars", "--as", "webdataset", *cache)
+    assert said.count("\tfetched\t") == 4
 
 
 def test_downloaded_pictures_are_shared_too(s3: S3, tmp_path):

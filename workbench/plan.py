@@ -253,7 +253,8 @@ def run_plan(
         check_installed(runtime.trackers)
     made: dict[str, Made] = {}
     unread: set[str] = set()
-    with using(store, foreseen.recipe.name if foreseen else "", names_of(steps)):
+    makes = next((step.stage.name for step in steps if not step.found), "")
+    with using(store, foreseen.recipe.name if foreseen else "", names_of(steps), makes):
         for step in steps:
             if step.artifact:
                 store.share(step.artifact)  # unless it was

@@ -24,6 +24,10 @@ CHUNK = 1 << 24  # bytes asked for at once: a lost connection costs no more
 TRIES = 3  # of a file whose bytes are wrong
 
 
+class Denied(RecipeError):
+    """The credentials don't allow what was asked."""
+
+
 class Bucket:
     """The files below a URL (s3://…, gs://…, file://… or a path); safe to use from several threads.
 
@@ -172,7 +176,7 @@ class Bucket:
         if "Credential" in kind or "Anonymous caller" in said:
             raise RecipeError(f"{url}: found no credentials ({said}); {_credentials(url)}") from None
         if isinstance(error, PermissionError) or said.startswith("Forbidden"):  # gcsfs
-            raise RecipeError(f"{url}: access denied ({said}); {_credentials(url)}") from None
+            raise Denied(f"{url}: access denied ({said}); {_credentials(url)}") from None
         if isinstance(error, ValueError) or "ParamValidation" in kind:
             raise RecipeError(f"{url}: not an address that can be used ({said}); correct it") from None
 

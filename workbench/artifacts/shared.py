@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.bucket import Bucket, Denied
 from workbench.artifacts.key import key_of
 from workbench.artifacts.lease import Lease
 from workbench.artifacts.pushed import DATA
@@ -91,6 +91,19 @@ class Shared(Supplied):
                 yield
             finally:
                 del self._leases[name]
+
+    def note(self, name: str, data: bytes, makes: str = "") -> None:
+        try:
+            self.bucket.write(name, data)
+        except Denied as denied:
+            shown = self.remote.shown
+            if makes:
+                raise RecipeError(
+                    f"runtime.cache: {makes} has to be made, and can't be kept: {denied}, of somebody who may write and "
+                    f"delete there; or give runtime.cache a folder, and runtime.remote {shown}, from where the data is "
+                    "then taken"
+                ) from None
+            self._say(f"{shown} may be read only: what is there is taken, and nothing noted")
 
     def commit(self, stage: str, ingredients: Mapping[str, Any], summary: Mapping[str, Any]) -> Artifact:
         unsent = self._unsent(self._folder(stage, key_of(ingredients)).name)

@@ -184,6 +184,10 @@ class Store:
     def share(self, artifact: Artifact) -> None:
         """Let other machines have it, where the cache is theirs too (shared.py). Raises MlimError."""
 
+    def note(self, name: str, data: bytes, makes: str = "") -> None:
+        """Leave a small file for other machines, where the cache is theirs too (shared.py). Raises MlimError, but where
+        it can't be left and there is nothing that the run `makes`."""
+
     def commit(self, stage: str, ingredients: Mapping[str, Any], summary: Mapping[str, Any]) -> Artifact:
         """Turn the partial folder into the artifact: manifest last, everything on disk, then one rename."""
         key = key_of(ingredients)

@@ -21,9 +21,9 @@ USES = "uses"
 
 
 @contextmanager
-def using(store: Store, recipe: str, names: Collection[str]) -> Iterator[None]:
-    """While a run uses what has these names in the cache. Raises MlimError where the cache's object store doesn't
-    answer."""
+def using(store: Store, recipe: str, names: Collection[str], makes: str = "") -> Iterator[None]:
+    """While a run uses what has these names in the cache, and `makes` some of it. Raises MlimError where the cache's
+    object store doesn't answer, or doesn't take what is made."""
     told = json.dumps({"recipe": recipe, "names": sorted(names)}, indent=1)
     file = store.root / USES / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
     with turn(store.root):
@@ -34,8 +34,7 @@ def using(store: Store, recipe: str, names: Collection[str]) -> Iterator[None]:
             handle.flush()
         os.utime(file)
     with handle:
-        if store.bucket:
-            store.bucket.write(f"{USES}/{file.name}", told.encode())
+        store.note(f"{USES}/{file.name}", told.encode(), makes)
         yield
 
 
