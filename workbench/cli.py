@@ -756,7 +756,7 @@ def cache_verify(place: Cache = ".mlim") -> None:
     print(f"{len(files):,} files, {len(damaged):,} of them damaged")
     if damaged:
         names = ", ".join(sorted({f"{there.shown}/{each.thing}" for each in damaged}))
-        raise ArtifactError(f"damaged: {names}; delete them, and run again: they are made anew")
+        raise ArtifactError(f"damaged: {names}; delete them, and run again: what is needed is made anew")
 
 
 def _waiting(ingest: Artifact) -> str:

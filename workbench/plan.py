@@ -227,12 +227,13 @@ def foresee(recipe: Recipe, steps: Sequence[Step]) -> Forecast:
 def names_of(steps: Sequence[Step]) -> set[str]:
     """What a run of these steps uses, by name below the cache."""
     names = {f"{step.stage.name}-{step.key[:16]}" for step in steps}
+    names |= {f"models/{name}" for name in names}
     for pretrain in (step for step in steps if step.stage.name == "pretrain"):
         names |= {
             checkpoints_folder(pretrain.ingredients, Path()).as_posix(),
             f"bad-steps/pretrain-{pretrain.key[:16]}",
         }
-    return names | {f"models/{name}" for name in names}
+    return names
 
 
 def run_plan(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -10,11 +11,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
+import yaml
+from safetensors.torch import save
 from typer.testing import CliRunner
 
 from tests.report import trouble
+from tests.tasks import shop as tasks
+from workbench.ablate.variants import read_variants
 from workbench.artifacts.key import key_of
-from workbench.artifacts.shared import Shared
+from workbench.artifacts.shared import Shared, store_of
 from workbench.artifacts.store import Artifact, Away, Store
 from workbench.artifacts.uses import using
 from workbench.cache import asked
@@ -23,8 +29,12 @@ from workbench.cache.contents import contents
 from workbench.cache.place import Here, place_of
 from workbench.cache.thing import File, Thing
 from workbench.cache.verify import noted, verify
-from workbench.cli import app
+from workbench.cli import EVERYTHING, app
 from workbench.errors import RecipeError
+from workbench.plan import names_of, plan_recipe
+from workbench.recipe.load import load_recipe
+from workbench.train.checkpoint import Checkpoint, Position
+from workbench.train.snapshot import Snapshot
 
 NOW = time.time()
 
@@ -135,6 +145,115 @@ def test_damage_is_found(store):
         "images": "4 bytes, expected 5",
         "pretrain": "missing",
     }
+
+
+def test_nothing_goes_that_a_recipe_of_several_tasks_and_variants_needs(store, tmp_path):
+    """Artifacts that hold nothing, under the keys of all that its commands would make."""
+    tasks.build(tmp_path)
+    labels = {"label": "kind"}
+    tree = tasks.tree(
+        store.root, match=tasks.match(), classify=labels, fill={"attributes": ["kind"]}, retrieve={"by": "kind"}
+    )
+    tree["finetune"]["together"] = True
+    tree["ablate"] = {"variants": {"as it is": [], "small": ["images.side=8"]}, "seeds": [1]}
+    if isinstance(store, Shared):
+        tree["runtime"] |= {"cache": store.remote.url, "scratch": str(tmp_path / "scratch")}
+    (path := tmp_path / "shop.yaml").write_text(yaml.safe_dump(tree))
+    store = store_of(load_recipe(path).runtime)
+    here = Store(store.root)  # without the locks there
+    recipe, variants = read_variants(path)
+    plans = [
+        plan_recipe(recipe, [goal]) for goal in (*EVERYTHING, *recipe.finetune.tasks, "together", "probes", "audit")
+    ]
+    plans += [plan_recipe(each, [goal]) for variant in variants for each in variant.recipes for goal in variant.goals]
+    other = plan_recipe(load_recipe(path, ["pretrain.seed=7"]), ["match"])
+    for step in {step.key: step for plan in [*plans, other] for step in plan}.values():
+        with here.making(step.stage.name, step.key):
+            put(store, here.commit(step.stage.name, step.ingredients, {}).folder)
+    for folder in {name for plan in [*plans, other] for name in names_of(plan) if "/" in name}:
+        (store.root / folder).mkdir(parents=True)
+        (store.root / folder / "x").touch()
+        put(store, store.root / folder)
+    needed = {name for plan in plans for name in names_of(plan)}
+    place = place_of(store)
+    gone = {each.thing.name for each in clear(place, Rule(kept=asked.needed([path], place)))}
+    there = {thing.name for thing in contents(place)}
+    assert sum("/" not in name for name in needed) > 20 and needed <= there
+    assert {name.rpartition("/")[0] for name in gone} == {"", "checkpoints", "models", "bad-steps"}
+    assert {name.rpartition("/")[2].partition("-")[0] for name in gone} == {"pretrain", "match"}
+
+
+def put(store: Store, folder: Path) -> None:
+    """What lies here, there too."""
+    for path in folder.rglob("*") if store.bucket else ():
+        if path.is_file():
+            store.bucket.send(path, path.relative_to(store.root).as_posix())
+
+
+def checkpoint(store: Store, step: int) -> str:
+    """One of a training, its tensors of two types, which its file has in another order than that of their names."""
+    folder = store.root / "checkpoints" / "pretrain-0123456789abcdef"
+    tensors = {"a": torch.arange(3).half(), "b": torch.arange(5.0), "c": torch.zeros(0), "d": torch.ones(2).half()}
+    Checkpoint(Position(step, 9), {}, "", {}, 0).write(folder, Snapshot.of(tensors), b"{}")
+    put(store, folder)
+    return f"checkpoints/pretrain-0123456789abcdef/step-{step:08d}-of-00000009"
+
+
+def verified(store: Store) -> dict[tuple[str, str], str]:
+    place = place_of(store)
+    files, damaged = noted(place, contents(place))
+    found = [*damaged, *verify(place, files, lambda well: None)]
+    return {(each.thing, each.file): each.what.partition(" (")[0] for each in found}
+
+
+def test_damaged_checkpoints_are_found(store):
+    steps = [checkpoint(store, step) for step in range(6)]
+    assert verified(store) == {}
+    state = (store.root / steps[0] / "state.safetensors").read_bytes()
+    for step, name, content in (
+        (1, "state.safetensors", state[:-1] + b"!"),
+        (2, "state.safetensors", state[:-1]),
+        (3, "metrics.jsonl", None),
+        (4, "position.json", b"{"),
+        (5, "position.json", None),  # as one that is being sent, or taken away
+    ):
+        write(store, f"{steps[step]}/{name}", content)
+    assert verified(store) == {
+        (steps[1], "state.safetensors"): "its bytes changed",
+        (steps[2], "state.safetensors"): f"{len(state) - 1:,} bytes, expected {len(state):,}",
+        (steps[3], "metrics.jsonl"): "missing",
+        (steps[4], "position.json"): "unreadable",
+    }
+
+
+def test_damaged_models_are_found(tmp_path):
+    store = Store(tmp_path)
+    classify, names = make(store, "classify"), ("model.json", "about.json", "model.safetensors", "data")
+    for model, weights in ((name(classify), save({"a": torch.ones(3)})), ("match-0123456789abcdef", b"none")):
+        folder = tmp_path / "models" / model
+        folder.mkdir(parents=True)
+        for each, content in zip(names, (b"{}", b"{}", weights, b"12345"), strict=True):
+            (folder / each).write_bytes(content)
+    assert verified(store) == {("models/match-0123456789abcdef", "model.safetensors"): "no .safetensors"}
+    shutil.rmtree(folder)
+    folder = tmp_path / "models" / name(classify)
+    (folder / "data").write_bytes(b"12354")  # its artifact's
+    (folder / "model.safetensors").write_bytes(save({"a": torch.ones(3)})[:-1])
+    (folder / "about.json").unlink()
+    of = f"models/{name(classify)}"
+    assert verified(store) == {
+        (of, "data"): "its bytes changed",
+        (of, "model.safetensors"): "cut short",
+        (of, "about.json"): "missing",
+    }
+
+
+def test_a_manifest_that_is_another_s_is_damaged(store):
+    ingest, images, _ = chain(store)
+    manifest = json.loads((ingest.folder / "manifest.json").read_text())
+    for of, changed in ((ingest, manifest | {"ingredients": {}}), (images, manifest)):
+        write(store, f"{name(of)}/manifest.json", json.dumps(changed).encode())
+    assert verified(store) == {(name(of), "manifest.json"): "unreadable" for of in (ingest, images)}
 
 
 def write(store: Store, file: str, content: bytes | None) -> None:

@@ -99,9 +99,9 @@ class Shared(Supplied):
             shown = self.remote.shown
             if makes:
                 raise RecipeError(
-                    f"runtime.cache: {makes} has to be made, and can't be kept: {denied}, of somebody who may write and "
-                    f"delete there; or give runtime.cache a folder, and runtime.remote {shown}, from where the data is "
-                    "then taken"
+                    f"runtime.cache: {makes} has to be made, and can't be kept: {denied}, of somebody who may write "
+                    f"and delete there; or give runtime.cache a folder, and runtime.remote {shown}, from where the "
+                    "data is then taken"
                 ) from None
             self._say(f"{shown} may be read only: what is there is taken, and nothing noted")
 

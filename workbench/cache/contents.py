@@ -89,6 +89,6 @@ def _json(place: Here, name: str, file: File) -> dict[str, Any]:
     """A small file's content; {} where it is damaged, or has just gone."""
     try:
         found = json.loads(b"".join(place.read(name, file.bytes)))
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -15,7 +15,8 @@ from workbench.artifacts.store import MANIFEST, Store
 from workbench.artifacts.uses import USES, is_held
 from workbench.cache.thing import GONE, File, Thing
 
-WHOLE = (MANIFEST, "position.json")  # what makes an artifact, or a checkpoint, of its files: removed first
+POSITION = "position.json"  # train/checkpoint.py, which takes torch
+WHOLE = (MANIFEST, POSITION)  # what makes an artifact, or a checkpoint, of its files: removed first
 
 
 class Here:
@@ -38,10 +39,13 @@ class Here:
                     met.add(inode)
         return found
 
-    def read(self, name: str, size: int) -> Iterator[bytes]:
-        """A file of so many bytes, part by part. Raises FileNotFoundError."""
+    def read(self, name: str, end: int, start: int = 0) -> Iterator[bytes]:
+        """A file's bytes up to `end`, part by part. Raises FileNotFoundError; EOFError where it is shorter."""
         with (self.root / name).open("rb") as file:
-            while data := file.read(CHUNK):
+            file.seek(start)
+            for at in range(start, end, CHUNK):
+                if not (data := file.read(min(CHUNK, end - at))):
+                    raise EOFError
                 yield data
 
     def is_held(self, name: str) -> bool:
@@ -83,9 +87,9 @@ class There(Here):
     def files(self) -> dict[str, File]:
         return {name: File(int(info["size"]), _time(info)) for name, info in self.bucket.found("").items()}
 
-    def read(self, name: str, size: int) -> Iterator[bytes]:
-        for start in range(0, size, CHUNK):
-            yield self.bucket.read(name, start, min(start + CHUNK, size))
+    def read(self, name: str, end: int, start: int = 0) -> Iterator[bytes]:
+        for at in range(start, end, CHUNK):
+            yield self.bucket.read(name, at, min(at + CHUNK, end))
 
     def is_held(self, name: str) -> bool:
         lease = self.bucket.look(f"{name.partition('.')[0]}.lock")
