@@ -146,6 +146,15 @@ def test_a_bare_feed_and_its_report_where_people_look_for_it(s3: S3, june, tmp_p
     assert {f"pages/{p.relative_to(folder).as_posix()}": p.read_bytes() for p in folder.rglob("*.*")} == sent
 
 
+def test_copies_are_told_of_but_not_quietly(s3: S3, june, tmp_path):
+    def stderr(scratch: str, *flags: str) -> str:
+        command = ["ingest", "s3://shop/june/feed.csv", *flags]
+        return CliRunner().invoke(app, command, env={"XDG_CACHE_HOME": str(tmp_path / scratch)}).stderr
+
+    assert stderr("one").startswith("copying 1 file, ")
+    assert stderr("two", "--quiet") == stderr("three", "--quiet", "--json") == ""
+
+
 def test_what_is_not_there(s3: S3, june):
     said = mlim("ingest", "s3://shop/june/may.csv", code=2)
     assert (

@@ -135,8 +135,9 @@ def init(
     from workbench.wizard.init import place_for
 
     place = place_for(feed, out)
-    asks = sys.stdin.isatty() and not yes
-    text = recipe_for(feed, place, Asking(print, keyboard if asks else None), terminal.table)
+    asks = sys.stdin.isatty() and not yes and not terminal.is_quiet()
+    table = (lambda *_: None) if terminal.is_quiet() else terminal.table
+    text = recipe_for(feed, place, Asking(terminal.note, keyboard if asks else None), table)
     with place.open("x", encoding="utf-8") as file:
         file.write(text)
     terminal.tell(recipe=place)
@@ -294,14 +295,14 @@ def probes(
 @app.command(example="mlim audit shop.yaml")
 def audit(path: RecipePath, sets: Sets = None, resume: Resume = True) -> None:
     """Listings whose picture and text don't fit, the worst first: a CSV file and a page (pretrain first)."""
-    import csv
+    import polars as pl
 
-    from workbench.report.audit import told
+    from workbench.report.audit import WORDS, told
 
     recipe = command.load(path, sets)
     made = command.run(recipe, ["audit"], resume)["audit"].artifact
-    with made.path("audit.csv").open(encoding="utf-8", newline="") as file:
-        worst = [line for line, _ in zip(csv.DictReader(file), range(recipe.audit.shown), strict=False)]
+    lines = pl.scan_csv(made.path("audit.csv"), schema_overrides=dict.fromkeys(WORDS, pl.String))
+    worst = lines.head(recipe.audit.shown).collect().to_dicts()
     terminal.table(("rank", "id", "title", "score", "strangers that fit better"), told(worst))
     terminal.told(worst=worst)
     terminal.tell(listings=recipe.runtime.reports / recipe.name / "audit.csv")
@@ -588,7 +589,7 @@ def chaos(
     """Self-test: run the recipe quietly, then again while killing it at random; all bytes must be the same."""
     from workbench.chaos.chaos import chaos as try_it
 
-    rows, said = try_it(path, sets or (), goal, kills, seed, lambda line: print(line, flush=True))
+    rows, said = try_it(path, sets or (), goal, kills, seed, terminal.note)
     terminal.table(("stage", "seconds", "kills", "hit by", ""), [row.told() for row in rows])
     terminal.told(stages=[asdict(row) for row in rows])
     print(said)

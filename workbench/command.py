@@ -80,14 +80,11 @@ def run(
     if all(m.seconds is None for m in made.values()):
         note(NOTHING)
     fetched = {step.stage.name for step in steps if step.state == "to fetch"}
-    outcomes = {
-        name: ("cached", "") if m.seconds is None else ("fetched" if name in fetched else "made", f"{m.seconds:.1f}")
-        for name, m in made.items()
-    }
-    rows = [(name, made[name].artifact.key[:8], *outcome) for name, outcome in outcomes.items()]
+    how = {n: "cached" if m.seconds is None else "fetched" if n in fetched else "made" for n, m in made.items()}
+    rows = [(name, m.artifact.key[:8], how[name], m.seconds) for name, m in made.items()]
     told(stages=[dict(zip(STAGES, row, strict=True)) for row in rows])
     if not is_quiet():
-        table(STAGES, rows)
+        table(STAGES, [(*row, "" if seconds is None else f"{seconds:.1f}") for *row, seconds in rows])
     if line := judge(foreseen):
         note(line)
     for name, page in (("audit", "audit.html"), ("census", "catalog.html"), ("report", "report.html")):

@@ -40,6 +40,6 @@ class Terminated(BaseException):
 class Told(MlimError):
     """The user was told why by another process of the same command; this one ends with its exit code."""
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("told by another process")
+    def __init__(self, exit_code: int, words: str = "told by another process") -> None:
+        super().__init__(words)
         self.exit_code = exit_code

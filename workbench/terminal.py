@@ -6,11 +6,12 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import Parameter, signature
+from math import isfinite
 from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -18,6 +19,7 @@ import typer
 from workbench.addresses import stored
 from workbench.errors import Interrupted, MlimError, Terminated, Told
 from workbench.recipe.places import shown
+from workbench.train.launch import of_a_world, record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +94,7 @@ def is_quiet() -> bool:
 def note(*lines: object) -> None:
     """Print what was done, or may be done next; but not with --quiet."""
     if not _asked.quiet:
-        print(*lines, sep="\n")
+        print(*lines, sep="\n", flush=True)
 
 
 def told(**fields: object) -> None:
@@ -144,29 +146,44 @@ def _answering(json: bool, quiet: bool, debug: bool) -> Iterator[None]:
         if not json:
             yield
             return
-        with _stdout_aside() as out:
+        with _stdout_aside(quiet) as out:
             try:
                 yield
             finally:
-                from json import dumps
+                if not of_a_world() or os.environ.get("RANK", "0") == "0":
+                    from json import dumps
 
-                print(shown(dumps(_asked.answer, indent=1, ensure_ascii=False, default=str)), file=out, flush=True)
+                    said = dumps(_plain(_asked.answer), indent=1, ensure_ascii=False, allow_nan=False)
+                    print(shown(said), file=out, flush=True)
     finally:
         os.environ.pop("MLIM_QUIET", None)
         _asked.held.close()
         _asked = _Asked()
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has a word for: null for a number that isn't one, text for whatever else is unknown to it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
 @contextmanager
-def _stdout_aside() -> Iterator[IO[str]]:
-    """stdout; whatever else is printed meanwhile, also by processes started here, goes to stderr."""
-    out: IO[str] = sys.stdout
-    if out is sys.__stdout__:
-        out.flush()
-        out = open(os.dup(1), "w", encoding="utf-8")  # noqa: SIM115
-        os.dup2(2, 1)
-    with redirect_stdout(sys.stderr):
-        yield out
+def _stdout_aside(quiet: bool) -> Iterator[IO[str]]:
+    """stdout; whatever else is printed meanwhile, also by processes started here, goes to stderr, or if `quiet`
+    nowhere: the object holds it."""
+    with open(os.devnull, "w") if quiet else nullcontext(sys.stderr) as aside:
+        out: IO[str] = sys.stdout
+        if out is sys.__stdout__:
+            out.flush()
+            out = open(os.dup(1), "w", encoding="utf-8")  # noqa: SIM115
+            os.dup2(aside.fileno(), 1)
+        with redirect_stdout(aside):
+            yield out
 
 
 @contextmanager
@@ -180,6 +197,7 @@ def errors(debug: bool) -> Iterator[None]:
     except Terminated:
         _exit(f"stopped by SIGTERM; {GO_ON}", 1)
     except Told as error:
+        told(error=str(error), exit_code=error.exit_code)
         raise typer.Exit(error.exit_code) from None
     except Interrupted as error:
         _exit(str(error), error.exit_code)
@@ -188,10 +206,14 @@ def errors(debug: bool) -> Iterator[None]:
         raise typer.Exit(1) from None
     except MlimError as error:
         if debug:
+            told(error=str(error), exit_code=1)
             raise
         _exit(f"error: {error}", error.exit_code)
     except Exception as error:
-        if debug or isinstance(error, typer.Exit):
+        if isinstance(error, typer.Exit):
+            raise
+        if debug:
+            told(error=f"{type(error).__name__}: {error}", exit_code=1)
             raise
         if isinstance(error, OSError) and error.errno in DISK:
             _exit(f"error: {error.filename or 'the disk'}: {error.strerror}; when that is mended, {GO_ON}", 1)
@@ -199,8 +221,6 @@ def errors(debug: bool) -> Iterator[None]:
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    from workbench.train.launch import record
-
     message = shown(message)
     print(message, file=sys.stderr)
     told(error=message.removeprefix("error: "), exit_code=code)

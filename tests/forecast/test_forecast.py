@@ -125,6 +125,7 @@ def test_the_end_of_a_run_tells_the_error_of_its_forecast(tmp_path):
     assert judge(found) == "took 9 min 22 s; forecast 10 min 5 s (8% too long); dearest error: pretrain +42 s"
     found.took.update(pretrain=801.0)
     assert judge(found) == "took 13 min 25 s; forecast 10 min 5 s (25% too short); dearest error: pretrain -3 min 21 s"
+    assert judge(replace(found, recipe=told(tmp_path, executor="ray").recipe)) == ""
 
 
 def test_a_training_takes_weights_gradients_moments_and_what_is_kept_for_the_way_back(tmp_path):

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.artifacts.bucket import Bucket
 from workbench.errors import ArtifactError, DataError
+from workbench.progress import QUIET, Progress
 from workbench.recipe.places import url_of
-
-if TYPE_CHECKING:
-    from workbench.progress import Progress
 
 AT_ONCE = 16  # requests
 PIECE = 1 << 23  # bytes of one request
@@ -154,7 +152,8 @@ class _Mirror:
         self._aside.mkdir(parents=True, exist_ok=True)
         size = sum(found.size for found in waiting)
         count = f"{len(waiting):,} file{'s' * (len(waiting) > 1)}"
-        self._tell(f"copying {count}, {size / 1e6:,.1f} MB, from {self._bucket.url}/{self._key}")
+        if QUIET not in os.environ:
+            self._tell(f"copying {count}, {size / 1e6:,.1f} MB, from {self._bucket.url}/{self._key}")
         if size > (free := shutil.disk_usage(self._aside).free):
             raise DataError(
                 f"runtime.scratch: the disk of {self._aside} has {free / 1e9:,.1f} GB left, and {size / 1e9:,.1f} GB "
@@ -217,8 +216,6 @@ class _Mirror:
 
 def _progress(size: int) -> Progress:
     from rich.console import Console
-
-    from workbench.progress import Progress
 
     return Progress(Console(stderr=True), "copy", size / 1e6, "MB")
 

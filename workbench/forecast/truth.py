@@ -68,9 +68,10 @@ def keep(told: Forecast, name: str) -> None:
 
 
 def judge(told: Forecast) -> str:
-    """A line on the forecast of the stages that this run made whole; "" if there are none."""
+    """A line on the forecast of the stages that this run made whole; "" if there are none, and where a cluster shared
+    the work: forecasts are of one machine."""
     estimates, whole = {e.stage: e for e in told.estimates}, told.took
-    if not whole:
+    if not whole or told.recipe.runtime.executor == "ray":
         return ""
     errors = {stage: estimates[stage].seconds - seconds for stage, seconds in whole.items()}
     said, truth = sum(estimates[stage].seconds for stage in whole), sum(whole.values())

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from workbench.report.trained import Trained
 
 
+WORDS = ("id", "title", "picture", "part", "best_stranger", "reason")  # columns of audit.csv that hold no number
+
+
 def stage(name: str, audit: Audit, pretrain: Pretrain, digests: Mapping[str, str]) -> Stage:
     """The audit of the recipe called `name`, by its network or that of `audit.checkpoint`, digested in `digests`."""
     believed, needs = asked(audit.checkpoint, pretrain)
@@ -110,7 +113,7 @@ def table(trained: Trained, rows: Rows, found: Misfit) -> pl.DataFrame:
 def told(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Lines for the terminal: rank, id, title, score, share of strangers that fit better."""
     return [
-        (line["rank"], line["id"], line["title"], f"{float(line['score']):+.2f}", f"{float(line['beaten']):.0%}")
+        (str(line["rank"]), line["id"], line["title"], f"{float(line['score']):+.2f}", f"{float(line['beaten']):.0%}")
         for line in lines
         if line["rank"]
     ]

@@ -80,9 +80,10 @@ def record(words: str, exit_code: int) -> None:
 
 def _raise_told(folder: Path) -> None:
     """By the first that ended: the launcher's SIGTERM then ends the others, which may tell of that."""
-    told = [json.loads(file.read_text())["message"]["extraInfo"] for file in folder.rglob("error.json")]
+    told = [json.loads(file.read_text())["message"] for file in folder.rglob("error.json")]
     if told:
-        raise Told(min(told, key=lambda extra: extra["nanoseconds"])["exit_code"])
+        first = min(told, key=lambda each: each["extraInfo"]["nanoseconds"])
+        raise Told(first["extraInfo"]["exit_code"], first["message"].removeprefix("error: "))
 
 
 def _killed(failures: Mapping[int, ProcessFailure]) -> MlimError:
