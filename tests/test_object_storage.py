@@ -221,6 +221,7 @@ def test_whatever_else_a_recipe_names_gives_the_same_keys(s3: S3, june, tmp_path
         tree["finetune"]["classify"] = {"label": "use", "labels": f"{more}/labels.csv"}
         tree["tokens"]["tokenizer"] = f"{more}/words"
         tree["model"] = {"image_side": 16, "patch": 8} | {key: f"{more}/{name}" for key, name in tree["model"].items()}
+        tree["finetune"]["baselines"] = {"embeddings": [f"{more}/bert", "a/name-on-the-hub"]}
         tree["probes"] = tree["audit"] = {"checkpoint": f"{more}/cache/pretrain-0"}
         tree["runtime"] = {"cache": f"{more}/cache"}
         recipe = recipe_from_tree(tree, tmp_path)
@@ -231,6 +232,21 @@ def test_whatever_else_a_recipe_names_gives_the_same_keys(s3: S3, june, tmp_path
         here = keys(str(tmp_path / "more"), str(june), {"model": model})
         assert keys("s3://shop/more", "s3://shop/june", {"model": model}) == here
         assert {"ingest", "match", "classify", "pretrain", "probes"} <= here.keys()
+
+
+def test_a_recipe_extends_one_there(s3: S3, june, tmp_path):
+    (june / "base.yaml").write_text(yaml.safe_dump(shop.tree(tmp_path / "cache")))
+    (june / "mine.yaml").write_text("name: mine\nextends: ./base.yaml\nimages: {side: 8}\n")
+    (june / "lost.yaml").write_text("extends: lost/base.yaml\n")
+    (june / "web.yaml").write_text("extends: https://acme.com/base.yaml\n")
+    upload(s3, june, "june")
+    (june / "here.yaml").write_text("name: mine\nextends: s3://shop/june/base.yaml\nimages: {side: 8}\n")
+    (june / "base.yaml").unlink()
+    plans = [mlim("plan", path) for path in ("s3://shop/june/mine.yaml", june / "here.yaml")]
+    assert plans[0] == plans[1] and "ingest" in plans[0]
+    lost = mlim("plan", "s3://shop/june/lost.yaml", code=2)
+    assert "lost.yaml, line 1: extends: s3://shop/june/lost/base.yaml: No such file" in lost
+    assert "line 1: extends: expected a path, or an address in an obj" in mlim("plan", june / "web.yaml", code=2)
 
 
 def test_a_recipe_is_written_for_a_feed_there(s3: S3, june, tmp_path):

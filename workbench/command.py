@@ -29,13 +29,14 @@ def recipe(path: Path, sets: Sequence[str] | None) -> Recipe:
 
 
 def load(path: Path, sets: Sequence[str] | None) -> Recipe:
+    from workbench.artifacts.mirror import bring
     from workbench.recipe.load import load_recipe
 
     if path.is_dir():
         raise RecipeError(f"{path}: is a folder; give the path of a recipe file (.yaml)")
     if path.exists() and _is_feed(path):
         raise RecipeError(f"{path}: expected a recipe (.yaml); `mlim ingest {path}` prints one for a bare feed")
-    return load_recipe(path, sets or ())
+    return load_recipe(path, sets or (), bring)
 
 
 def _guess(feed: Path, sets: Sequence[str] | None) -> Recipe:

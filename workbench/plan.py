@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.artifacts.changes import changes
 from workbench.artifacts.executor import Executor, Threads
 from workbench.artifacts.key import Digests, key_of
+from workbench.artifacts.mirror import bring
 from workbench.artifacts.pushed import DATA
 from workbench.artifacts.shared import store_of
 from workbench.artifacts.stage import Stage, Work
@@ -115,6 +116,8 @@ def builders(recipe: Recipe, sources: Sources) -> dict[str, Builder]:
 
 def _task(name: str, tuned: Finetune, sources: Sources) -> Stage:
     """The stage of a task, from its room."""
+    for named in tuned.baselines.embeddings:
+        bring(named)
     check(tuned.baselines)  # before the hours of pre-training
     room = import_module(f"workbench.tasks.{name}.stage")
     stage: Stage = room.stage(tuned.tasks[name], tuned.baselines, sources.of_tasks(name))

@@ -6,6 +6,7 @@ import yaml
 
 from workbench.errors import RecipeError
 from workbench.recipe.load import load_recipe, parse_scalar, recipe_from_tree, to_yaml
+from workbench.recipe.places import url_of
 from workbench.recipe.schema import Mam, Uniform
 
 CATALOG = "catalog:\n  feeds:\n    - path: feed.csv\n"
@@ -169,6 +170,16 @@ def test_extends_lays_sections_key_by_key_and_replaces_lists(write):
 def test_errors_name_the_file_of_the_chain_that_is_wrong(write):
     base = write("images:\n  sied: 64\n", "base.yaml")
     assert error_of(write("extends: base.yaml\n" + CATALOG)).startswith(f"{base}, line 2: unknown key images.sied")
+
+
+def test_each_path_of_a_list_is_beside_the_recipe_where_it_is_there(write, tmp_path):
+    (tmp_path / "clip").mkdir()
+    recipe = load_recipe(write(CATALOG + "finetune: {baselines: {embeddings: [clip, a/b, ./c, /d, s3://e/f]}}\n"))
+    found = list(map(str, recipe.finetune.baselines.embeddings))
+    assert found[:4] == [str(tmp_path / "clip"), "a/b", str(tmp_path / "c"), "/d"]
+    assert url_of(found[4]) == "s3://e/f"
+    error = error_of(write(CATALOG + "finetune: {baselines: {embeddings: [clip, https://e/f]}}\n"))
+    assert "finetune.baselines.embeddings.1: expected a path, or an address in an object store" in error
 
 
 def test_extends_in_a_circle_or_to_nowhere(write):

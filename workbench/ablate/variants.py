@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from workbench.artifacts.mirror import bring
 from workbench.errors import RecipeError
 from workbench.recipe.load import load_recipe
 from workbench.recipe.schema import Ablate, Recipe
@@ -36,7 +37,7 @@ def read_variants(path: Path, sets: Sequence[str] = ()) -> tuple[Recipe, list[Va
     Raises RecipeError for a recipe without variants, for two of one name, and for a key that no recipe has: it names
     the variant and the key.
     """
-    base = load_recipe(path, sets)
+    base = load_recipe(path, sets, bring)
     named = list(_named(base.ablate))
     if not named:
         raise RecipeError(

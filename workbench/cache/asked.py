@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.artifacts.mirror import bring
 from workbench.artifacts.shared import store_of
 from workbench.cache.place import Here, place_of
 from workbench.errors import DataError, RecipeError
@@ -21,7 +22,7 @@ def cache_of(path: str) -> Here:
     if path.endswith((".yaml", ".yml")):
         from workbench.recipe.load import load_recipe
 
-        return place_of(store_of(load_recipe(Path(path)).runtime))
+        return place_of(store_of(load_recipe(Path(path), (), bring).runtime))
     try:
         folder = path_of(path, usual_scratch(), WRITTEN) if is_url(path) else Path(path)
     except ValueError as error:
@@ -58,7 +59,7 @@ def needed(paths: Sequence[Path], place: Here) -> frozenset[str]:
 
     found = set[str]()
     for path in paths:
-        recipe = load_recipe(path)
+        recipe = load_recipe(path, (), bring)
         if (its := place_of(store_of(recipe.runtime))).shown != place.shown:
             raise RecipeError(
                 f"--keep {path}: its cache is {its.shown}, not {place.shown}; give a recipe of this cache"

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.mirror import bring
 from workbench.artifacts.store import Artifact
 from workbench.chaos.chain import Chain
 from workbench.chaos.compare import difference, held, left_behind
@@ -46,7 +47,7 @@ def chaos(
     Nothing is left of them where they are equal, or when the user ends it; else they stay to be looked at. Raises
     MlimError where a run fails, or doesn't die as it should.
     """
-    runtime = load_recipe(path, sets).runtime
+    runtime = load_recipe(path, sets, bring).runtime
     url = url_of(runtime.cache, WRITTEN)
     home = (runtime.scratch or usual_scratch()) if url else runtime.cache
     home.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ class Recipe:
         path = here(path)
         given = [f"{key.replace('__', '.')}={_as_yaml(value)}" for key, value in sets.items()]
         if path.suffix.lower() in (".yaml", ".yml"):
-            return cls(load_recipe(path, given))
+            return cls(load_recipe(path, given, bring))
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; give the path of a recipe (.yaml) or of a feed")
         tree, _, folder = guessed(path)

@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -24,6 +24,7 @@ from workbench.recipe.places import READ, WRITTEN, is_url, path_of, url_of, usua
 from workbench.recipe.schema import IS_WRITTEN, ON_HUB, Recipe, check_side, fields, sections
 
 KeyPath = tuple[str | int, ...]
+Bring = Callable[[Path], object]
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -55,12 +56,13 @@ class _Source:
     origins: dict[KeyPath, Origin]
 
 
-def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file, lay the `--set` values over it, and check every key.
+def load_recipe(path: Path, sets: Sequence[str] = (), bring: Bring = lambda path: None) -> Recipe:
+    """Read a recipe file, lay the `--set` values over it, and check every key; `bring` copies what it extends, if that
+    is in object storage.
 
     Raises RecipeError naming file, line and key of everything wrong at once.
     """
-    source = _read(path)
+    source = _read(path, bring)
     for text in sets:
         _set(source, text)
     top = Origin(str(path), path.absolute().parent)
@@ -115,7 +117,7 @@ def parse_scalar(text: str) -> bool | int | float | str | None:
     return text
 
 
-def _read(path: Path, named_by: str = "", seen: tuple[Path, ...] = ()) -> _Source:
+def _read(path: Path, bring: Bring, named_by: str = "", seen: tuple[Path, ...] = ()) -> _Source:
     """A recipe file laid over those it extends; `named_by` is the line that asked for it."""
     if path.resolve() in seen:
         raise RecipeError(f"{named_by}extends itself by way of {' -> '.join(p.name for p in (*seen, path))}")
@@ -132,9 +134,20 @@ def _read(path: Path, named_by: str = "", seen: tuple[Path, ...] = ()) -> _Sourc
     where = _where(own.origins, ("extends",))
     if not isinstance(parent, str):
         raise RecipeError(f"{where}: extends is {parent!r}; expected the path of one recipe file")
-    base = _read(path.parent / os.path.expanduser(parent), f"{where}: extends: ", (*seen, path.resolve()))
+    base = _read(_beside(path, parent, where, bring), bring, f"{where}: extends: ", (*seen, path.resolve()))
     _merge(base, own)
     return base
+
+
+def _beside(path: Path, named: str, where: str, bring: Bring) -> Path:
+    """The path of what a recipe file extends; of an address, which one beside an address is, too, that of its copy."""
+    found = path.parent / os.path.expanduser(named)
+    try:
+        if url := named if is_url(named) else url_of(os.path.normpath(found)):
+            bring(found := path_of(url, usual_scratch()))
+    except ValueError as error:
+        raise RecipeError(f"{where}: extends: {error}") from None
+    return found
 
 
 def _parse(text: str, name: str, folder: Path) -> _Source:
@@ -422,20 +435,31 @@ def _resolve_paths(
     if not isinstance(tree, dict):
         return
     for name, field in model.model_fields.items():
-        value = tree.get(name, field.default)
+        value, key = tree.get(name, field.default), (*path, name)
         if _is_path(field.annotation) and isinstance(value, (str, Path)):
-            resolved = _absolute(origins.get((*path, name), top).folder, value)
-            on_hub = field.json_schema_extra == ON_HUB and _HUB_NAME.fullmatch(str(value))
-            tree[name] = value if on_hub and not os.path.exists(resolved) else resolved
-            if url := str(value) if is_url(str(value)) else url_of(resolved):
-                kind = WRITTEN if field.json_schema_extra == IS_WRITTEN else READ
-                try:
-                    tree[name] = str(path_of(url, scratch, kind))
-                except ValueError as error:
-                    key = (*path, name)
-                    raise RecipeError(f"{_where(origins, key) or top.where}: {_dotted(key)}: {error}") from None
+            tree[name] = _resolved(value, field.json_schema_extra, key, origins, top, scratch)
+        elif get_args(field.annotation)[:1] == (Path,) and isinstance(value, list):
+            tree[name] = [
+                _resolved(each, field.json_schema_extra, (*key, i), origins, top, scratch)
+                if isinstance(each, str)
+                else each
+                for i, each in enumerate(value)
+            ]
         for inner in sections(field.annotation):
             _resolve_paths(inner, tree.get(name), (*path, name), origins, top, scratch)
+
+
+def _resolved(
+    value: str | Path, mark: Any, key: KeyPath, origins: Mapping[KeyPath, Origin], top: Origin, scratch: Path
+) -> str:
+    resolved = _absolute(origins.get(key, top).folder, value)
+    try:
+        if url := str(value) if is_url(str(value)) else url_of(resolved):
+            return str(path_of(url, scratch, WRITTEN if mark == IS_WRITTEN else READ))
+    except ValueError as error:
+        raise RecipeError(f"{_where(origins, key) or top.where}: {_dotted(key)}: {error}") from None
+    on_hub = mark == ON_HUB and _HUB_NAME.fullmatch(str(value))
+    return str(value) if on_hub and not os.path.exists(resolved) else resolved
 
 
 def _absolute(folder: Path, value: str | Path) -> str:
