@@ -56,8 +56,8 @@ def mlim(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder, with_pip=False)
     site = folder / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    pip = [sys.executable, "-m", "pip", "--quiet", "--python", folder / "bin/python", "install", "--no-index"]
-    subprocess.run([*pip, "--no-deps", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--python", folder / "bin/python", "install"]
+    subprocess.run([*pip, "--no-index", "--no-deps", "--ignore-installed", wheel], check=True)
     return folder / "bin/mlim"
 
 
