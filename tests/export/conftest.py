@@ -18,9 +18,11 @@ from workbench.export.export import export
 from workbench.model.encoder import Size
 from workbench.model.mlim import Mlim, Shape
 from workbench.recipe.schema import Clean, Images, Tokens
+from workbench.tasks.classify.fitting import spelling
+from workbench.tasks.classify.plain import Plain
 from workbench.tasks.heads import head_of
 from workbench.tasks.tuned import Tuned, save_tuned, width_of, write_answers
-from workbench.text.tokenizer import train
+from workbench.text.tokenizer import TextTokenizer, train
 
 FIELDS = ("title", "colour")
 WORDS = [
@@ -29,7 +31,7 @@ WORDS = [
 ANSWERS: dict[str, Any] = {
     "classify": {
         **{"levels": ["kind"], "several": None, "classes": ["hat", "lamp", "mug"]},
-        **{"paths": [["hat"], ["lamp"], ["mug"]], "temperature": 2.0, "thresholds": None},
+        **{"paths": [["hat"], ["lamp"], ["mug"]], "temperature": 2.0, "thresholds": None, "pieces": 283},
     },
     "match": {"calibration": {"scale": 1.5, "shift": -0.5}, "precision": 0.9, "threshold": 0.7, "clusters": 0.8},
     "retrieve": {},
@@ -67,6 +69,8 @@ def portable(
     width, answers = width_of(tuned.network), {task: ANSWERS[task] for task in tasks}
     tuned.heads.update({task: head_of(task, width, told) for task, told in answers.items()})
     scatter(tuned)
+    if "classify" in tasks:
+        fill(tuned.heads["classify"].plain, tokenizer)
     save_tuned(folder, tuned)
     write_answers(folder, answers)
     if "match" in tasks:  # and a network of its own that reads two listings together
@@ -83,6 +87,15 @@ def portable(
     (folder / "preparation.json").write_text(json.dumps(preparation))
     (folder / "about.json").write_text(json.dumps(ABOUT))
     return folder
+
+
+def fill(plain: Plain, tokenizer: TextTokenizer) -> None:
+    """As if it had learnt what words and looks say."""
+    plain.spelling.copy_(spelling(tokenizer.spelled_V))
+    for buffer in (plain.words, plain.looks, plain.prior):
+        buffer.copy_(torch.randn_like(buffer))
+    plain.rarity.copy_(1 + torch.rand_like(plain.rarity))
+    plain.weights[1:] = torch.rand(3, 3)
 
 
 def photo(seed: int, width: int, height: int, mode: str = "RGB") -> Image.Image:

@@ -175,7 +175,7 @@ def test_the_loss_of_a_class_of_a_part_of_a_path_and_of_several() -> None:
 def test_classes_are_drawn_alike_where_the_recipe_says_so() -> None:
     names = np.repeat(["a", "b", "c"], [4, 16, 80])
     how, target = Classify(label="kind", balance=1), one(names.tolist(), [True] * 100)
-    tuning = ClassTuning(how, target, {"train": np.arange(100)}, np.arange(100).astype(str))
+    tuning = ClassTuning(how, target, {"train": np.arange(100)}, np.arange(100).astype(str), pieces=9)
     places = np.flatnonzero(np.arange(100) % 10)  # a share of the labels
     often = tuning.frequencies(places, seed=0)
     assert often is not None

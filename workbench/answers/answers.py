@@ -93,8 +93,7 @@ class Answers:
         told = self.told(task)
         if task == "fill":  # reads a listing anew for each attribute
             return outputs(self.tuned, task, batch.to(self.device), told).float().cpu().numpy()
-        raw: Tensor = self.tuned.heads[task](self._pooled(batch))
-        return raw.float().cpu().numpy()
+        return self.tuned.said(task, batch.to(self.device), self._pooled(batch)).float().cpu().numpy()
 
     def table(self, task: str, batch: Batch) -> pl.DataFrame:
         """A line for each listing: classes by name and their probabilities, as the task's answer.py has it."""

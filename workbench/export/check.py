@@ -73,6 +73,6 @@ def _both(model: Any, bert: Any, answers: Answers, batch: Batch) -> dict[str, tu
     by_bert = bert(input_ids=batch.tokens_BL, attention_mask=batch.text_real_BL.long()).last_hidden_state
     return {
         "embeddings": (said.embeddings, torch.from_numpy(answers.points(batch))),
-        **{task: (said.scores[task], tuned.heads[task](pooled)) for task in answered(tuned)},
+        **{task: (said.scores[task], tuned.said(task, batch, pooled)) for task in answered(tuned)},
         "bert": (by_bert[batch.text_real_BL], text_BLD[batch.text_real_BL]),
     }

@@ -48,7 +48,7 @@ class Asked(nn.Module):
         rows_B, has_text_B = input_ids[:, 0], real_BL[:, 0]
         batch = Batch(rows_B, input_ids, input_ids, real_BL, nothing_BL, pixel_values, masked_BP, has_image, has_text_B)
         pooled_BD = self.tuned.pooled(batch)
-        return placed(self.tuned, pooled_BD), *(self.tuned.heads[task](pooled_BD) for task in self.tasks)
+        return placed(self.tuned, pooled_BD), *(self.tuned.said(task, batch, pooled_BD) for task in self.tasks)
 
 
 def inputs_of(batch: Batch) -> dict[str, NDArray[Any]]:

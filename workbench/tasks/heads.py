@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from workbench.batch import Batch
 from workbench.tasks.classify.net import ClassHead
+from workbench.tasks.classify.plain import Plain
 from workbench.tasks.fill.ask import ask
 from workbench.tasks.fill.net import SaysWords
 from workbench.tasks.match.cross import CrossHead
@@ -24,7 +25,8 @@ def head_of(task: str, width: int, told: Mapping[str, Any]) -> nn.Module:
     if task == "cross":
         return CrossHead(width)
     if task == "classify":
-        return ClassHead(width, len(told["classes"]))
+        classes, pieces = len(told["classes"]), told.get("pieces")  # none: of before words and looks counted
+        return ClassHead(width, classes, plain=Plain(classes, pieces, told["several"] is not None) if pieces else None)
     if task == "retrieve":
         return RetrieveHead(width)
     if task == "fill":
@@ -37,5 +39,4 @@ def outputs(tuned: Tuned, task: str, batch: Batch, told: Mapping[str, Any]) -> T
     """(B, …) what a task's head says of each listing; its `answer.py` reads them."""
     if task == "fill":
         return ask(tuned, batch, told)
-    said: Tensor = tuned.heads[task](tuned.pooled(batch))
-    return said
+    return tuned.said(task, batch, tuned.pooled(batch))

@@ -51,9 +51,7 @@ def numbers_of(ids: Tensor) -> Tensor:
 def pixels_of(batch: Batch) -> Tensor:
     """(B, PIXELS) a thumbnail of 8 x 8 around its mean and a histogram of 4 x 4 x 4 colours, each of length 1."""
     pixels_BCHW = batch.pixels_BCHW.float()
-    cells_8H = torch.arange(pixels_BCHW.shape[-1], device=pixels_BCHW.device)[None] * 8 // pixels_BCHW.shape[-1]
-    area_8H = (cells_8H == torch.arange(8, device=cells_8H.device)[:, None]).float()
-    area_8H = area_8H / area_8H.sum(1, keepdim=True).clamp(min=1)
+    area_8H = cells_of(pixels_BCHW)
     thumb_BE = (area_8H @ pixels_BCHW @ area_8H.T).flatten(1)
     red, green, blue = (pixels_BCHW // 64).long().flatten(2).unbind(1)
     colours_BE = torch.zeros(thumb_BE.shape[0], 64, device=thumb_BE.device)
@@ -61,3 +59,10 @@ def pixels_of(batch: Batch) -> Tensor:
     halves = (thumb_BE - thumb_BE.mean(1, keepdim=True), colours_BE.sqrt())
     looks_BE = torch.cat([F.normalize(half, dim=1) for half in halves], 1)
     return looks_BE * batch.has_image_B[:, None]
+
+
+def cells_of(pixels_BCHW: Tensor) -> Tensor:
+    """(8, H) what of a mean over each eighth of a side each pixel is; pictures are square."""
+    cells_8H = torch.arange(pixels_BCHW.shape[-1], device=pixels_BCHW.device)[None] * 8 // pixels_BCHW.shape[-1]
+    area_8H = (cells_8H == torch.arange(8, device=cells_8H.device)[:, None]).float()
+    return area_8H / area_8H.sum(1, keepdim=True).clamp(min=1)

@@ -79,6 +79,11 @@ class Tuning(Protocol):
         """Begin the micro-batch of the training labels of these places, which is there when called; `clock` as in
         `Order`."""
 
+    def finish(
+        self, tuned: Tuned, listings: Listings, chosen: NDArray[np.int64], device: torch.device, size: int
+    ) -> None:
+        """What else is learnt, once the network is tuned, from the training labels of these places."""
+
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """What the network says of the held-out parts, by part and reading (readings.py); `size` listings are read at
         once."""
@@ -192,8 +197,10 @@ def train_run(bench: Bench, listings: Listings, run: Run, stop: Callable[[], boo
         if fit(objective, batches, plan, folder, checkpoints, bench.device, **how).stopped:
             return False
     tuned.eval()
+    size = arm.optim.micro_batch or batch_size
     with torch.no_grad():
-        scores = tuning.scores(tuned, listings, bench.device, arm.optim.micro_batch or batch_size)
+        tuning.finish(tuned, listings, labels, bench.device, size)
+        scores = tuning.scores(tuned, listings, bench.device, size)
     if run == bench.kept:
         save_tuned(bench.folder, tuned)
     write(folder / SCORES, scores | {"labels": torch.from_numpy(labels)})

@@ -30,6 +30,12 @@ class Tuned(nn.Module):
         """See pooling.py."""
         return pooled(self.network, batch)
 
+    def said(self, task: str, batch: Batch, pooled_BX: Tensor) -> Tensor:
+        """(B, …) what a task's head says of listings that were `pooled`: of a class head with its words and looks."""
+        said: Tensor = self.heads[task](pooled_BX)
+        plain = getattr(self.heads[task], "plain", None)
+        return plain(batch, said) if plain else said
+
 
 def width_of(network: Mlim) -> int:
     """D, the numbers of each mean."""
@@ -38,7 +44,7 @@ def width_of(network: Mlim) -> int:
 
 def save_tuned(folder: Path, tuned: Tuned) -> None:
     """Weights of the heads, by "<task>.<name>", and of the network."""
-    write(folder / HEAD, dict(tuned.heads.named_parameters()))
+    write(folder / HEAD, tuned.heads.state_dict())
     save_network(folder, tuned.network)
 
 

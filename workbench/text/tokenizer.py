@@ -31,6 +31,10 @@ TOGETHER = 200  # words in one encoding
 WORDWISE_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}
 SPLITS_AT_SPACES = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 
+# How byte-level BPE writes bytes: those that show as themselves, the others as letters from U+0100 on.
+_SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_BYTES = {chr(b): b for b in _SHOWN} | {chr(256 + i): b for i, b in enumerate(sorted({*range(256)} - {*_SHOWN}))}
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -104,6 +108,24 @@ class TextTokenizer:
         begins = "Ġ" if "ByteLevel" in steps else "▁" if "Metaspace" in steps else ""
         pieces = [self._bare.id_to_token(i) or "" for i in range(self.size)]
         return np.array([p.startswith(begins) if begins else not p.startswith("##") for p in pieces])
+
+    @cached_property
+    def spelled_V(self) -> list[bytes]:
+        """What each piece adds to a text, in UTF-8: a blank first where a piece begins a word; a blank for special ones
+        and markers."""
+        steps = {*_steps(self._spec.get("decoder"), "decoders"), *_steps(self._spec["pre_tokenizer"], "pretokenizers")}
+
+        def spelled(i: int) -> bytes:
+            piece = self._bare.id_to_token(i) or ""
+            if i in self.special_ids:
+                return b" "
+            if "ByteLevel" in steps:
+                return bytes(_BYTES[letter] for letter in piece if letter in _BYTES)
+            if "Metaspace" in steps:
+                return piece.replace("▁", " ").encode()
+            return piece[2:].encode() if piece.startswith("##") else f" {piece}".encode()
+
+        return [spelled(i) for i in range(self.size)]
 
     @cached_property
     def ordinary(self) -> NDArray[np.int64]:

@@ -208,7 +208,7 @@ class MlimModel(PreTrainedModel):
         read: Any = Read(input_ids, real_BL.bool(), pixel_values, has_image_B.bool())
         tuned: Any = self  # which it is but for its class
         pooled = Tuned.pooled(tuned, read).to(self.dtype)
-        scores = {task: self.heads[task](pooled) for task in answered(tuned)}
+        scores = {task: Tuned.said(tuned, task, read, pooled) for task in answered(tuned)}
         return MlimOutput(placed(tuned, pooled), pooled, scores)
 
     def match(self, left: Tensor, right: Tensor) -> Any:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.batch import Batch
+from workbench.tasks.classify.plain import Plain
 from workbench.tasks.pooling import means_of
 from workbench.tasks.tuned import Tuned
 
@@ -29,16 +30,18 @@ class ClassBatch:
 
 
 class ClassHead(nn.Module):
-    """A linear layer on all three means side by side, brought to one scale."""
+    """A linear layer on all three means side by side, brought to one scale; and what else says a class once it is
+    tuned."""
 
-    def __init__(self, width: int, classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, classes: int, dropout: float = 0.0, plain: Plain | None = None) -> None:
         super().__init__()
+        self.plain = plain
         self.norm = nn.LayerNorm(3 * width)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(3 * width, classes)
 
     def forward(self, pooled_BX: Tensor) -> Tensor:
-        """(B, classes) logits."""
+        """(B, classes) logits of the network alone; `Tuned.said` adds the rest."""
         logits: Tensor = self.out(self.dropout(self.norm(means_of(pooled_BX).flatten(1))))
         return logits
 

@@ -81,7 +81,8 @@ def prepare(work: Work, classify: Classify) -> Prepared:
         )
     groups = items["group"].to_numpy().astype(np.str_)
     exams = {part: Exam(target, target.truth_N[rows[part]], groups[rows[part]]) for part in PARTS[1:]}
-    return Prepared(ClassTuning(classify, target, rows, groups[rows["train"]]), labels, items, exams)
+    pieces = work.inputs["tokens"].summary["vocabulary"]
+    return Prepared(ClassTuning(classify, target, rows, groups[rows["train"]], pieces), labels, items, exams)
 
 
 def measure(
@@ -114,7 +115,7 @@ def _answers(prepared: Prepared, logits_nK: Floats) -> dict[str, Any]:
     """What answers.json says of a network: classes, and what the valid part calibrates."""
     target, exam = prepared.target, prepared.exams["valid"]
     told: dict[str, Any] = {"levels": list(target.levels), "several": target.several, "classes": target.classes}
-    told |= {"paths": [list(path) for path in target.paths], "thresholds": None}
+    told |= {"paths": [list(path) for path in target.paths], "thresholds": None, "pieces": prepared.tuning.pieces}
     K = len(target.paths)
     if target.several is None:
         known = np.flatnonzero((exam.truth_nL[:, -1] >= 0) & (exam.truth_nL[:, -1] < K))

@@ -32,4 +32,4 @@ def stage(classify: Classify, baselines: Baselines, digests: Mapping[str, str]) 
         "finetune": {"classify": classify.model_dump(mode="json", exclude={"labels"}), "baselines": baselines.told}
     }
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain")
-    return Stage("classify", 4, section, run, needs, dict(digests))
+    return Stage("classify", 5, section, run, needs, dict(digests))

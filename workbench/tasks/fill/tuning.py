@@ -71,6 +71,9 @@ class FillTuning:
         value = torch.from_numpy(np.array(ends_of(self.told))[attribute_B] + value_B)
         return lambda: FillBatch(batch(), torch.from_numpy(attribute_B), value)
 
+    def finish(self, *_: Any) -> None:
+        """Nothing is."""
+
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """(n, values) of the held-out questions of each attribute, by part, reading and attribute."""
         found = {}

@@ -53,6 +53,9 @@ class PairTuning:
         drawn = {"epoch": clock[0], "seed": seed, "augment": how.augment, "dropout": lost, "any_picture": True}
         return begin_pairs(listings, self.train.rows[chosen], self.train.match[chosen], self.products, **drawn)
 
+    def finish(self, *_: Any) -> None:
+        """Nothing is."""
+
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """(n,) log odds of the held-out pairs by part and reading; `size` listings are embedded at once.
 

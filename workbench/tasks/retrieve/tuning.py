@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,6 +93,9 @@ class RetrieveTuning:
         order = np.argsort(product_n, kind="stable")
         products, starts = np.unique(product_n[order], return_index=True)
         return dict(zip(products.tolist(), np.split(self.rows[order], starts[1:]), strict=True))
+
+    def finish(self, *_: Any) -> None:
+        """Nothing is."""
 
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """By part and kind of query: (q, measures) of its gallery's queries, and under the name + ".found" (q, SHOWN)

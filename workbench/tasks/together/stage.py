@@ -28,4 +28,4 @@ def stage(tuned: Finetune, digests: Mapping[str, str]) -> Stage:
 
     section = {name: task.model_dump(mode="json", exclude=_PATHS.get(name)) for name, task in tuned.tasks.items()}
     needs = ("ingest", "images", "duplicates", "split", "tokens", "pretrain", *tuned.tasks)
-    return Stage("together", 2, {"finetune": section}, run, needs, dict(digests))
+    return Stage("together", 3, {"finetune": section}, run, needs, dict(digests))

@@ -109,6 +109,10 @@ class TogetherTuning:
         }
         return lambda: TogetherBatch({task: finish() for task, finish in begun.items()})
 
+    def finish(self, tuned: Tuned, listings: Listings, chosen: Ints, device: torch.device, size: int) -> None:
+        for part, (first, at) in zip(self.parts.values(), _split(chosen, self.counts), strict=True):
+            part.finish(tuned, listings, chosen[at] - first, device, size)
+
     def scores(self, tuned: Tuned, listings: Listings, device: torch.device, size: int) -> dict[str, Tensor]:
         """Those of each task, named "<task>/<its name>"."""
         found = {task: part.scores(tuned, listings, device, size) for task, part in self.parts.items()}
