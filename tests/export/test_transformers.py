@@ -34,7 +34,8 @@ def test_the_same_numbers_for_every_embedder(make, tmp_path, embedder):
         said = code.modeling_mlim.MlimModel.from_pretrained(tmp_path / "out")(
             batch.tokens_BL, batch.text_real_BL, batch.pixels_BCHW, batch.has_image_B
         )
-        heads = {task: head(answers.tuned.pooled(batch)) for task, head in answers.tuned.heads.items()}
+        pooled = answers.tuned.pooled(batch)
+        heads = {task: answers.tuned.said(task, batch, pooled) for task in answers.tuned.heads}
     np.testing.assert_allclose(said.embeddings, answers.points(batch), atol=2e-6)
     assert set(said.scores) == set(ANSWERS)
     for task, score in said.scores.items():

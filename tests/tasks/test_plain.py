@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from workbench.tasks.classify.plain import (
     words_of_letters,
 )
 from workbench.tasks.heads import head_of
-from workbench.text.tokenizer import TextTokenizer, train
+from workbench.text.tokenizer import TextTokenizer, load_huggingface, train
 
 TEXTS = [["joker", "card,game,wild card"], ["Crème brûlée 2-pack", "xl"], ["", "..."], ["card", "a"]]
 FIELDS = ("title", "keywords")
@@ -77,6 +78,15 @@ def test_a_text_is_read_again_from_its_pieces(words: TextTokenizer) -> None:
     read = [bytes(32 if x == 1 else x for x in row if x).decode() for row in letters.tolist()]
     assert [text.strip() for text in read] == [told(text) for text in TEXTS]
     assert read[0] == " joker card game wild card " and read[2] == " "
+
+
+def test_a_published_tokenizers_text_is_read_again(tmp_path: Path) -> None:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "card", "##s", ",", "g", "##ame", "ecole"]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces))
+    words = load_huggingface(tmp_path, FIELDS, 20)
+    batch = batch_of(words, [["Cards,game École", "game zzz card"]])
+    letters = spelled(spelling(words.spelled_V), batch.shown_BL, batch.text_real_BL)
+    assert bytes(32 if x == 1 else x for x in letters[0].tolist() if x) == b" cards game ecole game card "
 
 
 def test_words_pairs_and_runs_of_letters_are_those_of_a_slow_twin(words: TextTokenizer) -> None:
