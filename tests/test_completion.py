@@ -1,7 +1,13 @@
-"""What a shell offers; the bash script is tried in a bash."""
+"""What a shell offers; the scripts are tried in the shells that are installed."""
 
+import os
+import pty
+import re
+import select
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +15,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from workbench.cli import app
-from workbench.completion import SCRIPTS, Shell, offers
+from workbench.completion import SCRIPTS, Shell, install, offers
+
+TEXT = {"capture_output": True, "text": True}
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +56,10 @@ def shop(tmp_path, monkeypatch) -> Path:
         ("mlim completion f", ["fish"]),
         ("mlim nothing ", []),
         ("mlim run 'an open quote", []),
+        ("mlim run 'recipes/small s", ["recipes/small shop.yml"]),
+        ("mlim run recipes/small\\ ", ["recipes/small shop.yml"]),
+        ("mlim run --set=pretrain.ep", ["--set=pretrain.epochs="]),
+        ("mlim predict --device=c", ["--device=cpu", "--device=cuda"]),
     ],
 )
 def test_offers(line, offered):
@@ -59,25 +71,71 @@ def test_what_they_mean_is_told():
     assert dict(offers(get_command(app), "mlim run --set pretrain.epochs"))["pretrain.epochs="]
 
 
+STARTED = {  # how a shell is started in a HOME where `mlim completion SHELL --install` has written its script
+    Shell.bash: (["bash", "--rcfile", "rc", "-i"], "rc", "PS1='> '; . .local/share/bash-completion/completions/mlim"),
+    Shell.zsh: (["zsh", "-i"], ".zshrc", "PS1='> '; fpath+=~/.zfunc; autoload -Uz compinit; compinit -u"),
+    Shell.fish: (["fish"], "rc", ""),
+}
+
+
+@pytest.fixture(params=Shell)
+def shell(request: pytest.FixtureRequest, shop: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    if not shutil.which(request.param):
+        pytest.skip(f"{request.param} isn't installed")
+    _, rc, text = STARTED[request.param]
+    (shop / "bin").mkdir()
+    program = f'#!/bin/sh\nPYTHONPATH={Path(__file__).parents[1]} exec {sys.executable} -m workbench "$@"\n'
+    for name, content in (("bin/mlim", program), (rc, f"{text}\n"), ("mine.yaml", "")):
+        (shop / name).write_text(content)
+    (shop / "bin/mlim").chmod(0o755)
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("HOME", shop), ("PATH", f"{shop}/bin:{os.environ['PATH']}"), ("TERM", "vt100")):
+        monkeypatch.setenv(name, str(value))
+    install(request.param)
+    return request.param
+
+
+def typed(shell: Shell, keys: str) -> str:
+    """What stands in the line of a real shell after these keys."""
+    if shell == Shell.fish:  # which has a way to be asked
+        said = subprocess.run(["fish", "-c", 'complete -C"$line"'], env=os.environ | {"line": keys.strip("\t")}, **TEXT)
+        return keys.rpartition(" ")[0] + " " + said.stdout.partition("\t")[0].strip()
+    ours, its = pty.openpty()
+    child = subprocess.Popen(STARTED[shell][0], stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    said, ends = b"", time.monotonic() + 60
+    try:
+        for keys_now, until in ((b"", rb"> "), (f'{keys}\1echo LINE="\5"\r'.encode(), rb"[\r\n]LINE=([^\r\n]*)\r")):
+            os.write(ours, keys_now)
+            while not (found := re.search(until, said)) and time.monotonic() < ends:
+                if select.select([ours], [], [], 1)[0]:
+                    said += os.read(ours, 4096)
+        assert found, said
+        return found[1].decode().rstrip()
+    finally:
+        child.kill()
+        child.wait()
+        os.close(ours)
+
+
 @pytest.mark.parametrize(
-    ("line", "reply"),
+    ("keys", "line"),
     [
-        ("mlim run sh", "shop.yaml"),
-        ("mlim run shop.yaml --set pretrain.ep", "pretrain.epochs="),
-        ("mlim run shop.yaml --set runtime.compile=t", "true"),
+        ("mlim ru\t", "mlim run"),
+        ("mlim run sh\t", "mlim run shop.yaml"),
+        ("mlim run ~/mi\t", "mlim run ~/mine.yaml"),
+        ("mlim run shop.yaml --np\t", "mlim run shop.yaml --nproc"),
+        ("mlim run --set pretrain.ep\t", "mlim run --set pretrain.epochs="),
+        ("mlim run --set=runtime.compile=t\t", "mlim run --set=runtime.compile=true"),
     ],
 )
-def test_in_a_bash(shop, line, reply):
-    root = Path(__file__).parents[1]
-    script = f"""mlim() {{ PYTHONPATH={root} {sys.executable} -m workbench "$@"; }}
-{SCRIPTS[Shell.bash]}
-COMP_LINE='{line}' COMP_POINT=${{#COMP_LINE}}
-COMP_POINT={len(line)}
-_mlim
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=shop)
-    assert (done.stdout, done.stderr) == (f"{reply}\n", "")
+def test_in_a_shell(shell: Shell, keys: str, line: str) -> None:
+    assert typed(shell, keys) == line
+
+
+def test_a_space_in_a_name_is_quoted(shell: Shell) -> None:
+    assert typed(shell, "mlim run recipes/sm\t").replace("\\", "") == "mlim run recipes/small shop.yml"
 
 
 @pytest.mark.parametrize("shell", Shell)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from inspect import signature
 from pathlib import Path
@@ -35,7 +36,8 @@ SCRIPTS = {
     local word="${line##* }"
     COMPREPLY=($(mlim completion bash --line "$line" 2>/dev/null | cut -f1))
     # bash takes what is behind a `=` for a word of its own
-    [[ $word == *=* && $COMP_WORDBREAKS == *=* ]] && COMPREPLY=("${COMPREPLY[@]#"${word%%=*}="}")
+    [[ $word == *=* && $COMP_WORDBREAKS == *=* ]] && COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
+    [[ ${COMPREPLY[0]} == *= ]] || compopt -o filenames 2>/dev/null  # spaces are quoted
     [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=./] ]] && compopt -o nospace 2>/dev/null
     return 0
 }
@@ -47,12 +49,11 @@ _mlim() {
     local -a whole begun
     for line in "${(@f)$(mlim completion zsh --line "${(j: :)words[1,CURRENT]}" 2>/dev/null)}"; do
         value="${line%%$'\t'*}"
-        [[ -z $value ]] && continue
-        if [[ $value == *[=./] ]]; then begun+=("$value"); else whole+=("$value"); fi
+        line="${${line//:/\\:}/$'\t'/:}"
+        if [[ $value == *[=./] ]]; then begun+=("$line"); elif [[ -n $value ]]; then whole+=("$line"); fi
     done
-    (( $#whole + $#begun )) || { _files; return }
-    compadd -a whole
-    compadd -S '' -a begun
+    if [[ $PREFIX == '~'* ]] || (( $#whole + $#begun == 0 )); then _files; return; fi
+    _describe mlim whole -- begun -S ''
 }
 if [[ $funcstack[1] == _mlim ]]; then _mlim "$@"; else compdef _mlim mlim; fi
 """,
@@ -88,27 +89,32 @@ def offers(command: Any, line: str) -> list[Offer]:
         return []
     if hasattr(command, "commands"):
         found = [(name, each.get_short_help_str(80)) for name, each in command.commands.items()]
-    elif begun.startswith("-"):
-        known = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
-        found = [(option, p.help or "") for p in known for option in (*p.opts, *p.secondary_opts)]
+    elif begun.startswith("-") and "=" not in begun:
+        found = [(option, p.help or "") for option, p in _options(command.params).items() if not p.hidden]
     else:
-        asked = _asked(command.params, words)
-        found = _values(asked, _kinds(command, asked.name), begun) if asked else []
+        before = begun[: begun.index("=") + 1] if begun.startswith("-") else ""  # --set=KEY
+        asked = _options(command.params).get(before[:-1]) if before else _asked(command.params, words)
+        values = _values(asked, _kinds(command, asked.name), begun.removeprefix(before)) if asked else []
+        found = [(before + value, said) for value, said in values]
     return sorted(offer for offer in found if offer[0].startswith(begun))
 
 
 def _split(line: str) -> tuple[list[str], str]:
     """The words behind `mlim`, and the one that is begun."""
-    try:
-        words = shlex.split(line)[1:]
-    except ValueError:  # a quote that is still open
-        words = line.split()[1:]
-    return (words, "") if line[-1:].isspace() or not words else (words[:-1], words[-1])
+    for end in ("", '"', "'"):  # a quote may still be open
+        with suppress(ValueError):
+            *words, begun = shlex.split(f"{line}.{end}")
+            return words[1:], begun[:-1]
+    return [], ""
+
+
+def _options(params: Sequence[Any]) -> dict[str, Any]:
+    return {name: p for p in params for name in (*p.opts, *p.secondary_opts) if p.param_type_name == "option"}
 
 
 def _asked(params: Sequence[Any], words: Sequence[str]) -> Any:
     """The parameter whose value comes next, or None."""
-    options = {option: p for p in params for option in (*p.opts, *p.secondary_opts) if option[:1] == "-"}
+    options = _options(params)
     arguments = [p for p in params if p.param_type_name == "argument"]
     waiting = None
     for word in words:
