@@ -1,7 +1,7 @@
 """A training step of mlim beside one of Hugging Face's ViltForMaskedLM, in one run.
 
 usage: python benchmarks/train_step.py [--sizes small,base] [--precision bf16|fp32] [--device cpu|cuda] [--threads N]
-                                       [--rounds N] [--seconds S] [--dropout P] [--compile] [--json FILE]
+                                       [--rounds N] [--seconds S] [--limit S] [--dropout P] [--compile] [--json FILE]
 
 Both have the same width, depth, heads, picture side, patch, vocabulary and longest text, the same batch and the same
 listings: synthetic, with text lengths spread as in shops' titles with a few attributes. A step is forward, backward,
@@ -14,16 +14,18 @@ clipping of the gradient to norm 1 and AdamW, under bf16 autocast or in fp32; dr
 - mlim: the network, the objectives MLM and RECON and the loop's step, on the same listings cut into batches by length,
   as `sampling.buckets: 8` does; modality-aware masking for both.
 
-Rounds are interleaved. `peak` is the best rate of the products of two matrices, in the same precision and run, that
-were tried. `of peak` is the share of it that mlim reaches of the operations which a step needs: three times those of a
-forward pass over real tokens (layers and attention), masked ones (head), seen patches (CNN) and pictures (decoder).
-What is spent on padding, on masked patches or twice is not counted.
+Rounds are interleaved; what is done meanwhile is told on stderr. `peak` is the best rate of the products of two
+matrices, in the same precision and run, that were tried. `of peak` is the share of it that mlim reaches of the
+operations which a step needs: three times those of a forward pass over real tokens (layers and attention), masked
+ones (head), seen patches (CNN) and pictures (decoder). What is spent on padding, on masked patches or twice is not
+counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0, help="0: as the size has it, eight times that on a GPU")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each network in a round, but all batches")
+    parser.add_argument("--limit", type=float, default=300, help="seconds of a size, after which no round begins")
     parser.add_argument("--dropout", type=float, default=0.1, help="after embeddings and in layers, in both")
     parser.add_argument("--compile", action="store_true", help="mlim also under torch.compile")
     parser.add_argument("--json", type=Path)
@@ -92,7 +95,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{how.precision}, {name}, torch {torch.__version__}, dropout {how.dropout}")
     print("| size | batch | network | samples/s | range | against vilt | tuned | TFLOP/s | of peak |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     found = []
     for size in how.sizes.split(","):
         found += measure(size, how, device, bf16)
@@ -102,23 +105,34 @@ def main() -> None:
 
 def measure(size: str, how: argparse.Namespace, device: torch.device, bf16: bool) -> list[dict[str, object]]:
     """Interleaved rounds of one size; prints its lines of the table."""
-    case = CASES[size]
+    case, begun = CASES[size], time.perf_counter()
     batch = how.batch or case.batch * (8 if device.type == "cuda" else 1)
+
+    def say(doing: str) -> None:
+        print(f"{size}, {time.perf_counter() - begun:.0f} s: {doing}", file=sys.stderr, flush=True)
+
+    say(f"{BUCKETS} batches of {batch} listings, and the networks")
     drawn, sorted_ = listings(case, batch)
     runners = {"vilt": vilt(case, drawn, how.dropout, device, bf16, tuned=False)}
     runners["vilt, tuned"] = vilt(case, drawn, how.dropout, device, bf16, tuned=True)
     runners["mlim"] = mlim(case, sorted_, how.dropout, device, bf16, compiled=False)
     if how.compile:
         runners["mlim, compiled"] = mlim(case, sorted_, how.dropout, device, bf16, compiled=True)
-    for run in runners.values():  # buffers; on a GPU the kernels of each shape, too
+    for name, run in runners.items():  # buffers; on a GPU the kernels of each shape, too
+        say(f"first steps of {name}")
         for number in range(BUCKETS if device.type == "cuda" or how.compile else 2):
             run(number)
     rates: dict[str, list[float]] = {name: [] for name in runners}
     peaks = []
-    for _ in range(how.rounds):
+    for number in range(how.rounds):
+        if number and time.perf_counter() - begun > how.limit:
+            say(f"--limit {how.limit:g}: {number} of {how.rounds} rounds")
+            break
+        say(f"round {number + 1} of {how.rounds}: products of matrices")
         peaks.append(peak(device, bf16))
         for name, run in runners.items():
             rates[name].append(batch / steps(run, device, how.seconds))
+            say(f"round {number + 1} of {how.rounds}: {name} {rates[name][-1]:,.0f} samples/s")
     work, best = np.mean([needed(case, part) for part in sorted_]) / batch, max(peaks)
     found = []
     for name, rate in rates.items():

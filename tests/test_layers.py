@@ -1,6 +1,7 @@
 """The floors of the house (docs/design.md): a module imports only lower floors or its own package."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def test_a_module_sees_only_lower_floors(path):
 
 def test_every_room_has_a_floor():
     assert {room(path) for path in MODULES} == FLOORS.keys()
+
+
+def test_the_page_on_the_house_tells_the_floor_of_each_room():
+    page = (ROOT.parent / "docs/design.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", page, re.M)
+    told = {name: int(floor) for floor, names in rows for name in re.findall(r"`(\w+)(?:/|\.py)`", names)}
+    assert told == FLOORS
 
 
 def test_nothing_in_the_house_is_hidden_from_this_test():
