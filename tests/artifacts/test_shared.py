@@ -4,13 +4,16 @@ import json
 import subprocess
 import sys
 import threading
+from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bucket import S3
 from workbench.artifacts import lease as leases
 from workbench.artifacts.bucket import Bucket
+from workbench.artifacts.conditional import Seen, look, put
 from workbench.artifacts.key import key_of
 from workbench.artifacts.lease import Lease
 from workbench.artifacts.shared import Shared
@@ -225,3 +228,43 @@ def test_other_stores_than_s3(tmp_path):
     assert (second := bucket.put("a", b"3", first)) and bucket.put("a", b"4", first) is None
     assert bucket.look("a").data == b"3" and bucket.look("a").tag == second
     assert bucket.look("b") is None
+
+
+class Gs:
+    """What gcsfs asks of Google's JSON API, and its answers: a file with a generation, replaced if it is that one."""
+
+    protocol, _location = ("gs", "gcs"), "http://there"
+
+    def __init__(self) -> None:
+        self.data, self.generation = b"", 0
+
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        return (*path.split("/", 1), None)  # type: ignore[return-value]
+
+    def url(self, path: str) -> str:
+        return f"{self._location}/download/storage/v1/b/shop/o/{path.partition('/')[2]}?alt=media"
+
+    def call(self, method: str, url: str, **asked: Any) -> Any:
+        if method == "GET":
+            if not self.generation:
+                raise FileNotFoundError(url)
+            told = {"Date": "Thu, 26 Nov 2026 12:47:54 GMT", "Last-Modified": "Thu, 26 Nov 2026 12:46:44 GMT"}
+            return {**told, "X-Goog-Generation": str(self.generation)}, self.data
+        assert url == "http://there/upload/storage/v1/b/shop/o" and asked["uploadType"] == "multipart"
+        if int(asked["ifGenerationMatch"]) != self.generation:
+            raise FileExistsError(url)  # 412
+        whole = f"Content-Type: {asked['headers']['Content-Type']}\r\n\r\n".encode() + asked["data"]
+        name, content = (part.get_payload(decode=True) for part in message_from_bytes(whole).get_payload())
+        assert json.loads(name) == {"name": "mlim/a.lock"}
+        self.data, self.generation = content, self.generation + 7
+        return {"generation": str(self.generation)}
+
+
+def test_google_s_store_decides_by_generation():
+    fs = Gs()
+    assert look(fs, "shop/mlim/a.lock") is None
+    assert put(fs, "shop/mlim/a.lock", b"1", None) == "7"
+    assert put(fs, "shop/mlim/a.lock", b"1", None) == "7"  # its answer was lost, and it is tried again
+    assert put(fs, "shop/mlim/a.lock", b"2", None) is None
+    assert look(fs, "shop/mlim/a.lock") == Seen(b"1", "7", 69.0)
+    assert put(fs, "shop/mlim/a.lock", b"3", "7") == "14" and put(fs, "shop/mlim/a.lock", b"4", "7") is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -21,6 +21,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}  # protocol -> ext
 SOON, LATE = 5.0, 120.0  # seconds of tries: until a store has answered once, and from then on
 BACK_OFF, LONGEST = 0.25, 15.0  # seconds before the first retry, then doubled; the longest wait
 CHUNK = 1 << 24  # bytes asked for at once: a lost connection costs no more
+NO_BUCKET = "there is no such bucket; create it, or correct the address"
 TRIES = 3  # of a file whose bytes are wrong
 
 
@@ -83,7 +84,8 @@ class Bucket:
         """A small file where there is none, or in place of the one seen with that tag: its tag. None: there is another.
 
         RecipeError where the store can't tell."""
-        return self._tried(name, lambda: put(self._fs, self._path(name), data, tag))
+        with self._in_a_bucket():
+            return self._tried(name, lambda: put(self._fs, self._path(name), data, tag))
 
     def folders(self) -> list[str]:
         """Names of the folders directly below."""
@@ -122,7 +124,8 @@ class Bucket:
     def _put(self, name: str, put: Callable[[str], object]) -> None:
         path = self._path(name)
         if not self._local:
-            self._tried(name, lambda: put(path))
+            with self._in_a_bucket():
+                self._tried(name, lambda: put(path))
             return
         aside = f"{path}.{os.getpid()}.tmp"  # an object store shows whole files only; a disk needs a rename for it
         self._tried(name, lambda: put(aside))
@@ -163,11 +166,19 @@ class Bucket:
             time.sleep(wait)
             wait = min(2 * wait, LONGEST)
 
+    @contextmanager
+    def _in_a_bucket(self) -> Iterator[None]:
+        """While something is written, which some stores refuse as what isn't there."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise RecipeError(f"{self.shown}: {NO_BUCKET}") from None
+
     def _refuse(self, error: Exception) -> None:
         """Raise for what no patience mends."""
         url, kind, said = self.shown, type(error).__name__, str(error)
         if "specified bucket does not exist" in said:
-            raise RecipeError(f"{url}: there is no such bucket; create it, or correct the address") from None
+            raise RecipeError(f"{url}: {NO_BUCKET}") from None
         if isinstance(error, FileNotFoundError):
             self._answered = True
             raise error

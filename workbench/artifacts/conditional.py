@@ -1,15 +1,20 @@
 """Writes that an object store does only if nobody else did: locks and commits are made of them, since it can't rename.
 
 s3://           PutObject with If-None-Match or If-Match: the store decides
+gs://           an upload with ifGenerationMatch: the store decides
 other stores    fsspec's mode `create`; what is to be replaced is looked at a moment before
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 from workbench.errors import RecipeError
 
@@ -32,10 +37,13 @@ class Seen:
 def look(fs: Any, path: str) -> Seen | None:
     """What is there, or None."""
     try:
-        if _speaks_s3(fs):
+        if _speaks(fs, "s3"):
             from fsspec.asyn import sync
 
             return Seen(*sync(fs.loop, _get_s3, fs, path))
+        if _speaks(fs, "gs"):
+            headers, data = fs.call("GET", fs.url(path))
+            return Seen(data, headers.get("X-Goog-Generation", ""), _age(headers, headers.get("Last-Modified")))
         data = fs.cat_file(path)
         return Seen(data, _tag(data), 0.0)
     except FileNotFoundError:
@@ -45,7 +53,8 @@ def look(fs: Any, path: str) -> Seen | None:
 def put(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
     """Write a file where there is none (`tag` None), or in place of the one of that tag: the new tag; None where there
     is another one. A write whose answer was lost is done all the same when it is tried again."""
-    if done := _put_s3(fs, path, data, tag) if _speaks_s3(fs) else _put(fs, path, data, tag):
+    by = _put_s3 if _speaks(fs, "s3") else _put_gs if _speaks(fs, "gs") else _put
+    if done := by(fs, path, data, tag):
         return done
     there = look(fs, path)
     return there.tag if there and there.data == data else None
@@ -55,9 +64,13 @@ async def _get_s3(fs: Any, path: str) -> tuple[bytes, str, float]:
     answer = await fs._call_s3("get_object", **_key(fs, path))
     async with answer["Body"] as body:
         data = await body.read()
-    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    age = (now - answer["LastModified"]).total_seconds() - 1  # both are cut to whole seconds
-    return data, answer["ETag"], max(0.0, age)
+    return data, answer["ETag"], _age(answer["ResponseMetadata"]["HTTPHeaders"], answer["LastModified"])
+
+
+def _age(headers: Mapping[str, str], changed: datetime | str | None) -> float:
+    told = parsedate_to_datetime(changed) if isinstance(changed, str) else changed
+    now = headers.get("date") or headers.get("Date")
+    return max(0.0, (parsedate_to_datetime(now) - told).total_seconds() - 1) if now and told else 0.0  # whole seconds
 
 
 def _put_s3(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
@@ -76,6 +89,29 @@ def _put_s3(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
         raise
 
 
+def _put_gs(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
+    bucket, key, _ = fs.split_path(path)
+    part = "--==0==\r\nContent-Type: {}\r\n\r\n"
+    head = f"{part.format('application/json')}{json.dumps({'name': key})}\r\n{part.format('application/octet-stream')}"
+    try:
+        answer = fs.call(
+            "POST",
+            f"{fs._location}/upload/storage/v1/b/{quote(bucket)}/o",
+            uploadType="multipart",
+            ifGenerationMatch=tag or "0",
+            headers={"Content-Type": 'multipart/related; boundary="==0=="'},
+            data=head.encode() + data + b"\r\n--==0==--",
+            json_out=True,
+        )
+    except FileExistsError:  # 412
+        return None
+    except FileNotFoundError:
+        if tag is None:  # no such bucket
+            raise
+        return None
+    return str(answer["generation"])
+
+
 def _put(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
     if tag is not None and ((there := look(fs, path)) is None or there.tag != tag):
         return None
@@ -86,8 +122,8 @@ def _put(fs: Any, path: str, data: bytes, tag: str | None) -> str | None:
     return _tag(data)
 
 
-def _speaks_s3(fs: Any) -> bool:
-    return "s3" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+def _speaks(fs: Any, protocol: str) -> bool:
+    return protocol in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
 def _key(fs: Any, path: str) -> dict[str, str]:
