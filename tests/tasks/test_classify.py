@@ -297,3 +297,12 @@ def test_from_the_feed_to_the_results_whatever_its_order(tmp_path: Path) -> None
     # the words of the second catalog's tokenizer are the same: it was trained on the same texts
     assert ours["id"].equals(theirs["id"])
     assert ours["sure"].to_numpy() == pytest.approx(theirs["sure"].to_numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("how", [{"label": "kind", "several": "|", "balance": 0.5}, {"label": ["kind", "seller"]}])
+def test_words_and_looks_say_several_classes_and_hierarchies_too(tmp_path: Path, how: dict[str, object]) -> None:
+    build(tmp_path / "shop")
+    run = made(tmp_path / "shop", **how)
+    plain = load_tuned(run["classify"].folder).heads["classify"].plain
+    assert plain.weights[1:].isfinite().all() and (plain.weights[1:, 0] > 0).all() and plain.words.any()
+    assert said(run["classify"].folder, run, tmp_path / "shop")["sure"].to_numpy().max() > 0.5

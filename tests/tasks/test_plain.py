@@ -172,7 +172,15 @@ def test_layers_of_two_classes_of_one_and_of_none() -> None:
         layer = linear(x, missing, False, 30.0, even)
         assert (layer[0, :-1] == 0).all() and layer[0, -1] == -fitting.NEVER
         assert linear(x, np.ones((200, 1), bool), True, 30.0, even)[0, -1] == fitting.NEVER
-        assert (linear(x[:0], missing[:0], False, 30.0, even[:0])[:, -1] == -fitting.NEVER).all()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_where_no_training_listing_has_a_picture_pictures_say_nothing(several: bool) -> None:
+    plain, (seen, holds), (valid, held) = Plain(3, 1, several), made(several), made(several, 100, 1)
+    seen = replace(seen, looks_nE=0 * seen.looks_nE, kinds_n=np.full(200, TEXT))
+    learn(plain, seen, holds, 0.0, valid, held)
+    said = valid.by("looks", plain.looks.numpy(), several)
+    assert said == pytest.approx(np.tile(plain.prior.numpy(), (100, 1)))
 
 
 def test_classes_in_another_order_are_the_same_classes() -> None:

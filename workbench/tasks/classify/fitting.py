@@ -93,9 +93,12 @@ def learn(plain: Plain, train: Seen, holds_nK: Bools, alike: float, valid: Seen,
     weights_n /= weights_n.mean()
     share_K = (weights_n @ holds_nK + 0.5) / (len(holds_nK) + 1)
     plain.prior.copy_(torch.from_numpy(logit(share_K) if plain.several else np.log(share_K)))
+    plain.words[:, -1], plain.looks[:, -1] = torch.from_numpy(logit(share_K)), plain.prior  # which adds nothing to it
     for layer, strengths in STRENGTHS.items():
         x = train.texts_nF if layer == "words" else train.looks_nE
         there_n, judged_n = train.kinds_n & SEES[layer] > 0, valid.kinds_n & SEES[layer] > 0
+        if not there_n.any():
+            continue
         tried = []
         for strength in strengths:
             layer_KX = linear(x[there_n], holds_nK[there_n], plain.several, strength, weights_n[there_n])
@@ -138,8 +141,6 @@ def linear(x: Any, holds_nK: Bools, several: bool, strength: float, weights_n: F
     several; from dense ones of all against each other. The last column is the bias."""
     layer_KX = np.zeros((holds_nK.shape[1], x.shape[1] + 1), np.float32)
     layer_KX[:, -1] = -NEVER
-    if not len(holds_nK):
-        return layer_KX
     if several or sp.issparse(x):
         for k, holds_n in enumerate(holds_nK.T):
             if holds_n.all():
