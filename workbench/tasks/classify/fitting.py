@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logit, logsumexp
+from scipy.special import expit, logit, logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 from torch import Tensor
@@ -125,14 +125,19 @@ def weigh(plain: Plain, said_nmK: NDArray[np.float32], holds_nK: Bools) -> tuple
     prior_K, m = plain.prior.cpu().numpy(), said_nmK.shape[1]
     adds_nmK = said_nmK - prior_K
 
-    def loss(logs_m: Floats) -> float:
-        logits_nK = np.einsum("m,nmk->nk", np.exp(logs_m), adds_nmK) + prior_K
-        off = float(((logs_m + np.log(m)) ** 2).sum() / 2)
+    def loss(logs_m: Floats) -> tuple[float, Floats]:
+        """And its slope."""
+        logits_nK, off_m = np.einsum("m,nmk->nk", np.exp(logs_m), adds_nmK) + prior_K, logs_m + np.log(m)
         if plain.several:
-            return off + float((np.logaddexp(0, logits_nK) - holds_nK * logits_nK).sum())
-        return off + float((logsumexp(logits_nK, 1) - logsumexp(logits_nK, 1, holds_nK)).sum())
+            value, slope_nK = np.logaddexp(0, logits_nK) - holds_nK * logits_nK, expit(logits_nK) - holds_nK
+        else:
+            held_nK = np.where(holds_nK, logits_nK, -np.inf)
+            value = logsumexp(logits_nK, 1) - logsumexp(held_nK, 1)
+            slope_nK = softmax(logits_nK, 1) - softmax(held_nK, 1)
+        slope_m = np.exp(logs_m) * np.einsum("nk,nmk->m", slope_nK, adds_nmK)
+        return float(value.sum() + (off_m**2).sum() / 2), slope_m + off_m
 
-    found = minimize(loss, np.full(m, -np.log(m)), method="L-BFGS-B", bounds=[(-7, 4)] * m)
+    found = minimize(loss, np.full(m, -np.log(m)), jac=True, method="L-BFGS-B", bounds=[(-7, 4)] * m)
     return np.exp(found.x), float(found.fun)
 
 
