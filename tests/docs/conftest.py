@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.bucket import S3
 from tests.docs import sandbox
 from tests.docs.shell import Shell, shell
+from workbench.bench import loader
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +35,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page_shell(made: Path, tmp_path: Path, s3: S3) -> Iterator[Shell]:
+def page_shell(made: Path, tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """A shell in a copy of the shop; what is trained lies in a cache that pages share. s3://acme-ml is there."""
+    monkeypatch.setattr(loader, "bench", partial(loader.bench, seconds=0.02))
     before = dict(os.environ)
     s3.client().create_bucket(Bucket="acme-ml")
     os.environ |= {"HF_HOME": str(made / "huggingface"), "HF_HUB_OFFLINE": "1"}

@@ -45,15 +45,18 @@ def build(folder: Path) -> None:
     kept = [pair for pair in pairs if set(pair.split(",")[:2]) <= known]
     (market / "pairs.csv").write_text("\n".join((header, *kept)) + "\n", "utf-8")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
-    quick = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text("utf-8"))
-    quick["catalog"]["split"] = SPLIT
-    quick["finetune"] = {
-        "baselines": PLAIN,
-        **{task: {**section, **ARMS} for task, section in quick["finetune"].items()},
-    }
-    (folder / "recipes/quickstart.yaml").write_text(yaml.safe_dump(quick), "utf-8")
+    train_less(folder / "recipes/quickstart.yaml")
     shutil.copytree(ROOT / "tests/catalog/feeds", folder, dirs_exist_ok=True)
     _shop(folder, rows)
+
+
+def train_less(file: Path) -> None:
+    """Change a recipe so that its tasks take one short run each."""
+    tree = yaml.safe_load(file.read_text("utf-8"))
+    tree["catalog"]["split"] = SPLIT
+    tasks = {name: {**section, **ARMS} for name, section in tree.get("finetune", {}).items()}
+    tree["finetune"] = {"baselines": PLAIN, **tasks}
+    file.write_text(yaml.safe_dump(tree), "utf-8")
 
 
 def _shop(folder: Path, rows: list[dict[str, str]]) -> None:

@@ -20,7 +20,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.docs.pages import ROOT, Block
-from tests.docs.sandbox import SMALL
+from tests.docs.sandbox import SMALL, train_less
 from workbench.cli import app
 
 PLAIN = {"cat", "cp", "head", "ls", "mkdir", "python"}  # other programs that a page may call
@@ -111,6 +111,8 @@ class Shell:
         sets = [part for value in SMALL for part in ("--set", value)] if takes_sets(words) else []
         result = CliRunner().invoke(app, [*words, *sets])
         assert result.exit_code == 0, result.output + repr(result.exception or "")
+        if words[0] == "init":
+            train_less(Path(result.stdout.partition("recipe: ")[2].splitlines()[0]))
 
     def serve(self, words: Sequence[str]) -> None:
         self.stop()
