@@ -86,7 +86,7 @@ def test_the_command_line_does_not_grow_unnoticed():
         if name not in ("bench", "cache")
     }
     training = ["--no-resume", "--resume", "--set", "path"]
-    about = ["--device", "--fetch", "--set", "--threads", "model"]
+    about = ["--device", "--fetch", "--fetch-from", "--set", "--threads", "model"]
     answering = [*about, "--batch", "--column", "--no-resume", "--pictures", "--resume", "feed", "out"]
     assert commands == {
         "init": ["--yes", "-y", "feed", "out"],

@@ -172,8 +172,15 @@ def test_digests_of_the_sources_of_a_recipe(tmp_path):
     assert list(sources.of(".path")) == ["catalog.feeds.0.path"]
     assert list(sources.of("tokens.tokenizer")) == ["tokens.tokenizer"]
     assert sources.of("model.bert") == {}
-    # beside the pictures: another feed text, the recipe, the cache and the reports, which are no pictures
-    for name in ("feed.csv", "shop.yaml", ".mlim/x/y.png", "reports/shop/report.html"):
+    # beside the pictures: another feed text, the recipe, the cache, reports and what commands wrote: no pictures
+    written = (
+        "answers.csv.drops.csv",
+        "points.parquet.index",
+        "model/about.json",
+        "model/model.safetensors",
+        "run.log",
+    )
+    for name in ("feed.csv", "shop.yaml", ".mlim/x/y.png", "reports/shop/report.html", "reports/shop/a.png", *written):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("new")
     assert shop(tmp_path).of(".pictures") == pictures

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.answers.answers import Answers
     from workbench.answers.feeds import Opened
     from workbench.answers.run import How
-    from workbench.recipe.schema import Recipe
+    from workbench.recipe.schema import Fetch, Recipe
 
 PLACES = ("retrieve", "match", "classify", "fill")  # tasks in the order in which they are wanted for points
 
@@ -46,6 +46,22 @@ def _of_recipe(recipe: Recipe, task: str | None, wanted: Sequence[str]) -> Path:
     return model_of(made, goal, recipe.runtime.cache)
 
 
+def fetching(fetch: bool, own: Sequence[str] | None) -> Fetch | None:
+    """How pictures by web address are had; `own` hosts may be inside the network. Raises RecipeError for no host."""
+    from pydantic import ValidationError
+
+    from workbench.recipe.schema import Fetch
+
+    if not (fetch or own):
+        return None
+    try:
+        return Fetch(allow_hosts=tuple(own or ()))
+    except ValidationError:
+        raise RecipeError(
+            f"--fetch-from {', '.join(own or ())}: expected HOST or HOST:PORT, as cdn.intern:8080"
+        ) from None
+
+
 @contextmanager
 def opened_model(
     model: Path,
@@ -53,16 +69,15 @@ def opened_model(
     sets: Sequence[str],
     device: str,
     threads: int,
-    fetch: bool = False,
+    fetch: Fetch | None = None,
     wanted: Sequence[str] = (),
 ) -> Iterator[Answers]:
     """The model of a command."""
     from workbench.answers.answers import Answers  # torch
     from workbench.answers.web import Web
-    from workbench.recipe.schema import Fetch
 
     answers = Answers.open(model_folder(model, task, sets, wanted), device, threads)
-    web = Web(Fetch(), answers.preparation.images.max_pixels) if fetch else None
+    web = Web(fetch, answers.preparation.images.max_pixels) if fetch else None
     answers.preparation.fetch = web
     try:
         yield answers
@@ -114,7 +129,8 @@ def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resum
     terminal.note(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
     if not counts.pictures and any(feed.reading.columns.picture for feed in feeds):
         terminal.note(
-            "no picture was read: --pictures says where they lie, the column picture of the answers what was wrong"
+            "no picture was read: --pictures says where they lie, --fetch downloads web addresses, --fetch-from HOST also "
+            "those of your own network; the column picture of the answers says what was wrong"
         )
     terminal.tell(answers=out, drops=beside(out, "drops.csv"))
 

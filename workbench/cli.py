@@ -95,6 +95,10 @@ Roles = Annotated[
 ]
 PicturesOf = Annotated[Path | None, typer.Option("--pictures", help="folder, .zip or .tar of the feed's pictures")]
 MayFetch = Annotated[bool, typer.Option("--fetch", help="download pictures by web address; else they count as absent")]
+FetchFrom = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="the same, also from a server of your own network: cdn.intern:8080"),
+]
 OfTask = Annotated[str | None, typer.Option("--task", help="the task that answers, where the model has several")]
 AtOnce = Annotated[int, typer.Option("--batch", min=1, help="listings read at once")]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto: the first GPU if there is one")]
@@ -376,6 +380,7 @@ def predict(
     columns: Roles = None,
     pictures: PicturesOf = None,
     fetch: MayFetch = False,
+    fetch_from: FetchFrom = None,
     batch: AtOnce = 64,
     device: OnDevice = Device.auto,
     threads: OfThreads = 0,
@@ -389,7 +394,7 @@ def predict(
 
     check(out, (feed, pairs))
     asked = task or ("match" if pairs or clusters else None)
-    with asking.opened_model(model, asked, sets or (), device, threads, fetch) as answers:
+    with asking.opened_model(model, asked, sets or (), device, threads, asking.fetching(fetch, fetch_from)) as answers:
         how = predicting(answers, asked, top, pairs, clusters, batch)
         asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
 
@@ -403,6 +408,7 @@ def embed(
     columns: Roles = None,
     pictures: PicturesOf = None,
     fetch: MayFetch = False,
+    fetch_from: FetchFrom = None,
     task: OfTask = None,
     batch: AtOnce = 64,
     device: OnDevice = Device.auto,
@@ -416,7 +422,9 @@ def embed(
     from workbench.answers.out import beside, check
 
     check(out, (feed,))
-    with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
+    with asking.opened_model(
+        model, task, sets or (), device, threads, asking.fetching(fetch, fetch_from), asking.PLACES
+    ) as answers:
         how = embedding(answers, beside(out, "index") if index else None, batch)
         asking.answer(answers, asking.open_feeds(feed, answers, columns or (), pictures), out, how, resume)
         if index:
@@ -432,6 +440,7 @@ def search(
     picture: Annotated[str | None, typer.Option(help="a picture's path, or its web address with --fetch")] = None,
     count: Annotated[int, typer.Option("-k", min=1, help="listings to show")] = 10,
     fetch: MayFetch = False,
+    fetch_from: FetchFrom = None,
     task: OfTask = None,
     sets: Sets = None,
     device: OnDevice = Device.auto,
@@ -441,7 +450,9 @@ def search(
     from workbench import asking
     from workbench.answers.index import Index
 
-    with asking.opened_model(model, task, sets or (), device, threads, fetch, asking.PLACES) as answers:
+    with asking.opened_model(
+        model, task, sets or (), device, threads, asking.fetching(fetch, fetch_from), asking.PLACES
+    ) as answers:
         found = Index.open(index, answers.key).search(asking.query(answers, text, picture), count)
     found = found.select("id", "title", "score")
     terminal.told(found=found.to_dicts())

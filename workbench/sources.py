@@ -21,6 +21,26 @@ from workbench.recipe.places import WRITTEN, is_url, path_of, url_of, usual_scra
 from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
 from workbench.recipe.schema import Feed, Model, Recipe, Runtime, Tokens
 
+# Ends of names that no picture has: feeds, recipes, answers, models, logs, pages.
+OTHERS = (
+    *(
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".xml",
+        ".parquet",
+        ".arrow",
+        ".xlsx",
+        ".xls",
+        ".gz",
+        ".zst",
+    ),
+    *(".yaml", ".yml", ".index", ".safetensors", ".onnx", ".py", ".ipynb", ".log", ".html", ".md", ".tmp"),
+)
+
 
 class Sources:
     """The files a recipe names, by recipe key, and the digests of their content, made only when asked for.
@@ -131,8 +151,9 @@ class Sources:
         return f"{feed}.path"
 
     def _no_picture(self, path: str) -> bool:
-        """Pictures may lie beside the recipe, the feed, the cache and the reports, whose changes are not theirs."""
-        return path in self._own or path.endswith((".yaml", ".yml"))
+        """Pictures may lie beside the recipe, the feed, the cache, reports, models and answers, whose changes are not
+        theirs."""
+        return path in self._own or path.lower().endswith(OTHERS)
 
 
 def bring_feed(feed: Feed, leave: Collection[str] = ()) -> None:

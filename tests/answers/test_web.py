@@ -15,6 +15,8 @@ from workbench.answers.answers import Answers
 from workbench.answers.listing import Listing
 from workbench.answers.preparation import Preparation
 from workbench.answers.web import Web
+from workbench.asking import fetching
+from workbench.errors import RecipeError
 from workbench.recipe.schema import Fetch
 
 
@@ -31,6 +33,14 @@ def host(sold: Any) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+def test_hosts_of_one_s_own_network_are_named_and_that_is_leave_enough() -> None:
+    assert fetching(False, None) is None
+    assert fetching(True, None) == Fetch()
+    assert fetching(False, ["cdn.intern:8080"]) == Fetch(allow_hosts=("cdn.intern:8080",))
+    with pytest.raises(RecipeError, match=r"--fetch-from http://x/: expected HOST or HOST:PORT, as cdn\.intern:8080"):
+        fetching(False, ["http://x/"])
 
 
 def test_a_picture_from_the_web_is_that_of_the_file(sold: Any, answers: Answers, host: str) -> None:
