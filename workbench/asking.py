@@ -129,8 +129,8 @@ def answer(answers: Answers, feeds: Sequence[Opened], out: Path, how: How, resum
     terminal.note(f"{counts.rows:,} rows: {counts.answered:,} listings answered{joined}, {counts.dropped:,} dropped")
     if not counts.pictures and any(feed.reading.columns.picture for feed in feeds):
         terminal.note(
-            "no picture was read: --pictures says where they lie, --fetch downloads web addresses, --fetch-from HOST also "
-            "those of your own network; the column picture of the answers says what was wrong"
+            "no picture was read: --pictures says where they lie, --fetch downloads web addresses, --fetch-from HOST "
+            "also those of your own network; the column picture of the answers says what was wrong"
         )
     terminal.tell(answers=out, drops=beside(out, "drops.csv"))
 
