@@ -18,6 +18,7 @@ from multiprocessing.context import SpawnProcess
 from workbench.errors import MlimError
 
 log = logging.getLogger("mlim.serve")
+HEARD = 1.0  # seconds until a signal is heard that came just before a wait, or to a thread of polars or torch
 Work = Callable[[Callable[[], None]], None]  # answers until SIGTERM; calls what it is given as soon as it listens
 
 
@@ -73,7 +74,7 @@ class Workers:
     def watch(self) -> None:
         """For ever; raises MlimError where one that died can't be replaced."""
         while True:
-            ended = wait([worker.process.sentinel for worker in self._workers])
+            ended = wait([worker.process.sentinel for worker in self._workers], HEARD)
             for worker in [worker for worker in self._workers if worker.process.sentinel in ended]:
                 worker.process.join()
                 log.error("a worker ended with code %s; another is started", worker.process.exitcode)
