@@ -118,7 +118,7 @@ def test_closing_ends_its_threads_even_amid_work(shards: Shards) -> None:
         for late in (begun[1], lambda: decoder.start(ROWS, identity(N))):  # noqa: B023
             with pytest.raises(RuntimeError, match="closed"):
                 late()
-    assert left[3] == left[1]  # DALI itself has some from its first use on
+    assert left[3] <= left[1]  # DALI itself has some from its first use on, and others may end
 
 
 def test_torch_takes_pixels_without_a_copy_and_may_keep_them(decoder: DaliDecoder) -> None:

@@ -17,12 +17,14 @@ from workbench.errors import DataError, RecipeError
 from workbench.serve.run import Served, address, listen, serve
 
 SERVE = """
+import signal
 import sys
 import typer
 from functools import partial
 from tests.serve import fake
 from workbench import terminal
 from workbench.serve.run import Served, serve
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background is born deaf to
 try:
     with terminal.errors(debug=False):
         serve(Served({model}), ("127.0.0.1", 0), {workers})
