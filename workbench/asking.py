@@ -48,12 +48,12 @@ def _of_recipe(recipe: Recipe, task: str | None, wanted: Sequence[str]) -> Path:
 
 def fetching(fetch: bool, own: Sequence[str] | None) -> Fetch | None:
     """How pictures by web address are had; `own` hosts may be inside the network. Raises RecipeError for no host."""
+    if not (fetch or own):
+        return None
     from pydantic import ValidationError
 
     from workbench.recipe.schema import Fetch
 
-    if not (fetch or own):
-        return None
     try:
         return Fetch(allow_hosts=tuple(own or ()))
     except ValidationError:

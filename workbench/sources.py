@@ -21,25 +21,9 @@ from workbench.recipe.places import WRITTEN, is_url, path_of, url_of, usual_scra
 from workbench.recipe.published import check_fits, folder_of, no_weights, no_words
 from workbench.recipe.schema import Feed, Model, Recipe, Runtime, Tokens
 
-# Ends of names that no picture has: feeds, recipes, answers, models, logs, pages.
-OTHERS = (
-    *(
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".xml",
-        ".parquet",
-        ".arrow",
-        ".xlsx",
-        ".xls",
-        ".gz",
-        ".zst",
-    ),
-    *(".yaml", ".yml", ".index", ".safetensors", ".onnx", ".py", ".ipynb", ".log", ".html", ".md", ".tmp"),
-)
+# Ends of names that no picture has: of feeds and answers, of recipes, models, logs and pages.
+TABLES = ".csv .tsv .txt .json .jsonl .ndjson .xml .parquet .arrow .xlsx .xls .gz .zst"
+OTHERS = tuple(f"{TABLES} .yaml .yml .index .safetensors .onnx .py .ipynb .log .html .md .tmp".split())
 
 
 class Sources:
